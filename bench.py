@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""The command line of paretomark: every command in a few lines, the work elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paretomark.suites._errors import UserError
+
+if TYPE_CHECKING:
+    from paretomark.reports._store import Run
+
+USER_ERROR, SOME_FAILED = 2, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. 0: all well; 1: it ran, but some cells failed; 2: it could not run."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        code: int = parsed.command(parsed)
+        return code
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("stopped; `bench.py run --resume RUN` goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench.py",
+        description="Accuracy against latency for compressed networks, on the devices you have.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="measure a suite and write its report")
+    run.add_argument("suite", nargs="?", help="name or path of a suite (TOML)")
+    run.add_argument("--resume", type=Path, metavar="RUN", help="complete a run that was stopped")
+    run.add_argument("--device", action="append", default=[], help="only this device (repeatable)")
+    run.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
+    run.add_argument("--recipe", action="append", default=[], help="only this recipe (repeatable)")
+    run.add_argument(
+        "--threads", type=_positive, action="append", default=[], help="instead of the suite's"
+    )
+    run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
+    run.add_argument("--json", action="store_true", help="print the result as JSON")
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="write the page, plots and tables of a run")
+    report.add_argument("run", type=Path)
+    report.add_argument("--out", type=Path, help="folder to write to (default: RUN/report)")
+    report.add_argument("--json", action="store_true", help="print the result as JSON")
+    report.set_defaults(command=_report)
+
+    compare = commands.add_parser("compare", help="compare two runs on one machine, cell by cell")
+    compare.add_argument("a", type=Path, metavar="A", help="the run before")
+    compare.add_argument("b", type=Path, metavar="B", help="the run after")
+    compare.add_argument(
+        "--delta",
+        type=_fraction,
+        default=0.02,
+        help="changes of latency below this are 'same' (default 0.02)",
+    )
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--markdown", action="store_true")
+    compare.set_defaults(command=_compare)
+
+    board = commands.add_parser("leaderboard", help="write static pages from several runs")
+    board.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    board.add_argument("--out", type=Path, required=True, help="folder of the site")
+    board.set_defaults(command=_leaderboard)
+
+    devices = commands.add_parser(
+        "devices", help="list the devices: what is here, and how to get what is not"
+    )
+    devices.add_argument("--json", action="store_true")
+    devices.set_defaults(command=_devices)
+
+    train = commands.add_parser("train", help="train a net of the zoo by its recipe")
+    train.add_argument("model")
+    train.add_argument("--out", type=Path, help="file to write (default: the shipped weights)")
+    train.add_argument("--epochs", type=_positive, help="instead of the recipe's")
+    train.add_argument("--seed", type=int, help="instead of the recipe's")
+    train.set_defaults(command=_train)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from paretomark.reports import _collect, _progress
+    from paretomark.suites import _suite
+
+    if bool(arguments.suite) == bool(arguments.resume):
+        raise UserError("run wants either a suite or --resume RUN")
+    with _progress.show(to_stderr=arguments.json) as progress:
+        if arguments.resume:
+            run = _collect.resume(arguments.resume, progress)
+        else:
+            path = _suite.locate(arguments.suite)
+            request = _collect.Request(
+                suite=_suite.text(path),
+                name=path.stem,
+                folder=str(path.parent.absolute()),
+                devices=tuple(arguments.device),
+                models=tuple(arguments.model),
+                recipes=tuple(arguments.recipe),
+                threads=tuple(arguments.threads),
+            )
+            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+            out = arguments.out or Path("runs") / f"{path.stem}-{stamp}"
+            run = _collect.start(request, out, progress)
+    return _present(run, run.folder / "report", arguments.json)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from paretomark.reports import _store
+
+    run = _store.read(arguments.run)
+    _present(run, arguments.out or run.folder / "report", arguments.json)
+    return 0
+
+
+def _present(run: Run, out: Path, as_json: bool) -> int:
+    """Write the report of a run, and print its table and where the page is."""
+    from paretomark.reports import _summary, _table, page
+
+    rows = _summary.summarise(run)
+    written = page.write(run, out)
+    if as_json:
+        print(json.dumps(_table.as_json(run, rows), indent=1))
+    else:
+        _table.show(rows)
+        print(f"report: {written[0]}")
+    return (
+        SOME_FAILED if any(row.status in ("failed", "fallback", "not run") for row in rows) else 0
+    )
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from paretomark.reports import _store, compare
+
+    a, b = _store.read(arguments.a), _store.read(arguments.b)
+    verdicts = compare.compare(a, b, arguments.delta)
+    if arguments.json:
+        print(json.dumps(compare.as_json(a, b, verdicts), indent=1))
+    elif arguments.markdown:
+        print(compare.as_markdown(a, b, verdicts))
+    else:
+        compare.show(a, b, verdicts)
+    return 0
+
+
+def _leaderboard(arguments: argparse.Namespace) -> int:
+    from paretomark.reports import _store, leaderboard
+
+    for path in leaderboard.write([_store.read(run) for run in arguments.runs], arguments.out):
+        print(path)
+    return 0
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from paretomark.devices import _device, _run
+
+    probes = _run.probe(list(_device.formats()))
+    if arguments.json:
+        print(json.dumps(probes, indent=1))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("device", "available", "chip", "versions, or the reason and the way to get it")
+    for target, probe in probes.items():
+        if probe["available"]:
+            versions = ", ".join(f"{k} {v}" for k, v in probe["versions"].items())
+            table.add_row(target, "yes", probe["chip"], versions)
+        else:
+            table.add_row(target, "no", "", f"{probe['reason']}; {probe['remedy']}")
+    Console().print(table)
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from paretomark.models import _zoo
+    from paretomark.suites._errors import unknown
+
+    if arguments.model not in _zoo.names():
+        raise unknown("model", arguments.model, _zoo.names())
+    from paretomark.models import _train
+    from paretomark.reports import _progress
+
+    out = arguments.out or _zoo.weights(arguments.model)
+    with _progress.training(arguments.model) as report:
+        accuracy = _train.train(
+            arguments.model, out, epochs=arguments.epochs, seed=arguments.seed, report=report
+        )
+    print(f"{out}: top-1 {100 * accuracy:.1f} % on the test split")
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The seam of a device: what an adapter file in this folder must offer.
+
+    FORMAT = "onnx"                        the files it loads
+    VARIANTS = ("cpu",)                    targets are `file:variant`; () if there is only `file`
+    def device(variant: str) -> Device
+
+A runtime is imported only inside the methods, for the parent process imports these files.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """What runs the model: its name, and the versions of driver and runtime."""
+
+    name: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a loaded model. Integers q mean (q - zero_point) * scale."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+    def encode(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        """Real numbers as this port wants them, rounded and clipped if it is an integer one."""
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "iu" and self.scale:
+            limits = np.iinfo(dtype)
+            values = np.clip(np.rint(values / self.scale + self.zero_point), limits.min, limits.max)
+        return np.ascontiguousarray(values.astype(dtype))
+
+    def decode(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """What the numbers of this port mean."""
+        if values.dtype.kind in "iu" and self.scale:
+            return (values.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+        return values.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the operators of a loaded model run, and its ports.
+
+    `operators` counts them by unit. `home` is the unit that the target's name promises;
+    when most operators run elsewhere, the visit is a fallback.
+    """
+
+    home: str
+    operators: Mapping[str, int]
+    inputs: Sequence[Port]
+    outputs: Sequence[Port]
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether most operators run somewhere else than the target's name says."""
+        return 2 * self.operators.get(self.home, 0) < sum(self.operators.values())
+
+
+class Unavailable(Exception):
+    """This device is not here: why, and how to get it."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(why)
+        self.remedy = remedy
+
+
+class Device(Protocol):
+    def probe(self) -> Chip:
+        """The device, if it is here. Imports its runtime, lest `load` do. Raises Unavailable."""
+        ...
+
+    def load(self, model: Path, threads: int) -> Placement:
+        """Make ready to run. Any exception fails this visit only."""
+        ...
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """One inference. Returns only when the outputs are on the host."""
+        ...
+
+
+def names() -> list[str]:
+    """The adapters there are: the files of this folder."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def formats() -> dict[str, str]:
+    """The format that each target loads, by target."""
+    found = {}
+    for name in names():
+        adapter = importlib.import_module(f"paretomark.devices.{name}")
+        for variant in adapter.VARIANTS or ("",):
+            found[f"{name}:{variant}" if variant else name] = adapter.FORMAT
+    return found
+
+
+def open_device(target: str) -> Device:
+    """The device of a target."""
+    name, _, variant = target.partition(":")
+    device: Device = importlib.import_module(f"paretomark.devices.{name}").device(variant)
+    return device
+
+
+def require(package: str, extra: str) -> str:
+    """The version of an installed package. Raises Unavailable that says how to install it."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        raise Unavailable(
+            f"the package {package} is not installed", f"pip install 'paretomark[{extra}]'"
+        ) from None

@@ -1,0 +1,80 @@
+"""The machine that runs the visits: what it is, and how busy others keep it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hardware and system. The fingerprint holds no name of host or user."""
+
+    fingerprint: str
+    chip: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+
+
+@functools.cache
+def machine() -> Machine:
+    """This machine."""
+    chip, memory = chip_name(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = os.cpu_count() or 1
+    system = f"{platform.system()} {platform.machine()}"
+    # Memory is rounded: firmware and kernels keep a varying part of it.
+    parts = f"{chip}|{cores}|{round(memory / 2**30)}|{system}"
+    return Machine(
+        fingerprint=hashlib.sha256(parts.encode()).hexdigest()[:16],
+        chip=chip,
+        cores=cores,
+        memory_bytes=memory,
+        system=f"{system} {platform.release()}",
+        python=platform.python_version(),
+    )
+
+
+@functools.cache
+def chip_name() -> str:
+    """The processor's name, as its maker writes it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith(("model name", "Model", "Hardware")):
+                return line.partition(":")[2].strip()
+    if platform.system() == "Darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+def busy_s() -> float | None:
+    """Processor time spent by all processes since boot, in seconds; None where it is not told."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, *rest = map(int, fields)
+    steal = rest[0] if rest else 0
+    return (user + nice + system + irq + softirq + steal) / float(os.sysconf("SC_CLK_TCK"))
+
+
+def throttled_s() -> float:
+    """Time for which a cgroup quota stopped this process's group, in seconds; 0 without quota."""
+    for path in ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat"):
+        try:
+            lines = Path(path).read_text().splitlines()
+        except OSError:
+            continue
+        table = dict(line.split() for line in lines if len(line.split()) == 2)
+        if "throttled_usec" in table:
+            return int(table["throttled_usec"]) / 1e6
+        return int(table.get("throttled_time", 0)) / 1e9
+    return 0.0

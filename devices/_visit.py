@@ -1,0 +1,225 @@
+"""The child: one fresh process that loads one artifact on one device, times it, and scores it.
+
+    python -P -m paretomark.devices._visit SPEC ANSWER     visit: both are JSON files
+    python -P -m paretomark.devices._visit --probe TARGET ANSWER
+
+The answer appears as a whole or not at all. What the child was doing last is in ANSWER.stage, so
+that the parent can name the stage in which it died.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretomark.devices import _timing
+from paretomark.devices._device import Arrays, Device, Placement, Unavailable, open_device
+from paretomark.models._data import Preprocess
+
+ROTATING_INPUTS = 8
+
+
+class Wrong(Exception):
+    """The device does not do what it must; the message says what."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a visit is to do. `parity_limit`: in standard deviations of the float net's answers."""
+
+    device: str
+    file: str
+    threads: int
+    batch: int
+    seconds: float
+    max_samples: int
+    images: str
+    labels: str
+    reference: str
+    preprocess: dict[str, Any]
+    label_offset: int
+    score: bool
+    parity_limit: float | None
+    seed: int
+
+
+def visit(spec: Spec, stage: Path) -> dict[str, Any]:
+    """Load, run once, warm up, time, and, if asked for, score. Returns what the parent records."""
+    stage.write_text("probe")
+    device = open_device(spec.device)
+    device.probe()
+    before = _resident_bytes()
+    stage.write_text("load")
+    start = time.perf_counter()
+    placement = device.load(Path(spec.file), spec.threads)
+    load_s = time.perf_counter() - start
+    answer = {
+        "placement": dict(placement.operators),
+        "fell_back": placement.fell_back,
+        "home": placement.home,
+        "load_s": load_s,
+        "before_load_bytes": before,
+    }
+    stage.write_text("inputs")
+    inputs = _inputs(spec, placement)
+    stage.write_text("first inference")
+    start = time.perf_counter()
+    outputs = device.run(inputs[0])
+    answer["first_s"] = time.perf_counter() - start
+    _check(outputs, placement)
+    stage.write_text("timing")
+    timing = _timing.measure(device.run, inputs, spec.seconds, spec.max_samples)
+    answer |= {"warmup_runs": timing.warmup_runs, "samples_ns": timing.samples_ns}
+    if spec.score and spec.images:
+        stage.write_text("scoring")
+        answer |= _score(spec, device, placement)
+    return answer
+
+
+def _inputs(spec: Spec, placement: Placement) -> list[Arrays]:
+    """A few real inputs to rotate through; seeded noise where the model has no data."""
+    if not spec.images:
+        rng = np.random.default_rng(spec.seed)
+        return [
+            [port.encode(rng.standard_normal(port.shape, np.float32)) for port in placement.inputs]
+            for _ in range(ROTATING_INPUTS)
+        ]
+    batches = itertools.islice(_stream(spec.images, spec.batch), ROTATING_INPUTS)
+    return [_encode(spec, placement, images) for images in batches if len(images) == spec.batch]
+
+
+def _encode(spec: Spec, placement: Placement, images: NDArray[np.uint8]) -> Arrays:
+    """Pictures as the model wants them: normalised, in its layout and numbers."""
+    values = Preprocess(**spec.preprocess).normalise(images)
+    if len(placement.inputs) != 1:
+        raise Wrong(f"the model has {len(placement.inputs)} inputs; pictures fill exactly one")
+    port = placement.inputs[0]
+    for layout in (values, values.transpose(0, 3, 1, 2)):
+        if layout.shape == port.shape:
+            return [port.encode(layout)]
+    raise Wrong(
+        f"the model wants an input of shape {port.shape}, the data gives pictures "
+        f"{values.shape} (N, H, W, C): declare preprocess.size and batch as the model has them"
+    )
+
+
+def _check(outputs: Arrays, placement: Placement) -> None:
+    for array, port in zip(outputs, placement.outputs, strict=True):
+        if array.shape != port.shape:
+            raise Wrong(f"output {port.name} has shape {array.shape}, declared is {port.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise Wrong(f"output {port.name} is not finite")
+
+
+def _score(spec: Spec, device: Device, placement: Placement) -> dict[str, Any]:
+    """Run every test picture. The data is streamed, lest it count as memory of the model."""
+    labels: NDArray[np.int64] = np.load(spec.labels)
+    references = _stream(spec.reference, spec.batch) if spec.reference else None
+    outcomes: list[NDArray[np.bool_]] = []
+    top5 = agree = 0
+    largest = total = squares = values = 0.0
+    for images in _stream(spec.images, spec.batch):
+        count = len(images)
+        if count < spec.batch:  # fill the last batch up; the filling is not scored
+            images = np.concatenate([images, np.repeat(images[-1:], spec.batch - count, axis=0)])
+        outputs = device.run(_encode(spec, placement, images))
+        _check(outputs, placement)
+        scores = placement.outputs[0].decode(outputs[0]).reshape(spec.batch, -1)[:count]
+        scores = scores[:, spec.label_offset :]
+        done = sum(len(o) for o in outcomes)
+        truth = labels[done : done + count]
+        outcomes.append(scores.argmax(1) == truth)
+        top5 += int((np.argsort(-scores, 1)[:, :5] == truth[:, None]).any(1).sum())
+        if references is not None:
+            reference = next(references)
+            if scores.shape != reference.shape:
+                raise Wrong(f"answers of shape {scores.shape}, the float net's {reference.shape}")
+            agree += int((scores.argmax(1) == reference.argmax(1)).sum())
+            error = np.abs(scores - reference)
+            largest = max(largest, float(error.max()))
+            total += float(error.sum())
+            squares += float(((reference - reference.mean()) ** 2).sum())
+            values += error.size
+    bits = np.concatenate(outcomes)
+    result: dict[str, Any] = {
+        "examples": len(bits),
+        "outcomes": "".join("1" if right else "0" for right in bits),
+        "top5_right": top5 if scores.shape[1] > 5 else None,
+    }
+    if references is not None:
+        mean, spread = total / values, (squares / values) ** 0.5
+        if spec.parity_limit is not None and mean > spec.parity_limit * spread:
+            raise Wrong(
+                f"wrong answers: they differ from the float net's by {mean:.3g} on average, "
+                f"whose own spread is {spread:.3g}"
+            )
+        result |= {
+            "parity_max_abs": largest,
+            "parity_mean_abs": mean,
+            "parity_top1": agree / len(bits),
+        }
+    return result
+
+
+def _stream(path: str, count: int) -> Iterator[NDArray[Any]]:
+    """The rows of an .npy file, `count` at a time, without mapping the file into memory."""
+    with Path(path).open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        row = int(np.prod(shape[1:]))
+        for start in range(0, shape[0], count):
+            rows = min(count, shape[0] - start)
+            yield np.fromfile(file, dtype, rows * row).reshape(rows, *shape[1:])
+
+
+def _resident_bytes() -> int | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _probe(target: str) -> dict[str, Any]:
+    try:
+        chip = open_device(target).probe()
+    except Unavailable as error:
+        return {"available": False, "reason": str(error), "remedy": error.remedy}
+    return {"available": True, "chip": chip.name, "versions": dict(chip.versions)}
+
+
+def main() -> int:
+    source, out = sys.argv[-2], Path(sys.argv[-1])
+    stage = out.with_name(out.name + ".stage")
+    try:
+        if sys.argv[1] == "--probe":
+            answer = _probe(source)
+        else:
+            answer = visit(Spec(**json.loads(Path(source).read_text())), stage)
+    except Exception as error:
+        traceback.print_exc()
+        text = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
+        answer = {"error": " ".join(text.split())[:500]}
+    part = out.with_name(out.name + ".part")
+    part.write_text(json.dumps(answer))
+    part.replace(out)
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The answer is on disk; a runtime that crashes while it is torn down shall not undo it.
+    os._exit(status)

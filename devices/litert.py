@@ -1,0 +1,98 @@
+"""LiteRT (TensorFlow Lite): ai-edge-litert, or tflite-runtime where only that is installed."""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretomark.devices import _host
+from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailable
+
+FORMAT = "tflite"
+VARIANTS = ("xnnpack",)
+PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+
+
+class _LiteRT:
+    def __init__(self) -> None:
+        self._interpreter: Any = None
+        self._inputs: list[int] = []
+        self._outputs: list[int] = []
+
+    def probe(self) -> Chip:
+        package = _package()
+        importlib.import_module(f"{PACKAGES[package]}.interpreter")
+        return Chip(_host.chip_name(), {package: metadata.version(package)})
+
+    def load(self, model: Path, threads: int) -> Placement:
+        runtime = importlib.import_module(f"{PACKAGES[_package()]}.interpreter")
+        interpreter = runtime.Interpreter(str(model), num_threads=threads)
+        interpreter.allocate_tensors()
+        self._interpreter = interpreter
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        self._inputs = [port["index"] for port in inputs]
+        self._outputs = [port["index"] for port in outputs]
+        return Placement(
+            home="xnnpack",
+            operators=_operators(interpreter),
+            inputs=[_port(port) for port in inputs],
+            outputs=[_port(port) for port in outputs],
+        )
+
+    def run(self, inputs: Arrays) -> Arrays:
+        interpreter = self._interpreter
+        for index, array in zip(self._inputs, inputs, strict=True):
+            interpreter.set_tensor(index, array)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in self._outputs]
+
+
+def _package() -> str:
+    for package in PACKAGES:
+        try:
+            metadata.version(package)
+            return package
+        except metadata.PackageNotFoundError:
+            continue
+    raise Unavailable(
+        "neither ai-edge-litert nor tflite-runtime is installed", "pip install 'paretomark[litert]'"
+    )
+
+
+def _port(port: Any) -> Port:
+    scale, zero_point = port["quantization"]
+    shape = tuple(int(size) for size in port["shape"])
+    return Port(port["name"], shape, np.dtype(port["dtype"]).name, float(scale), int(zero_point))
+
+
+def _operators(interpreter: Any) -> dict[str, int]:
+    """Operators by unit. A DELEGATE node took all that lies between its inputs and outputs.
+
+    The interpreter goes on listing the operators that a delegate has replaced, so they are
+    found by walking back from the delegate's outputs to its inputs.
+    """
+    nodes = interpreter._get_ops_details()
+    own = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    producer = {int(t): node["index"] for node in own for t in node["outputs"]}
+    sources = {node["index"]: [int(t) for t in node["inputs"]] for node in own}
+    taken: set[int] = set()
+    for delegate in nodes:
+        if delegate["op_name"] != "DELEGATE":
+            continue
+        border = {int(t) for t in delegate["inputs"]}
+        open_tensors = [int(t) for t in delegate["outputs"]]
+        while open_tensors:
+            index = producer.get(open_tensors.pop())
+            if index is not None and index not in taken:
+                taken.add(index)
+                open_tensors += [t for t in sources[index] if t not in border]
+    return {"xnnpack": len(taken), "reference": len(own) - len(taken)}
+
+
+def device(variant: str) -> _LiteRT:
+    """The only variant is `xnnpack`, the delegate that the runtime applies by itself."""
+    return _LiteRT()

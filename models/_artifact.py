@@ -1,0 +1,138 @@
+"""What a device loads, how it came to be, and where it is cached.
+
+An `Order` says what is wanted; its key is a hash of everything that shapes the file: the
+trained weights, the sources of net, steps and exporter, their parameters, the calibration data
+and the versions of the tool chain. The same order is never built twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paretomark.models import _data, _zoo
+from paretomark.models.export import _export
+from paretomark.suites._suite import Model, Recipe
+
+CALIBRATION_EXAMPLES = 256
+ARTIFACT = "artifact.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One artifact: a model, a recipe, a file format, a batch size, and how much data to score."""
+
+    model: Model
+    recipe: Recipe
+    format: str
+    batch: int
+    examples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a device loads, with the data to score it. Counts are None where unknown."""
+
+    file: str
+    format: str
+    sha256: str
+    bytes: int
+    lineage: str  # JSON: parent, steps, seeds, data, versions
+    data: str  # the data set; "" when the file is only timed
+    images: str  # .npy, uint8 (N, H, W, C)
+    labels: str  # .npy, int64 (N,)
+    reference: str  # .npy, float32 (N, classes): the answers of the float net; "" if there is none
+    preprocess: dict[str, Any]
+    label_offset: int
+    parameters: int | None = None
+    nonzeros: int | None = None
+    macs: int | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why there is no artifact: `status` is 'failed' or 'unsupported'."""
+
+    status: str
+    reason: str
+
+
+def cache() -> Path:
+    """The folder of everything that can be made again: $PARETOMARK_CACHE or ~/.cache/paretomark."""
+    folder = os.environ.get("PARETOMARK_CACHE")
+    return Path(folder).absolute() if folder else Path.home() / ".cache" / "paretomark"
+
+
+def folder(order: Order) -> Path:
+    """Where the artifact of an order is, or will be."""
+    anonymous = dataclasses.replace(
+        order,
+        model=dataclasses.replace(order.model, name="", weights="", recipes=(), devices=()),
+        recipe=dataclasses.replace(order.recipe, name=""),
+    )
+    parts = [json.dumps(dataclasses.asdict(anonymous), sort_keys=True)]
+    if order.model.file:
+        parts.append(sha256(Path(order.model.file)))
+    else:
+        parts += [json.dumps(_export.versions(order.format), sort_keys=True)]
+        parts += [sha256(path) for path in _sources(order)]
+    parts += [stamp(spec) for spec in (order.model.data, order.model.calibration)]
+    return cache() / "artifacts" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def lookup(order: Order) -> Artifact | None:
+    """The artifact, if it was built before."""
+    path = folder(order) / ARTIFACT
+    try:
+        return Artifact(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp(spec: str) -> str:
+    """Of a data set on disk: names, sizes and times, for its pictures may be many."""
+    path = Path(spec.partition(":")[2])
+    if not spec.partition(":")[2] or not path.exists():
+        return spec
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    listing = [f"{f}:{s.st_size}:{s.st_mtime_ns}" for f in files if (s := f.stat())]
+    return hashlib.sha256("\n".join([spec, *listing]).encode()).hexdigest()
+
+
+def weights(model: Model) -> Path:
+    """The trained weights of a net: the suite's, or those the project ships."""
+    return Path(model.weights) if model.weights else _zoo.weights(model.net)
+
+
+def _sources(order: Order) -> Iterable[Path]:
+    """Every file of this project that can change what is built. Rather too many than too few."""
+    models = _zoo.FOLDER
+    yield weights(order.model)
+    yield models / f"{order.model.net}.py"
+    yield models / "export" / f"{order.format}.py"
+    for step in order.recipe.steps:
+        yield models / "compress" / f"{step['method']}.py"
+    yield from sorted((models / "data").glob("*.py"))
+    for engine in ("*_*.py", "compress/_*.py"):
+        yield from sorted(p for p in models.glob(engine) if p.name.startswith("_"))
+
+
+def prepared(spec: str, preprocess: _data.Preprocess, count: int) -> Path:
+    """Where test pictures are kept at a net's size, so that a visit need only stream them."""
+    name = spec.partition(":")[0]
+    source = _zoo.FOLDER / "data" / f"{name}.py"
+    parts = [stamp(spec), sha256(source), repr(preprocess.size), repr(preprocess.crop), str(count)]
+    return cache() / "data" / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"

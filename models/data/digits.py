@@ -1,0 +1,34 @@
+"""scikit-learn's 1,797 real handwritten digits, 8x8 grey: the fast data set for tests.
+
+Source: Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from paretomark.models._data import Examples, Preprocess, Split
+from paretomark.suites._errors import UserError
+
+CLASSES = 10
+_BOUNDS: dict[Split, tuple[int, int]] = {
+    "train": (0, 1197),
+    "calibration": (1197, 1297),
+    "test": (1297, 1797),
+}
+
+
+def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
+    """Pictures uint8 (N, 8, 8, 1), shades 0..16 stretched to 0..255; one shuffle, cut in three."""
+    if argument:
+        raise UserError(f"data set 'digits' takes no argument, got '{argument}'")
+    if preprocess is not None and preprocess.size != (8, 8):
+        raise UserError(f"data set 'digits' is 8x8; the net wants {preprocess.size}")
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    order = np.random.default_rng(0).permutation(len(bunch.target))
+    start, stop = _BOUNDS[split]
+    chosen = order[start:stop][:count]
+    shades = np.rint(bunch.images[chosen] * (255.0 / 16.0)).astype(np.uint8)
+    return Examples(shades[..., None], bunch.target[chosen].astype(np.int64))

@@ -1,0 +1,50 @@
+"""ImageNet-style folders: one folder per class, named so that sorting gives the class index.
+
+`PATH/train/CLASS/*` and `PATH/val/CLASS/*` (or `test`); every tenth training picture is set
+aside for calibration. Without these, `PATH/CLASS/*` is the test split, and there is no other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from paretomark.models._data import Examples, Preprocess, Split
+from paretomark.models.data import _files
+from paretomark.suites._errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
+    """Pictures in one seeded shuffle, so that the first `count` cover the classes evenly."""
+    root = _files.folder(argument, "imagefolder")
+    listing = _listing(_subfolder(root, split), root)
+    listing = [listing[i] for i in np.random.default_rng(0).permutation(len(listing))]
+    if split != "test":
+        listing = [x for i, x in enumerate(listing) if (i % 10 == 0) == (split == "calibration")]
+    chosen = listing[:count]
+    return _files.read([f for f, _ in chosen], [c for _, c in chosen], preprocess)
+
+
+def _subfolder(root: Path, split: Split) -> Path:
+    wanted = ("val", "test") if split == "test" else ("train",)
+    for name in wanted:
+        if (root / name).is_dir():
+            return root / name
+    if split == "test" and not (root / "train").is_dir():
+        return root
+    raise UserError(f"{root} has no folder '{wanted[0]}' for the {split} split")
+
+
+def _listing(folder: Path, root: Path) -> list[tuple[Path, int]]:
+    classes = sorted(p for p in folder.iterdir() if p.is_dir())
+    if not classes:
+        raise UserError(f"{folder} has no class folders (data set imagefolder:{root})")
+    return [
+        (file, index)
+        for index, name in enumerate(classes)
+        for file in sorted(name.iterdir())
+        if file.suffix.lower() in SUFFIXES
+    ]

@@ -1,0 +1,49 @@
+"""A NumPy archive with `x_test`, `y_test` and, if there is training, `x_train`, `y_train`.
+
+Pictures are uint8 (N, H, W, C). The last tenth of the training pictures, at most 512, is set
+aside for calibration.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretomark.models._data import Examples, Preprocess, Split
+from paretomark.suites._errors import UserError
+
+
+def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
+    """Pictures in the order of the archive. Raises UserError if an array is not as it must be."""
+    path = Path(argument)
+    if not path.is_file():
+        raise UserError(f"data file missing: {path} (data set 'npz')")
+    part = "test" if split == "test" else "train"
+    images, labels = _arrays(path, part)
+    if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
+        raise UserError(
+            f"{path}: x_{part} must be uint8 (N, H, W, C) with y_{part} (N,), got "
+            f"{images.dtype} {images.shape} and {labels.shape}"
+        )
+    if preprocess is not None and preprocess.size != images.shape[1:3]:
+        raise UserError(
+            f"{path}: pictures are {images.shape[1:3]}, the net wants {preprocess.size}"
+        )
+    if split != "test":
+        aside = min(512, len(images) // 10)
+        kept = slice(-aside, None) if split == "calibration" else slice(None, -aside)
+        images, labels = images[kept], labels[kept]
+    return Examples(images[:count], labels[:count].astype(np.int64))
+
+
+def _arrays(path: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[f"x_{part}"], archive[f"y_{part}"]
+    except KeyError:
+        raise UserError(f"{path} has no x_{part} and y_{part}") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a readable .npz file: {error}") from None

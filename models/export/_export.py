@@ -1,0 +1,47 @@
+"""What every export format is: one file here, named by the suffix of the file it writes.
+
+    PACKAGES = ("torch", "onnx")              whose versions shape the file
+    PRECISIONS = ("fp32", "int8")             what it can write
+    def export(net, sample, out) -> None      float32 net to a float32 file; sample (N, C, H, W)
+    def quantize(model, out, precision, calibration) -> None
+                                              float32 file to another precision, by the tool
+                                              chain's own quantizer; calibration float32
+                                              (M, C, H, W), M a multiple of the batch
+
+The net comes with batch normalisation folded. Torch and the tool chains are imported only
+inside functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from paretomark.suites._errors import UserError, unknown
+
+
+def names() -> list[str]:
+    """The formats there are: the files of this folder."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def module(name: str) -> ModuleType:
+    """The plug-in of a format."""
+    if name not in names():
+        raise unknown("format", name, names())
+    return importlib.import_module(f"paretomark.models.export.{name}")
+
+
+def versions(name: str) -> dict[str, str]:
+    """The versions of the packages that write a format. Raises UserError if one is missing."""
+    found = {}
+    for package in module(name).PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            raise UserError(
+                f"writing .{name} needs the package {package}; pip install 'paretomark[{name}]'"
+            ) from None
+    return found

@@ -1,0 +1,92 @@
+"""How a run shows what it does: bars on a terminal, one plain line per step elsewhere.
+
+The bars never refresh by themselves: while a visit runs, this process uses no processor time.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from paretomark.reports._collect import Progress
+from paretomark.reports._record import Record
+
+
+@contextmanager
+def show(to_stderr: bool) -> Iterator[Progress]:
+    """Progress of a run; on stderr if stdout is kept for JSON."""
+    console = Console(stderr=to_stderr)
+    if not console.is_terminal:
+        yield Progress(_plain_building, _plain_visiting) if not to_stderr else Progress()
+        return
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        auto_refresh=False,
+    )
+    tasks = {}
+    lock = threading.Lock()  # builds report from several threads
+
+    def update(name: str, done: int, total: int, note: str) -> None:
+        with lock:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total, note="")
+            bars.update(tasks[name], completed=done, total=total, note=escape(note))
+            bars.refresh()
+
+    def building(done: int, total: int, what: str, note: str) -> None:
+        update("build", done, total, what)
+        if note:
+            console.print(f"[yellow]{escape(what)}: {escape(note)}[/]")
+
+    def visiting(done: int, total: int, record: Record) -> None:
+        update("visit", done, total, _outcome(record))
+        if record.status != "ok":
+            console.print(f"[yellow]{escape(_outcome(record))}[/]")
+
+    with bars:
+        yield Progress(building, visiting)
+
+
+@contextmanager
+def training(name: str) -> Iterator[Callable[[int, int, float, float], None]]:
+    """Progress of a training: called with step, steps, loss, accuracy."""
+    with Bars(console=Console(stderr=True), auto_refresh=False) as bars:
+        task = bars.add_task(name)
+
+        def report(step: int, steps: int, loss: float, accuracy: float) -> None:
+            note = f"{name}  loss {loss:.3f}  top-1 {100 * accuracy:.1f} %"
+            bars.update(task, completed=step, total=steps, description=note)
+            bars.refresh()
+
+        yield report
+
+
+def _plain_building(done: int, total: int, what: str, note: str) -> None:
+    print(f"build {done}/{total} {what}{': ' + note if note else ''}", flush=True)
+
+
+def _plain_visiting(done: int, total: int, record: Record) -> None:
+    print(f"visit {done}/{total} {_outcome(record)}", flush=True)
+
+
+def _outcome(record: Record) -> str:
+    if record.samples_ns:
+        result = f"{statistics.median(record.samples_ns) / 1e6:.3f} ms"
+        if record.status != "ok":
+            result += f", {record.status}: {record.reason}"
+    else:
+        result = f"{record.status} ({record.stage}): {record.reason}"
+    flags = f" [{', '.join(record.flags)}]" if record.flags else ""
+    return f"{record.cell}  {result}{flags}"

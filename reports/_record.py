@@ -1,0 +1,205 @@
+"""A record: the flat, frozen row of one visit, and the header of the run it belongs to.
+
+Name, type, unit and direction of every number live on its dataclass field; columns, writers
+and comparisons are derived from there. Derived values (speed-up, on the front or not) are
+never stored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+SCHEMA = 1
+STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
+Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
+
+
+def _is(label: str, unit: str = "", better: str = "") -> Any:
+    """Describe a field: its column title, its unit, and 'lower' or 'higher' if one is better."""
+    return {"label": label, "unit": unit, "better": better}
+
+
+class Malformed(ValueError):
+    """A record or header that does not have the shape it must have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """Reads itself from untrusted JSON: every field present, of its type, and nothing else."""
+
+    @classmethod
+    def from_json(cls, table: object) -> Self:
+        """The row that `to_json` wrote. Raises Malformed with the field to blame."""
+        if not isinstance(table, dict):
+            raise Malformed(f"{cls.__name__} is not an object")
+        hints = get_type_hints(cls)
+        if extra := set(table) - set(hints):
+            raise Malformed(f"{cls.__name__} has unknown fields {sorted(extra)[:5]}")
+        values: dict[str, Any] = {}
+        for f in dataclasses.fields(cls):
+            if f.name not in table:
+                if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                    raise Malformed(f"{cls.__name__} lacks '{f.name}'")
+                continue
+            values[f.name] = _read(hints[f.name], table[f.name], f"{cls.__name__}.{f.name}")
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table for json.dumps."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(_Row):
+    """One visit (or the reason why there was none). Times are wall clock of one inference call."""
+
+    # which cell
+    cell: str = field(metadata=_is("cell"))
+    model: str = field(metadata=_is("model"))
+    recipe: str = field(metadata=_is("recipe"))
+    steps: str = field(
+        metadata=_is("steps")
+    )  # "magnitude(sparsity=0.9)"; "" for the net as trained
+    precision: str = field(metadata=_is("precision"))
+    device: str = field(metadata=_is("device"))
+    batch: int = field(metadata=_is("batch"))
+    threads: int = field(metadata=_is("threads"))
+    block: int = field(metadata=_is("block"))
+    started: str = field(metadata=_is("started", "UTC"))
+    # what came of it
+    status: Status = field(metadata=_is("status"))
+    stage: str = field(default="", metadata=_is("stage"))
+    reason: str = field(default="", metadata=_is("reason"))
+    flags: tuple[str, ...] = field(default=(), metadata=_is("validity flags"))
+    simulated: str = field(default="", metadata=_is("simulated"))
+    # the artifact
+    data: str = field(default="", metadata=_is("data"))
+    sha256: str = field(default="", metadata=_is("artifact"))
+    lineage: str = field(default="", metadata=_is("lineage"))
+    artifact_bytes: int | None = field(default=None, metadata=_is("file", "B", "lower"))
+    parameters: int | None = field(default=None, metadata=_is("parameters", "", "lower"))
+    nonzeros: int | None = field(default=None, metadata=_is("nonzeros", "", "lower"))
+    macs: int | None = field(default=None, metadata=_is("MACs", "", "lower"))
+    # where and how fast it ran
+    placement: dict[str, int] = field(default_factory=dict, metadata=_is("placement", "operators"))
+    load_s: float | None = field(default=None, metadata=_is("load", "s", "lower"))
+    first_s: float | None = field(default=None, metadata=_is("first inference", "s", "lower"))
+    warmup_runs: int | None = field(default=None, metadata=_is("warm-up runs"))
+    samples_ns: tuple[int, ...] = field(default=(), metadata=_is("latency", "ns", "lower"))
+    peak_memory_bytes: int | None = field(
+        default=None, metadata=_is("peak memory of the worker", "B", "lower")
+    )
+    before_load_bytes: int | None = field(
+        default=None, metadata=_is("memory of the worker before load", "B", "lower")
+    )
+    foreign_load_cores: float | None = field(
+        default=None, metadata=_is("load by other processes", "cores", "lower")
+    )
+    # how well it answered: only the first block's visit scores
+    examples: int = field(default=0, metadata=_is("examples"))
+    outcomes: str = field(default="", metadata=_is("1 where the top answer is right, per example"))
+    top5_right: int | None = field(default=None, metadata=_is("top-5 right", "", "higher"))
+    parity_max_abs: float | None = field(
+        default=None, metadata=_is("largest difference to the float net", "logit", "lower")
+    )
+    parity_mean_abs: float | None = field(
+        default=None, metadata=_is("mean difference to the float net", "logit", "lower")
+    )
+    parity_top1: float | None = field(
+        default=None, metadata=_is("same top answer as the float net", "", "higher")
+    )
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise Malformed(f"status '{self.status}' is none of {', '.join(STATUSES)}")
+        if self.status == "ok" and not self.samples_ns:
+            raise Malformed("status is ok, but there are no samples")
+        if self.status != "ok" and not self.reason:
+            raise Malformed(f"status is {self.status}, but no reason is given")
+        if any(sample <= 0 for sample in self.samples_ns):
+            raise Malformed("a latency sample is not positive")
+        if self.outcomes.strip("01") or len(self.outcomes) != self.examples:
+            raise Malformed("outcomes are not one 0 or 1 per example")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(_Row):
+    """What a device said of itself when the run started."""
+
+    device: str
+    available: bool
+    chip: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host(_Row):
+    """The machine. `fingerprint` names the hardware and system, not the owner."""
+
+    fingerprint: str
+    chip: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header(_Row):
+    """What all records of a run share; written once, when the run starts."""
+
+    schema: int
+    run: str
+    suite: str
+    title: str
+    started: str
+    commit: str  # of the checkout that ran; "" outside a git checkout
+    dirty: bool
+    version: str
+    host: dict[str, Any]
+    probes: tuple[dict[str, Any], ...]
+    cells: tuple[str, ...]
+    blocks: int
+    seed: int
+    request: dict[str, Any]  # what `run --resume` needs to plan the same cells again
+
+
+def _read(hint: Any, value: Any, where: str) -> Any:
+    """`value`, checked against the type `hint`; lists become tuples. Raises Malformed."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _read(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise Malformed(f"{where} is not a list")
+        return tuple(_read(arguments[0], item, where) for item in value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise Malformed(f"{where} is not an object")
+        return {str(k): _read(arguments[1], v, where) for k, v in value.items()}
+    if origin is Literal:
+        if value not in arguments:
+            raise Malformed(f"{where} is none of {', '.join(map(str, arguments))}")
+        return value
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise Malformed(f"{where} is not finite")
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise Malformed(f"{where} is not {getattr(hint, '__name__', hint)}")
+    return value

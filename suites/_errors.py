@@ -1,0 +1,23 @@
+"""The one exception that means "the user can fix this", and how near misses are named.
+
+Everything raised as `UserError` reaches the terminal as one line and exit code 2;
+any other exception is a fault of this program and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """What is wrong, where, and what to do next, in one sentence."""
+
+
+def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> UserError:
+    """An error for `name`, which is none of `valid`, that names the nearest valid one."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    place = f"{where}: " if where else ""
+    return UserError(f"{place}unknown {kind} '{name}'; {hint}valid: {', '.join(names) or 'none'}")

@@ -1,0 +1,240 @@
+"""A suite, read from TOML and checked.
+
+    title = "..."                       blocks = 3            examples = 1000
+    devices = ["litert:xnnpack"]        batch = [1]           threads = [1]
+
+    [model.scenes_resnet]               # every key is optional; see `Model`
+    [recipe.pruned]
+    steps = [{ method = "magnitude", sparsity = 0.9 }]
+    precision = "int8"
+
+The fields of the dataclasses are the schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from paretomark.suites._errors import UserError, unknown
+
+FOLDER = Path(__file__).parent
+PRECISIONS = ("fp32", "fp16", "int8")
+AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A declared preprocessing: the fields of `paretomark.models._data.Preprocess`."""
+
+    size: tuple[int, ...]
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (255.0, 255.0, 255.0)
+    order: str = "rgb"
+    crop: float | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net of the zoo, or a file. Paths are relative to the suite; `${VAR}` is expanded."""
+
+    name: str = ""  # the key in the suite
+    net: str = ""  # a net of the zoo, or file:PATH; by default the name
+    weights: str = ""  # by default those the project ships
+    data: str = ""  # by default the data set of the net
+    calibration: str = ""  # by default the calibration split of the data set
+    recipes: tuple[str, ...] = ()  # by default all
+    devices: tuple[str, ...] = ()  # by default all
+    label_offset: int = 0  # outputs before class 0, as TensorFlow's "background"
+    preprocess: Pixels | None = None  # by default the net's own
+
+    @property
+    def file(self) -> str:
+        """The path of a file that the user brings; "" for a net of the zoo."""
+        return self.net.removeprefix("file:") if self.net.startswith("file:") else ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Compression steps, each a method with its parameters, then the precision of the export."""
+
+    name: str = ""
+    steps: tuple[dict[str, Any], ...] = ()
+    precision: str = "fp32"
+
+    @property
+    def label(self) -> str:
+        """The steps as one reads them: `magnitude(sparsity=0.9) > finetune(epochs=2)`."""
+        return " > ".join(
+            f"{s['method']}({', '.join(f'{k}={v}' for k, v in s.items() if k != 'method')})"
+            for s in self.steps
+        )
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to run and how long; every field but the last three is a key at the top of the file."""
+
+    title: str = ""
+    devices: tuple[str, ...] = ()
+    batch: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = (1,)
+    blocks: int = 3  # how often each cell is visited
+    seed: int = 0
+    examples: int = 1000  # test pictures that are scored
+    seconds: float = 0.5  # how long a visit samples latency
+    max_samples: int = 2000
+    deadline_s: float = 120.0  # of one visit
+    build_deadline_s: float = 900.0  # of one artifact
+    foreign_load_cores: float = 0.5  # above this a visit is flagged
+    name: str = ""
+    model: Mapping[str, Model] = field(default_factory=dict)
+    recipe: Mapping[str, Recipe] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """The suites that come with the project."""
+    return sorted(p.stem for p in FOLDER.glob("*.toml"))
+
+
+def locate(suite: str) -> Path:
+    """The file of a suite given by name or by path. Raises UserError if there is none."""
+    if "/" not in suite and not suite.endswith(".toml"):
+        if suite not in names():
+            raise unknown("suite", suite, names())
+        return FOLDER / f"{suite}.toml"
+    return Path(suite)
+
+
+def text(path: Path) -> str:
+    """The text of a suite. Raises UserError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read the suite: {error}") from None
+
+
+def parse(toml: str, name: str, folder: Path) -> Suite:
+    """A suite from its text; relative paths in it start at `folder`."""
+    where = f"suite '{name}'"
+    try:
+        table = tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: not valid TOML: {error}") from None
+    raw = {k: v for k, v in table.items() if k not in ("model", "recipe")}
+    suite = _table(Suite, raw, where, hidden=("name",))
+    recipes = {
+        key: dataclasses.replace(_table(Recipe, t, f"{where}, [recipe.{key}]"), name=key)
+        for key, t in _tables(table, "recipe", where).items()
+    }
+    models = {
+        key: _located(_table(Model, t, f"{where}, [model.{key}]"), key, folder, where)
+        for key, t in _tables(table, "model", where).items()
+    }
+    suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes)
+    _check(suite, where)
+    return suite
+
+
+def _check(suite: Suite, where: str) -> None:
+    if not suite.model:
+        raise UserError(f"{where} has no [model.NAME]")
+    if not suite.devices:
+        raise UserError(f'{where} names no devices: devices = ["onnxruntime:cpu"]')
+    if not suite.recipe and any(not m.file for m in suite.model.values()):
+        raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
+    for recipe in suite.recipe.values():
+        if recipe.precision not in PRECISIONS:
+            raise unknown("precision", recipe.precision, PRECISIONS, f"{where}, {recipe.name}")
+    positive = ("blocks", "examples", "seconds", "max_samples", "deadline_s", "build_deadline_s")
+    for key in positive:
+        if getattr(suite, key) <= 0:
+            raise UserError(f"{where}: {key} must be positive, got {getattr(suite, key)}")
+    for key in ("batch", "threads"):
+        if not getattr(suite, key) or min(getattr(suite, key)) < 1:
+            raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
+
+
+def _located(model: Model, name: str, folder: Path, where: str) -> Model:
+    """The model with its name, and with paths made absolute."""
+
+    def place(text: str) -> str:
+        kind, colon, path = text.partition(":")
+        if not colon:
+            return text
+        return f"{kind}:{_path(path, folder, where)}" if path else text
+
+    weights = str(_path(model.weights, folder, where)) if model.weights else ""
+    return dataclasses.replace(
+        model,
+        name=name,
+        net=place(model.net or name),
+        weights=weights,
+        data=place(model.data),
+        calibration=place(model.calibration),
+    )
+
+
+def _path(text: str, folder: Path, where: str) -> Path:
+    def value(match: re.Match[str]) -> str:
+        variable = match.group(1)
+        if variable not in os.environ:
+            raise UserError(f"{where} needs ${{{variable}}}: set it to the folder with the data")
+        return os.environ[variable]
+
+    path = Path(re.sub(r"\$\{(\w+)\}", value, text)).expanduser()
+    # A variable is given by a person in a shell, so it counts from there, not from the suite.
+    return path.absolute() if "${" in text else (folder / path).absolute()
+
+
+def _tables(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    tables = table.get(key, {})
+    if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
+        raise UserError(f"{where}: '{key}' must be written as [{key}.NAME]")
+    return tables
+
+
+def _table(cls: type[T], table: Mapping[str, Any], where: str, hidden: Sequence[str] = ()) -> T:
+    """A frozen value of `cls` from a TOML table; its fields are the schema."""
+    hints = get_type_hints(cls)
+    fields = [f.name for f in dataclasses.fields(cls) if f.name not in hidden]  # type: ignore[arg-type]
+    values = {}
+    for key, value in table.items():
+        if key not in fields:
+            raise unknown("key", key, fields, where)
+        values[key] = _value(hints[key], value, f"{where}: {key}")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        hint = next(a for a in arguments if a is not type(None))
+        return _value(hint, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise UserError(f"{where} must be a list, got {json.dumps(value, default=str)}")
+        return tuple(_value(arguments[0], item, where) for item in value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise UserError(f"{where} must be a table, got {json.dumps(value, default=str)}")
+        return _table(hint, value, where)
+    if origin is dict:
+        hint = dict
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UserError(f"{where} must be {hint.__name__}, got {json.dumps(value, default=str)}")
+    return value
