@@ -152,6 +152,9 @@ def _float(model_json: str, steps_json: str, seed: int) -> Float:
     ctx = _step.Context(data, preprocess, seed)
     for step in json.loads(steps_json):
         net = _step.apply(net, step, ctx).eval()
+    # litert-torch writes weights in their order in memory: from channels-last ones, which training
+    # prefers, it makes a file with wrong answers and no error.
+    net = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     channels = len(preprocess.mean)
     sample = torch.zeros(1, channels, *preprocess.size)
     counter = FlopCounterMode(display=False)

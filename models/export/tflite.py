@@ -40,7 +40,7 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
         from ai_edge_quantizer import recipe
 
         chain.load_quantization_recipe(recipe.static_wi8_ai8())
-        statistics = chain.calibrate(_signature(model, calibration), num_threads=1)
+        statistics = _statistics(model, calibration, chain.get_quantization_recipe())
         result = chain.quantize(statistics, enable_progress_report=False)
     out.write_bytes(bytes(result.quantized_model))
 
@@ -60,6 +60,23 @@ def _fp16() -> list[dict[str, Any]]:
             },
         }
     ]
+
+
+def _statistics(model: Path, calibration: NDArray[np.float32], recipe: Any) -> dict[str, Any]:
+    """Smallest and largest value of every tensor over all calibration pictures.
+
+    `Quantizer.calibrate` takes a moving average of the ranges instead, in which the last
+    pictures count most and outliers are cut off: SqueezeNet loses 12 points by that.
+    """
+    from ai_edge_quantizer import calibrator, recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
+
+    manager = recipe_manager.RecipeManager()
+    manager.load_quantization_recipe(recipe)
+    ranges = calibrator.Calibrator(str(model), 1, qsv_update_func=qsv_utils.min_max_update)
+    ranges.calibrate(_signature(model, calibration), manager)
+    statistics: dict[str, Any] = ranges.get_model_qsvs()
+    return statistics
 
 
 def _signature(model: Path, calibration: NDArray[np.float32]) -> dict[str, list[dict[str, Any]]]:
