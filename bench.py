@@ -170,7 +170,9 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 def _devices(arguments: argparse.Namespace) -> int:
     from paretomark.devices import _device, _run
 
-    probes = _run.probe(list(_device.formats()))
+    # The fake device's other variants misbehave on purpose, for tests.
+    targets = [t for t in _device.formats() if not t.startswith("fake:") or t == "fake:ok"]
+    probes = _run.probe(targets)
     if arguments.json:
         print(json.dumps(probes, indent=1))
         return 0

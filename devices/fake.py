@@ -84,7 +84,7 @@ class _Fake:
         elif self._variant == "wrong":
             answer = -answer
         elif self._variant == "drift":
-            time.sleep(call * 2e-5)
+            time.sleep(call * 1e-5)
         return answer
 
 

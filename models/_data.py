@@ -61,6 +61,12 @@ def names() -> list[str]:
     return sorted(p.stem for p in (Path(__file__).parent / "data").glob("[!_]*.py"))
 
 
+def public(spec: str) -> str:
+    """The name of a data set without the path that it has on this machine."""
+    name, colon, path = spec.partition(":")
+    return f"{name}:{Path(path).name}" if colon else name
+
+
 def load(
     spec: str,
     split: Split,

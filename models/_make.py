@@ -116,8 +116,8 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         "steps": order.recipe.steps,
         "precision": precision,
         "seed": order.seed,
-        "data": _public(known.data),
-        "calibration": _public(model.calibration) or "calibration split",
+        "data": _data.public(known.data),
+        "calibration": _data.public(model.calibration) or "calibration split",
         "versions": _export.versions(order.format),
     }
     return Artifact(
@@ -239,12 +239,6 @@ def _preprocess(pixels: Pixels) -> Preprocess:
     size = (pixels.size[0], pixels.size[1])
     order: Any = pixels.order
     return Preprocess(size, tuple(pixels.mean), tuple(pixels.std), order, pixels.crop)
-
-
-def _public(spec: str) -> str:
-    """A data set without the path that it has on this machine."""
-    name, colon, path = spec.partition(":")
-    return f"{name}:{Path(path).name}" if colon else name
 
 
 def _order(line: str) -> Order:

@@ -17,11 +17,11 @@ from typing import Any
 
 from paretomark.devices import _device, _host, _run
 from paretomark.devices._visit import Spec
-from paretomark.models import _artifact, _build, _zoo
+from paretomark.models import _artifact, _build, _data, _zoo
 from paretomark.models._artifact import Artifact, Order, Refused
 from paretomark.models.compress import _step
 from paretomark.reports import _store
-from paretomark.reports._record import SCHEMA, Header, Probe, Record
+from paretomark.reports._record import SCHEMA, Header, Host, Probe, Record
 from paretomark.suites import _plan, _suite
 from paretomark.suites._errors import UserError
 from paretomark.suites._plan import Cell
@@ -67,7 +67,6 @@ def start(request: Request, out: Path, progress: Progress) -> _store.Run:
     """A new run in the folder `out`. Raises UserError, before it builds, if it cannot work."""
     suite, cells = request.plan()
     probes = _probes(cells)
-    host = dataclasses.asdict(_host.machine())
     commit, dirty = _commit()
     header = Header(
         schema=SCHEMA,
@@ -78,8 +77,8 @@ def start(request: Request, out: Path, progress: Progress) -> _store.Run:
         commit=commit,
         dirty=dirty,
         version=metadata.version("paretomark"),
-        host=host,
-        probes=tuple(p.to_json() for p in probes),
+        host=Host(**dataclasses.asdict(_host.machine())),
+        probes=tuple(probes),
         cells=tuple(cell.key for cell in cells),
         blocks=suite.blocks,
         seed=suite.seed,
@@ -100,14 +99,14 @@ def resume(out: Path, progress: Progress) -> _store.Run:
     suite, cells = request.plan()
     if tuple(cell.key for cell in cells) != run.header.cells:
         raise UserError(f"{out}: the suite no longer plans the same cells; start a new run")
-    if run.header.host["fingerprint"] != _host.machine().fingerprint:
-        raise UserError(f"{out}: was started on another machine ({run.header.host['chip']})")
+    if run.header.host.fingerprint != _host.machine().fingerprint:
+        raise UserError(f"{out}: was started on another machine ({run.header.host.chip})")
     probes = _probes(cells)
     for probe, before in zip(probes, run.header.probes, strict=True):
-        if probe.to_json() != before:
+        if probe != before:
             raise UserError(
                 f"{out}: {probe.device} is not what it was when the run started "
-                f"({before['versions']}, now {probe.versions}); start a new run"
+                f"({before.versions}, now {probe.versions}); start a new run"
             )
     _collect(suite, cells, probes, out, progress)
     return _store.read(out)
@@ -194,7 +193,7 @@ def _record(
     of_artifact: dict[str, Any] = {}
     if isinstance(artifact, Artifact):
         of_artifact = {
-            "data": artifact.data.partition(":")[0],
+            "data": _data.public(artifact.data),
             "sha256": artifact.sha256,
             "lineage": artifact.lineage,
             "artifact_bytes": artifact.bytes,

@@ -125,6 +125,16 @@ class Record(_Row):
             raise Malformed("a latency sample is not positive")
         if self.outcomes.strip("01") or len(self.outcomes) != self.examples:
             raise Malformed("outcomes are not one 0 or 1 per example")
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, int | float) and value < 0:
+                raise Malformed(f"{f.name} is negative")
+        if self.nonzeros is not None and self.nonzeros > (self.parameters or 0):
+            raise Malformed("there are more nonzeros than parameters")
+        if (self.top5_right or 0) > self.examples:
+            raise Malformed("more examples are right than there are")
+        if (self.parity_top1 or 0) > 1:
+            raise Malformed("parity_top1 is above 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +173,8 @@ class Header(_Row):
     commit: str  # of the checkout that ran; "" outside a git checkout
     dirty: bool
     version: str
-    host: dict[str, Any]
-    probes: tuple[dict[str, Any], ...]
+    host: Host
+    probes: tuple[Probe, ...]
     cells: tuple[str, ...]
     blocks: int
     seed: int
@@ -176,6 +186,8 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return value
+    if isinstance(hint, type) and issubclass(hint, _Row):
+        return hint.from_json(value)
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -196,6 +208,8 @@ def _read(hint: Any, value: Any, where: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise Malformed(f"{where} is out of range")
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise Malformed(f"{where} is not finite")

@@ -65,6 +65,8 @@ class Writer:
         if self._file is None:
             raise ValueError("the writer is not open: use it in a with statement")
         text = json.dumps(record.to_json(), separators=(",", ":"), allow_nan=False).encode()
+        if len(text) > MAX_LINE_BYTES // 2:
+            raise ValueError(f"a record of {len(text)} bytes is too large: take fewer samples")
         self._file.write(b"%08x %b\n" % (zlib.crc32(text), text))
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -75,7 +77,10 @@ def create(folder: Path, header: Header) -> None:
     try:
         folder.mkdir(parents=True)
         part = folder / (HEADER + ".part")
-        part.write_text(json.dumps(header.to_json(), indent=1, allow_nan=False))
+        with part.open("w") as file:
+            json.dump(header.to_json(), file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(folder / HEADER)
     except FileExistsError:
         raise UserError(
@@ -92,12 +97,12 @@ def read(folder: Path) -> Run:
     path = folder / HEADER
     try:
         header = Header.from_json(json.loads(path.read_text()))
+        if header.schema != SCHEMA:
+            raise Malformed(f"it is of schema {header.schema}, this version reads {SCHEMA}")
     except FileNotFoundError:
         raise UserError(f"{folder}: not a run (no {HEADER}); `bench.py run` makes one") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable header: {error}") from None
-    if header.schema != SCHEMA:
-        raise UserError(f"{path}: written as schema {header.schema}, this version reads {SCHEMA}")
     return Run(folder, header, tuple(_records(folder / RECORDS)))
 
 
@@ -109,7 +114,7 @@ def _records(path: Path) -> list[Record]:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), start=1):
             try:
                 records.append(_parse(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if not line.endswith(b"\n") and not file.read(1):
                     break  # torn: the writer was killed inside this line
                 raise UserError(f"{path}, line {number}: {error}") from None

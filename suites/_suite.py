@@ -188,7 +188,7 @@ def _path(text: str, folder: Path, where: str) -> Path:
     def value(match: re.Match[str]) -> str:
         variable = match.group(1)
         if variable not in os.environ:
-            raise UserError(f"{where} needs ${{{variable}}}: set it to the folder with the data")
+            raise UserError(f"{where} needs ${variable}: set it to the folder with the data")
         return os.environ[variable]
 
     path = Path(re.sub(r"\$\{(\w+)\}", value, text)).expanduser()

@@ -1,0 +1,264 @@
+"""Accuracy over latency, with the front of every device, as SVG and as PNG.
+
+Colour is the device, the marker is the precision, the dash of a front is batch size and threads.
+What was not measured is hollow, with a dotted front; what is not valid is a cross.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paretomark.reports._summary import Group, Row
+from paretomark.reports._table import clean, percent, place, points, seconds, standing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, LINE = "#1b1f24", "#d8dde3"  # a page replaces them by its own colours, see `inline`
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d31", "#7f7f7f")
+_MARKERS = {"fp32": "o", "fp16": "D", "int8": "s"}  # else a triangle
+_DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (3, 1.5)))
+_DOTS = (0, (1, 1.8))
+_MAX_LABELS = 40
+_NEAR = 28  # points; a label farther off gets a line to its point
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One picture, twice."""
+
+    svg: str
+    png: bytes
+
+
+def pareto(rows: Sequence[Row], title: str) -> Plot | None:
+    """The plot of the rows that have a latency and an accuracy; None if there are none."""
+    rows = [r for r in rows if r.latency_s is not None and r.accuracy is not None]
+    if not rows:
+        return None
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    style: dict[str, Any] = {
+        "svg.fonttype": "none",  # text stays text, in the fonts of the page
+        "svg.hashsalt": title,
+        "text.parse_math": False,  # a $ in a name is no formula
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": LINE,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "font.size": 9,
+    }
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name may hold letters that the font does not have
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(style)  # type: ignore[arg-type]  # wants literals
+        figure = Figure(figsize=(10.4, 6.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        _draw(figure, rows, title)
+        svg, png = io.StringIO(), io.BytesIO()
+        figure.savefig(png, format="png", dpi=160, facecolor="white")
+        nothing = {"Date": None, "Creator": None}
+        figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
+    return Plot(_with_tips(svg.getvalue(), rows), png.getvalue())
+
+
+def inline(svg: str) -> str:
+    """The <svg> element for a page: no document type, no metadata, in the page's colours."""
+    head, _, rest = svg[svg.index("<svg") :].partition("<metadata>")
+    body = head + rest.partition("</metadata>")[2] if rest else head
+    for name in (
+        ' xmlns="http://www.w3.org/2000/svg"',
+        ' xmlns:xlink="http://www.w3.org/1999/xlink"',
+    ):
+        body = body.replace(name, "", 1)
+    for colour, name in ((INK, "--ink"), (LINE, "--line"), (_COLOURS[0], "--mark")):
+        body = body.replace(colour, f"var({name})")
+    return body
+
+
+def _with_tips(svg: str, rows: Sequence[Row]) -> str:
+    for i, row in enumerate(rows):
+        tip = (
+            f"{clean(row.model)} · {clean(row.recipe)} · {place(row.group)}: "
+            f"{percent(row.accuracy)} in {seconds(row.latency_s)}"
+        )
+        tip += f", {points(row.delta)} points to dense" if row.delta is not None else ""
+        tip += f" ({note})" if (note := standing(row)) else ""
+        mark = f'<g id="point{i}">'
+        svg = svg.replace(mark, f"{mark}<title>{html.escape(tip)}</title>", 1)
+    return svg
+
+
+def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=12)
+    axes.set_xscale("log")
+    colours, dashes = _looks([r.group for r in rows])
+    for i, row in enumerate(rows):
+        _point(axes, row, colours[row.group.device], f"point{i}")
+    _axes(axes)
+    right = axes.get_xlim()[1]
+    for group in sorted({r.group for r in rows}):
+        front = sorted(
+            (r.latency_s or 0, r.accuracy or 0) for r in rows if r.on_front and r.group == group
+        )
+        if front:
+            x, y = zip(*front, (right, front[-1][1]), strict=True)
+            axes.plot(
+                x,
+                y,
+                drawstyle="steps-post",
+                color=colours[group.device],
+                lw=1.5,
+                ls=dashes[group],
+                alpha=0.8,
+                zorder=2,
+            )
+    axes.set_xlim(right=right)
+    _legend(axes, rows, colours, dashes)
+    figure.draw_without_rendering()
+    _labels(figure, axes, rows)
+
+
+def _looks(groups: Sequence[Group]) -> tuple[dict[str, str], dict[Group, Any]]:
+    """The colour of each device, and the dash of each group's front."""
+    devices = sorted({g.device for g in groups})
+    sizes = sorted({(g.batch, g.threads) for g in groups})
+    colours = {d: _COLOURS[i % len(_COLOURS)] for i, d in enumerate(devices)}
+    dashes = {}
+    for g in groups:  # a device that has to share its colour gets another dash
+        kind = sizes.index((g.batch, g.threads)) + devices.index(g.device) // len(_COLOURS)
+        dashes[g] = _DOTS if g.simulated else _DASHES[kind % len(_DASHES)]
+    return colours, dashes
+
+
+def _point(axes: Axes, row: Row, colour: str, name: str) -> None:
+    t, a = row.latency_s or 0, row.accuracy or 0
+    known = row.latency_low_s, row.latency_high_s, row.accuracy_low, row.accuracy_high
+    left, right, low, high = (
+        here if v is None else v for v, here in zip(known, (t, t, a, a), strict=True)
+    )
+    strong = row.mark == "front"
+    bars: dict[str, Any] = {
+        "color": colour,
+        "alpha": 0.4 if strong else 0.16,
+        "lw": 1.0,
+        "zorder": 1,
+    }
+    axes.plot([left, right], [a, a], **bars)
+    axes.plot([t, t], [low, high], **bars)
+    axes.plot(
+        [t], [a], gid=name, ls="", color=colour, zorder=4 if strong else 3,
+        marker=_MARKERS.get(row.precision, "^") if row.valid else "x",
+        ms=7 if strong else 5.5, mew=1.4, alpha=1 if strong or not row.valid else 0.45,
+        mfc="none" if row.simulated else colour, mec=colour,
+    )  # fmt: skip
+
+
+def _axes(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axes.get_xlim()
+    wide = high / low > 300
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=30))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda a, _: f"{a * 100:g} %"))
+    axes.set_xlabel("latency of one call (log scale, faster is to the left)")
+    axes.set_ylabel("accuracy (top-1)")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), min(high, 1.02))
+    axes.grid(color=LINE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _tick(latency: float, _: object) -> str:
+    figure, _, unit = seconds(latency).partition(" ")
+    return f"{float(figure):g} {unit}"
+
+
+def _legend(
+    axes: Axes, rows: Sequence[Row], colours: dict[str, str], dashes: dict[Group, Any]
+) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D([], [], color=colours[g.device], ls=dashes[g], lw=2, label=place(g))
+        for g in sorted({r.group for r in rows}, key=lambda g: (g.simulated, g))
+    ]
+    lines += [
+        Line2D([], [], color=INK, ls="", marker=_MARKERS.get(p, "^"), ms=6, label=clean(p))
+        for p in sorted({r.precision for r in rows if r.valid})
+    ]
+    if any(r.simulated for r in rows):
+        lines.append(
+            Line2D(
+                [],
+                [],
+                color=INK,
+                ls=_DOTS,
+                marker="o",
+                mfc="none",
+                ms=6,
+                label="hollow: not a measurement",
+            )
+        )
+    if not all(r.valid for r in rows):
+        lines.append(Line2D([], [], color=INK, ls="", marker="x", ms=6, label="not valid"))
+    axes.figure.legend(
+        handles=lines, loc="outside lower left", ncols=4, frameon=False, fontsize=8.5
+    )
+
+
+def _labels(figure: Figure, axes: Axes, rows: Sequence[Row]) -> None:
+    """Name the points on a front, where a place is free; the others are named by their tips."""
+    from matplotlib.transforms import Bbox
+
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
+    area = axes.get_window_extent(renderer)
+    at = axes.transData.transform([(r.latency_s or 0, r.accuracy or 0) for r in rows])
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in at]
+    scale = figure.dpi / 72
+    named = [i for i, r in enumerate(rows) if r.on_front]
+    for i in sorted(named, key=lambda i: -(rows[i].front_probability or 0))[:_MAX_LABELS]:
+        text = axes.annotate(
+            f"{clean(rows[i].model, 40)} {clean(rows[i].recipe, 40)}",
+            (rows[i].latency_s or 0, rows[i].accuracy or 0),
+            xytext=(0, 0), textcoords="offset points", fontsize=7.5, va="center", zorder=5,
+            arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.5, "alpha": 0.4, "shrinkB": 4},
+        )  # fmt: skip
+        text.set_in_layout(False)  # or the axes would move away under the labels
+        box = text.get_window_extent(renderer).expanded(1.08, 1.0)  # fonts of a page differ
+        for dx, dy, side in _OFFSETS:
+            shift = {"left": 0.0, "center": -box.width / 2, "right": -box.width}[side]
+            x, y = at[i][0] + dx * scale + shift, at[i][1] + dy * scale - box.height / 2
+            spot = Bbox.from_bounds(x, y, box.width, box.height)
+            inside = area.x0 <= spot.x0 and spot.x1 <= area.x1 and area.y0 <= spot.y0 <= area.y1
+            if inside and not any(spot.overlaps(other) for other in taken):
+                text.set(position=(dx, dy), ha=side)
+                if text.arrow_patch is not None:
+                    text.arrow_patch.set_visible(abs(dx) + abs(dy) > _NEAR)
+                taken.append(spot)
+                break
+        else:
+            text.remove()
+
+
+# where a label may stand, in points from its point: best first, then farther and farther
+_OFFSETS = tuple(
+    (dx * r, dy * r, side)
+    for r in (1.0, 1.6, 2.4, 3.4, 4.6)
+    for dx, dy, side in ((-8, 7, "right"), (9, -8, "left"), (8, 8, "left"), (-9, -8, "right"),
+                         (0, 13, "center"), (0, -13, "center"))
+)  # fmt: skip

@@ -1,0 +1,274 @@
+"""Statistics of a benchmark: intervals, differences, and which points are on a front.
+
+Every interval is two-sided at 95 %. The unit of replication of a time is the visit (a fresh
+process), never the iteration (Georges, Buytaert & Eeckhout, OOPSLA 2007; Kalibera & Jones,
+ISMM 2013): functions take one median per visit, in any one unit. Accuracy is resampled over
+examples. Where the data cannot carry an answer the answer is None, not a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist, fmean, variance
+from typing import NamedTuple
+
+CONFIDENCE = 0.95
+POWER = 0.8
+RESAMPLES = 1000
+NEEDED = {50: 11, 90: 64, 95: 130, 99: 662}  # samples below which a percentile is not stated
+
+_CHUNK = 50  # resamples held in memory at once; divides RESAMPLES
+_UPPER = 0.5 + CONFIDENCE / 2
+_Z = NormalDist().inv_cdf(_UPPER)
+_STEPS = 200  # of Simpson's rule: the quantile is good to six digits or more
+
+
+class Interval(NamedTuple):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """b - a of two proportions, its 95 % interval, and the p value of no difference."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+class Ratio(NamedTuple):
+    """b / a of two times, its 95 % interval; `se` and `dof` are those of its logarithm."""
+
+    value: float
+    low: float
+    high: float
+    se: float
+    dof: float
+
+
+def t_cdf(t: float, dof: float) -> float:
+    """P(T <= t) for Student's t with `dof` >= 1 degrees of freedom, which may be fractional.
+
+    With t = sqrt(dof) tan(a) the density becomes cos(a)^(dof - 1), smooth on a finite interval
+    (Abramowitz & Stegun 1964, 26.7.3), so Simpson's rule does.
+    """
+    return 0.5 + _area(math.atan(t / math.sqrt(dof)), dof)
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(p: float, dof: float) -> float:
+    """The t with P(T <= t) = p, for 0 < p < 1 and `dof` >= 1, which may be fractional."""
+    if p < 0.5:
+        return -t_quantile(1 - p, dof)
+    angle, scale = 0.0, _density(dof)
+    for _ in range(50):  # Newton; the area is concave in the angle, so it climbs without overshoot
+        step = (p - 0.5 - _area(angle, dof)) / (scale * math.cos(angle) ** (dof - 1))
+        angle += step
+        if abs(step) < 1e-12:
+            break
+    return math.sqrt(dof) * math.tan(angle)
+
+
+def _density(dof: float) -> float:
+    return math.exp(math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2)) / math.sqrt(math.pi)
+
+
+def _area(angle: float, dof: float) -> float:
+    """The probability between 0 and `angle` (see `t_cdf`), negative for a negative angle."""
+    return _density(dof) * _power(angle, dof - 1)
+
+
+def _power(angle: float, m: float) -> float:
+    """The integral of cos(x)^m from 0 to `angle`."""
+    if m < 4:  # by parts, to a power that is smooth at a right angle too
+        edge = math.pow(math.cos(angle), m + 1) * math.sin(angle)
+        return ((m + 2) * _power(angle, m + 2) - edge) / (m + 1)
+    h = angle / _STEPS
+    inner = sum((4 if i % 2 else 2) * math.pow(math.cos(i * h), m) for i in range(1, _STEPS))
+    return h / 3 * (1 + inner + math.pow(math.cos(angle), m))
+
+
+def wilson(k: int, n: int) -> Interval | None:
+    """Score interval of k right out of n (Wilson, JASA 22, 1927). None without examples."""
+    if n < 1:
+        return None
+    centre = (k + _Z**2 / 2) / (n + _Z**2)
+    half = _Z * math.sqrt(k * (n - k) / n + _Z**2 / 4) / (n + _Z**2)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(0.0 if k == 0 else low, 1.0 if k == n else high)
+
+
+def paired_difference(a: str, b: str) -> Difference | None:
+    """Accuracy of b minus accuracy of a on the same examples, in order; '1' is a right answer.
+
+    Adjusted Wald interval for matched pairs: half an observation is added to each of the four
+    outcomes (Agresti & Min, Statistics in Medicine 24, 2005). The p value inverts the same
+    interval. None if the examples are not the same number, or none.
+    """
+    n = len(a)
+    if n != len(b) or n == 0:
+        return None
+    x, y = int(a, 2), int(b, 2)
+    lost, won = (x & ~y).bit_count(), (y & ~x).bit_count()
+    centre = (won - lost) / (n + 2)
+    se = math.sqrt(won + lost + 1 - (won - lost) ** 2 / (n + 2)) / (n + 2)
+    low, high = max(-1.0, centre - _Z * se), min(1.0, centre + _Z * se)
+    p = 2 * NormalDist().cdf(-abs(centre) / se)
+    return Difference((won - lost) / n, low, high, p)
+
+
+def percentile(samples: Sequence[float], p: int) -> float | None:
+    """The p-th percentile, p in NEEDED, or None where there are too few samples to state it."""
+    if len(samples) < NEEDED[p]:
+        return None
+    ordered = sorted(samples)
+    rank = (len(ordered) - 1) * p / 100
+    below = int(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def latency(medians: Sequence[float]) -> float:
+    """The latency that `latency_interval` is about: the geometric mean of the visits' medians."""
+    return math.exp(fmean(map(math.log, medians)))
+
+
+def latency_interval(medians: Sequence[float]) -> Interval | None:
+    """t interval on the logarithms of the visits' medians; None with fewer than two visits.
+
+    Logarithms, because noise multiplies a time and a time is positive.
+    """
+    if len(medians) < 2:
+        return None
+    logs = [math.log(m) for m in medians]
+    half = t_quantile(_UPPER, len(logs) - 1) * math.sqrt(variance(logs) / len(logs))
+    return Interval(math.exp(fmean(logs) - half), math.exp(fmean(logs) + half))
+
+
+def ratio_interval(a: Sequence[float], b: Sequence[float]) -> Ratio | None:
+    """b / a of visits that have nothing in common, as of two runs: Welch's t on their logarithms.
+
+    Welch (Biometrika 34, 1947) does not assume that both sides are equally noisy. None unless
+    each side has two visits.
+    """
+    if min(len(a), len(b)) < 2:
+        return None
+    x, y = [math.log(v) for v in a], [math.log(v) for v in b]
+    u, w = variance(x) / len(x), variance(y) / len(y)
+    spread = u**2 / (len(x) - 1) + w**2 / (len(y) - 1)
+    dof = (u + w) ** 2 / spread if spread > 0 else float(len(x) + len(y) - 2)
+    return _ratio(fmean(y) - fmean(x), math.sqrt(u + w), dof)
+
+
+def paired_ratio_interval(pairs: Sequence[tuple[float, float]]) -> Ratio | None:
+    """b / a of visits (a, b) of the same blocks: t on the logarithms of their ratios.
+
+    What a block does to all its cells alike (heat, a slow clock) cancels. None with fewer than
+    two blocks.
+    """
+    if len(pairs) < 2:
+        return None
+    logs = [math.log(b) - math.log(a) for a, b in pairs]
+    return _ratio(fmean(logs), math.sqrt(variance(logs) / len(logs)), len(logs) - 1)
+
+
+def _ratio(log: float, se: float, dof: float) -> Ratio:
+    half = t_quantile(_UPPER, dof) * se
+    return Ratio(math.exp(log), math.exp(log - half), math.exp(log + half), se, dof)
+
+
+def p_different(ratio: Ratio) -> float:
+    """Two-sided p value of `the ratio is 1`."""
+    return min(1.0, 2 * _p_above(abs(math.log(ratio.value)), ratio))
+
+
+def p_same(ratio: Ratio, delta: float) -> float:
+    """p value of `the ratio is outside 1/(1 + delta) .. 1 + delta`, by two one-sided tests.
+
+    Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15, 1987. The margin is symmetric in
+    the logarithm, so that swapping the sides cannot change the answer.
+    """
+    return _p_above(math.log1p(delta) - abs(math.log(ratio.value)), ratio)
+
+
+def _p_above(log: float, ratio: Ratio) -> float:
+    if ratio.se == 0:
+        return 0.0 if log > 0 else 1.0
+    return max(0.0, 1 - t_cdf(log / ratio.se, ratio.dof))
+
+
+def minimum_detectable_effect(ratio: Ratio) -> float:
+    """The smallest change that a comparison as noisy as this one finds with 80 % power.
+
+    0.05 means: a side that is truly 5 % slower is called different from 1 in four of five such
+    comparisons (Bloom, Evaluation Review 19, 1995), before the correction for many comparisons.
+    """
+    return math.expm1((t_quantile(_UPPER, ratio.dof) + t_quantile(POWER, ratio.dof)) * ratio.se)
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """Adjusted p values: calling all below q real is wrong in at most a share q of the calls.
+
+    Benjamini & Hochberg, J. Royal Statistical Society B 57, 1995.
+    """
+    adjusted, least = [1.0] * len(p), 1.0
+    for rank, i in reversed(list(enumerate(sorted(range(len(p)), key=p.__getitem__), start=1))):
+        least = min(least, p[i] * (len(p) / rank))
+        adjusted[i] = least
+    return adjusted
+
+
+def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
+    """Which points nothing beats: no other is as fast and as accurate, and better in one.
+
+    Of equal points all are on the front, or none.
+    """
+    points = list(zip(latencies, accuracies, strict=True))
+    return [
+        not any(t <= mine and a >= right and (t, a) != (mine, right) for t, a in points)
+        for mine, right in points
+    ]
+
+
+def front_probability(
+    medians: Sequence[Sequence[float]], outcomes: Sequence[str], seed: int = 0
+) -> list[float] | None:
+    """For each cell the probability that it is on the front, were the run done again.
+
+    `medians` holds one median per visit, `outcomes` the answers per example, both by cell.
+    A bootstrap (Efron & Tibshirani 1993) of both axes at once: examples are drawn with the same
+    indices for all cells, so that differences stay paired; a latency moves by its standard error
+    times Student's t. A cell with one visit borrows the pooled spread of the others. None if no
+    cell has two visits: then nothing is known of the noise.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    logs = [np.log(np.asarray(m, dtype=float)) for m in medians]
+    pooled_dof = sum(len(x) - 1 for x in logs)
+    if pooled_dof == 0:
+        return None
+    pooled = math.sqrt(sum(float(((x - x.mean()) ** 2).sum()) for x in logs) / pooled_dof)
+    times = np.empty((RESAMPLES, len(logs)))
+    for i, x in enumerate(logs):
+        spread, dof = (float(x.std(ddof=1)), len(x) - 1) if len(x) > 1 else (pooled, pooled_dof)
+        times[:, i] = x.mean() + spread / math.sqrt(len(x)) * rng.standard_t(dof, RESAMPLES)
+    right = np.empty((RESAMPLES, len(logs)))
+    for n in sorted({len(o) for o in outcomes}):
+        cells = [i for i, o in enumerate(outcomes) if len(o) == n]
+        bits = np.array([np.frombuffer(outcomes[i].encode(), np.uint8) - 48 for i in cells])
+        answers = bits.T.astype(np.float32)  # sums stay exact below 2**24 examples
+        for at in range(0, RESAMPLES, _CHUNK):
+            drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_CHUNK)]
+            right[at : at + _CHUNK, cells] = np.array(drawn, np.float32) @ answers / n
+    chances = []
+    for i in range(len(logs)):
+        t, a = times[:, [i]], right[:, [i]]
+        beaten = (times <= t) & (right >= a) & ((times < t) | (right > a))
+        chances.append(float((~beaten.any(axis=1)).mean()))
+    return chances

@@ -1,0 +1,299 @@
+"""From the records of a run to one row per planned cell: what every report shows.
+
+Nothing is dropped: a cell that failed, was never run, or has no valid visit is a row too. Only
+valid rows stand on a front, and only with their own kind, see `Group`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, NamedTuple
+
+from paretomark.reports import _stats
+from paretomark.reports._record import Record
+from paretomark.reports._store import Run
+
+NOT_RUN = "not run"
+TIE = 0.05  # off the front, but with at least this probability on it: that is called a tie
+SIGNIFICANT = 0.05  # false discovery rate among the differences of one report
+Getter = Callable[[Record], Any]
+_WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
+
+
+def _col(label: str, unit: str = "", better: str = "") -> Any:
+    return {"label": label, "unit": unit, "better": better}
+
+
+class Group(NamedTuple):
+    """What may share a front."""
+
+    data: str
+    device: str
+    batch: int
+    threads: int
+    simulated: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One planned cell. Times in seconds, accuracies from 0 to 1; None is `not known`.
+
+    `latency_s` is the geometric mean of the visits' medians: of the valid visits, or if there are
+    none, of all. `_low` and `_high` bound a 95 % interval. Differences and speed-ups are to the
+    dense fp32 net in the same place.
+    """
+
+    cell: str = field(metadata=_col("cell"))
+    model: str = field(metadata=_col("model"))
+    recipe: str = field(metadata=_col("recipe"))
+    steps: str = field(default="", metadata=_col("steps"))
+    precision: str = field(default="", metadata=_col("precision"))
+    device: str = field(default="", metadata=_col("device"))
+    batch: int = field(default=0, metadata=_col("batch"))
+    threads: int = field(default=0, metadata=_col("threads"))
+    data: str = field(default="", metadata=_col("data"))
+    simulated: str = field(default="", metadata=_col("simulated"))
+    status: str = field(default=NOT_RUN, metadata=_col("status"))
+    stage: str = field(default="", metadata=_col("stage"))
+    reason: str = field(default="", metadata=_col("reason"))
+    flags: tuple[str, ...] = field(default=(), metadata=_col("validity flags"))
+    visits: int = field(default=0, metadata=_col("visits"))
+    valid_visits: int = field(default=0, metadata=_col("valid visits"))
+    dense: bool = field(default=False, metadata=_col("dense baseline"))
+    latency_s: float | None = field(default=None, metadata=_col("latency", "s", "lower"))
+    latency_low_s: float | None = field(default=None, metadata=_col("latency from", "s", "lower"))
+    latency_high_s: float | None = field(default=None, metadata=_col("latency to", "s", "lower"))
+    p90_s: float | None = field(default=None, metadata=_col("p90 latency", "s", "lower"))
+    speedup: float | None = field(default=None, metadata=_col("speed-up", "x", "higher"))
+    speedup_low: float | None = field(default=None, metadata=_col("speed-up from", "x", "higher"))
+    speedup_high: float | None = field(default=None, metadata=_col("speed-up to", "x", "higher"))
+    examples: int = field(default=0, metadata=_col("examples"))
+    accuracy: float | None = field(default=None, metadata=_col("accuracy", "", "higher"))
+    accuracy_low: float | None = field(default=None, metadata=_col("accuracy from", "", "higher"))
+    accuracy_high: float | None = field(default=None, metadata=_col("accuracy to", "", "higher"))
+    top5: float | None = field(default=None, metadata=_col("top-5 accuracy", "", "higher"))
+    delta: float | None = field(default=None, metadata=_col("Δ to dense", "", "higher"))
+    delta_low: float | None = field(default=None, metadata=_col("Δ from", "", "higher"))
+    delta_high: float | None = field(default=None, metadata=_col("Δ to", "", "higher"))
+    delta_p: float | None = field(default=None, metadata=_col("Δ p"))
+    delta_q: float | None = field(default=None, metadata=_col("Δ adjusted p"))
+    artifact_bytes: int | None = field(default=None, metadata=_col("file", "B", "lower"))
+    parameters: int | None = field(default=None, metadata=_col("parameters", "", "lower"))
+    nonzeros: int | None = field(default=None, metadata=_col("nonzeros", "", "lower"))
+    sparsity: float | None = field(default=None, metadata=_col("sparsity", "", "higher"))
+    macs: int | None = field(default=None, metadata=_col("MACs", "", "lower"))
+    load_s: float | None = field(default=None, metadata=_col("load", "s", "lower"))
+    first_s: float | None = field(default=None, metadata=_col("first inference", "s", "lower"))
+    peak_memory_bytes: int | None = field(default=None, metadata=_col("peak memory", "B", "lower"))
+    added_memory_bytes: int | None = field(
+        default=None, metadata=_col("model memory", "B", "lower")
+    )
+    parity_max_abs: float | None = field(default=None, metadata=_col("parity max", "", "lower"))
+    parity_mean_abs: float | None = field(default=None, metadata=_col("parity mean", "", "lower"))
+    parity_top1: float | None = field(default=None, metadata=_col("parity top-1", "", "higher"))
+    placement: dict[str, int] = field(default_factory=dict, metadata=_col("placement"))
+    sha256: str = field(default="", metadata=_col("artifact"))
+    lineage: str = field(default="", metadata=_col("lineage"))
+    on_front: bool = field(default=False, metadata=_col("on the front"))
+    front_probability: float | None = field(default=None, metadata=_col("front probability"))
+
+    @property
+    def valid(self) -> bool:
+        """Whether its latency may be compared, and stand on a front."""
+        return self.status == "ok" and self.valid_visits > 0
+
+    @property
+    def group(self) -> Group:
+        """The rows that it may share a front with."""
+        return Group(self.data, self.device, self.batch, self.threads, self.simulated)
+
+    @property
+    def mark(self) -> str:
+        """Either "front", or "tie" if chance alone may keep it off the front, or ""."""
+        if self.on_front:
+            return "front"
+        return "tie" if (self.front_probability or 0) >= TIE else ""
+
+    @property
+    def loss(self) -> bool:
+        """Whether it is less accurate than the dense net, by more than chance."""
+        return (self.delta or 0) < 0 and (self.delta_q or 0) < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Visits:
+    """The records of one cell, one per block (the newest, for a resumed run repeats a block)."""
+
+    records: tuple[Record, ...]
+    valid: tuple[Record, ...]
+    flags: tuple[str, ...]
+
+    @property
+    def medians(self) -> list[float]:
+        """One per valid visit, in seconds."""
+        return [visit_median(r) for r in self.valid]
+
+    @property
+    def outcomes(self) -> str:
+        """One 0 or 1 per scored example; "" if none was scored."""
+        return next((r.outcomes for r in self.records if r.outcomes), "")
+
+
+def visit_median(record: Record) -> float:
+    """The median latency of one visit, in seconds, however few its samples."""
+    return median(record.samples_ns) / 1e9
+
+
+def visits(run: Run) -> dict[str, Visits]:
+    """The visits by cell: the planned cells in the order of the plan, then any other."""
+    newest: dict[str, dict[int, Record]] = {cell: {} for cell in run.header.cells}
+    for record in run.records:
+        newest.setdefault(record.cell, {})[record.block] = record
+    return {cell: _visits([found[b] for b in sorted(found)]) for cell, found in newest.items()}
+
+
+def _visits(records: Sequence[Record]) -> Visits:
+    timed = [r for r in records if r.samples_ns]
+    few = [r for r in timed if len(r.samples_ns) < _stats.NEEDED[50]]
+    flags = {flag for r in records for flag in r.flags} | ({"few samples"} if few else set())
+    valid = [r for r in timed if r.status == "ok" and not r.flags and r not in few]
+    if len({(r.sha256, r.data, r.simulated) for r in timed}) > 1:
+        flags.add("artifact changed")  # visits of different things cannot be pooled
+        valid = []
+    return Visits(tuple(records), tuple(valid), tuple(sorted(flags)))
+
+
+def summarise(run: Run) -> list[Row]:
+    """One row per planned cell, in the order of the plan."""
+    by_cell = visits(run)
+    rows = [_row(cell, found) for cell, found in by_cell.items()]
+    dense = {(r.model, *r.group): r for r in rows if r.dense}
+    compared = [_against(r, dense.get((r.model, *r.group)), by_cell) for r in rows]
+    return with_fronts(_adjusted(compared), by_cell)
+
+
+def _row(cell: str, found: Visits) -> Row:
+    if not found.records:
+        return _not_run(cell)
+    worst = min(found.records, key=lambda r: _WORST_FIRST.index(r.status))
+    best = next((r for r in found.records if r.samples_ns), worst)
+    part = sum(r.status == worst.status for r in found.records)
+    where = f"in {part} of {len(found.records)} visits: " if part < len(found.records) else ""
+    shared = {f.name for f in dataclasses.fields(Row)} & {f.name for f in dataclasses.fields(best)}
+    values: dict[str, Any] = {name: getattr(best, name) for name in shared} | {
+        "status": worst.status,
+        "stage": worst.stage,
+        "reason": where + worst.reason if worst.reason else "",
+        "flags": found.flags,
+        "visits": len(found.records),
+        "valid_visits": len(found.valid),
+        "dense": best.steps == "" and best.precision == "fp32",
+        "sparsity": _sparsity(best),
+    }
+    scored = next((r for r in found.records if r.examples), None)
+    pool = found.valid or tuple(r for r in found.records if r.samples_ns)
+    return Row(**values | (_accuracy(scored) if scored else {}) | (_times(pool) if pool else {}))
+
+
+def _accuracy(scored: Record) -> dict[str, Any]:
+    right = scored.outcomes.count("1")
+    low, high = _stats.wilson(right, scored.examples) or (None, None)
+    return {
+        "examples": scored.examples,
+        "accuracy": right / scored.examples,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "top5": None if scored.top5_right is None else scored.top5_right / scored.examples,
+        "parity_max_abs": scored.parity_max_abs,
+        "parity_mean_abs": scored.parity_mean_abs,
+        "parity_top1": scored.parity_top1,
+    }
+
+
+def _times(pool: Sequence[Record]) -> dict[str, Any]:
+    medians = [visit_median(r) for r in pool]
+    low, high = _stats.latency_interval(medians) or (None, None)
+    p90 = _stats.percentile([s for r in pool for s in r.samples_ns], 90)
+    return {
+        "latency_s": _stats.latency(medians),
+        "latency_low_s": low,
+        "latency_high_s": high,
+        "p90_s": None if p90 is None else p90 / 1e9,
+        "load_s": _over(pool, lambda r: r.load_s, median),
+        "first_s": _over(pool, lambda r: r.first_s, median),
+        "peak_memory_bytes": _over(pool, lambda r: r.peak_memory_bytes, max),
+        "added_memory_bytes": _over(pool, _added, max),
+    }
+
+
+def _not_run(cell: str) -> Row:
+    """A planned cell without a record: all that is known is its key, `Cell.key` of the plan."""
+    reason = "no record: the run was stopped before this cell; finish it with run --resume"
+    found = re.fullmatch(r"(.*)/(.*)/(.*)/b(\d{1,9})/t(\d{1,9})", cell)
+    if not found:
+        return Row(cell=cell, model=cell, recipe="", reason=reason)
+    row = Row(cell=cell, model=found[1], recipe=found[2], device=found[3], reason=reason)
+    return dataclasses.replace(row, batch=int(found[4]), threads=int(found[5]))
+
+
+def _sparsity(record: Record) -> float | None:
+    if record.nonzeros is None or not record.parameters:
+        return None
+    return 1 - record.nonzeros / record.parameters
+
+
+def _added(record: Record) -> int | None:
+    peak, before = record.peak_memory_bytes, record.before_load_bytes
+    return None if peak is None or before is None else peak - before
+
+
+def _over(records: Iterable[Record], get: Getter, pick: Callable[[list[Any]], Any]) -> Any:
+    values = [v for r in records if (v := get(r)) is not None]
+    return pick(values) if values else None
+
+
+def _against(row: Row, dense: Row | None, by_cell: Mapping[str, Visits]) -> Row:
+    """The row with its speed-up over the dense net, and its difference in accuracy."""
+    if dense is None or dense is row:
+        return row
+    mine, other = by_cell[row.cell], by_cell[dense.cell]
+    found: dict[str, Any] = {}
+    if difference := _stats.paired_difference(other.outcomes, mine.outcomes):
+        found = dict(zip(("delta", "delta_low", "delta_high", "delta_p"), difference, strict=True))
+    if row.valid and dense.valid and row.latency_s and dense.latency_s:
+        blocks = {r.block: visit_median(r) for r in other.valid}
+        pairs = [(visit_median(r), blocks[r.block]) for r in mine.valid if r.block in blocks]
+        ratio = _stats.paired_ratio_interval(pairs)
+        found["speedup"] = ratio.value if ratio else dense.latency_s / row.latency_s
+        if ratio:
+            found |= {"speedup_low": ratio.low, "speedup_high": ratio.high}
+    return dataclasses.replace(row, **found)
+
+
+def _adjusted(rows: list[Row]) -> list[Row]:
+    """Rows with the p value of Δ corrected for the number of differences in this report."""
+    p = {r.cell: r.delta_p for r in rows if r.delta_p is not None}
+    q = dict(zip(p, _stats.benjamini_hochberg(list(p.values())), strict=True))
+    return [dataclasses.replace(r, delta_q=q.get(r.cell)) for r in rows]
+
+
+def with_fronts(rows: Sequence[Row], by_cell: Mapping[str, Visits]) -> list[Row]:
+    """The rows, with the fronts of their groups marked; `by_cell` holds their visits."""
+    groups: dict[Group, list[Row]] = {}
+    for row in rows:
+        if row.valid and row.accuracy is not None:
+            groups.setdefault(row.group, []).append(row)
+    marks: dict[str, dict[str, Any]] = {}
+    for group in groups.values():
+        front = _stats.pareto([r.latency_s or 0 for r in group], [r.accuracy or 0 for r in group])
+        visited = [by_cell[r.cell] for r in group]
+        chances: Sequence[float | None] = _stats.front_probability(
+            [v.medians for v in visited], [v.outcomes for v in visited]
+        ) or [None] * len(group)
+        for row, on, chance in zip(group, front, chances, strict=True):
+            marks[row.cell] = {"on_front": on, "front_probability": chance}
+    return [dataclasses.replace(r, **marks.get(r.cell, {})) for r in rows]

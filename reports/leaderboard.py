@@ -1,0 +1,149 @@
+"""Static pages from several runs: the newest valid result of every cell on every machine.
+
+Numbers of different machines stand on one page, but never in one table and never on one front.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paretomark.reports import _html, _plot, _table, page
+from paretomark.reports._html import Cell, esc
+from paretomark.reports._record import Host
+from paretomark.reports._store import Run
+from paretomark.reports._summary import Row, Visits, summarise, visits, with_fronts
+from paretomark.suites._errors import UserError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row, and the run and the visits that it comes from."""
+
+    row: Row
+    run: Run
+    visits: Visits
+
+
+@dataclass(frozen=True)
+class Board:
+    """What one machine reached on one data set, the rows with the fronts among them."""
+
+    data: str
+    host: Host
+    entries: tuple[Entry, ...]
+
+
+def write(runs: Sequence[Run], out: Path) -> list[Path]:
+    """Write the leaderboard of `runs` into the folder `out`. Returns the files, index.html first.
+
+    Raises UserError if there are no runs, a header is damaged, or `out` cannot be written.
+    """
+    if not runs:
+        raise UserError("no runs given; name at least one folder that `bench.py run` wrote")
+    found = boards(runs)
+    named = page.names([e.row for b in found for e in b.entries])
+    written, sections, last = [], [], None
+    for i, board in enumerate(found):
+        rows = [e.row for e in board.entries]
+        if board.data != last:
+            sections.append(f"<h2>{esc(board.data) or 'no accuracy scored'}</h2>")
+            last = board.data
+        sections.append(_heading(board))
+        title = f"{_table.clean(board.data)} · {_table.clean(board.host.chip, 80)}"
+        if plot := _plot.pareto(rows, title):
+            name = f"pareto_{named[board.data]}_{i}"
+            written.append(_html.save(out / f"{name}.svg", plot.svg))
+            written.append(_html.save(out / f"{name}.png", plot.png))
+            sections.append(_html.card(_plot.inline(plot.svg)))
+        sections.append(_entries(board))
+    title = "Leaderboard: accuracy against latency"
+    intro = (
+        f"<h1>{title}</h1><p class=soft>{len(runs)} runs. The newest valid result of each model, "
+        "recipe, device, batch size and number of threads on each machine; bars and [ ] are 95 % "
+        "intervals. Results of different machines share no front. ● on the front of its device, "
+        "with the probability to be on it; ≈ statistically tied with it. Δ and speed-up are to "
+        "the dense fp32 net of the same run.</p>"
+    )
+    body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(runs)])
+    return [_html.save(out / "index.html", _html.document(title, body)), *written]
+
+
+def boards(runs: Sequence[Run]) -> list[Board]:
+    """The newest valid rows by data set and machine."""
+    newest: dict[tuple[object, ...], Entry] = {}
+    hosts: dict[str, Host] = {}
+    for run in sorted(runs, key=lambda r: (r.header.started, r.header.run)):
+        host = run.header.host
+        hosts[host.fingerprint] = host
+        by_cell = visits(run)
+        for row in summarise(run):
+            if row.valid:
+                what = (row.model, row.recipe, row.steps, row.precision, *row.group)
+                newest[row.data, host.fingerprint, *what] = Entry(row, run, by_cell[row.cell])
+    grouped: dict[tuple[str, str], list[Entry]] = {}
+    for (data, fingerprint, *_), entry in newest.items():
+        grouped.setdefault((str(data), str(fingerprint)), []).append(entry)
+    return [
+        Board(data, hosts[fingerprint], _fronts(entries))
+        for (data, fingerprint), entries in sorted(grouped.items(), key=lambda g: g[0])
+    ]
+
+
+def _fronts(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The entries with fronts drawn among them, in place of those within their runs."""
+    plain = [
+        dataclasses.replace(e.row, cell=str(i), on_front=False, front_probability=None)
+        for i, e in enumerate(entries)
+    ]
+    rows = with_fronts(plain, {str(i): e.visits for i, e in enumerate(entries)})
+    found = (
+        dataclasses.replace(e, row=dataclasses.replace(row, cell=e.row.cell))
+        for e, row in zip(entries, rows, strict=True)
+    )
+    return tuple(sorted(found, key=lambda e: (e.row.simulated, e.row.group, e.row.latency_s)))
+
+
+def _heading(board: Board) -> str:
+    host = board.host
+    return (
+        f"<h3>{esc(host.chip)}</h3><p class=soft>{host.cores} cores, "
+        f"{_table.size(host.memory_bytes)}, {esc(host.system)}, machine "
+        f"<code>{esc(host.fingerprint, 40)}</code></p>"
+    )
+
+
+def _entries(board: Board) -> str:
+    columns = ("device", "model", "recipe", "front", "accuracy", "Δ to dense, points", "latency",
+               "speed-up", "file", "measured", "commit")  # fmt: skip
+    reach = page.reach([e.row for e in board.entries])
+    table = [
+        (
+            _html.device(e.row), _html.text(e.row.model), _html.text(e.row.recipe),
+            _html.standing(e.row), _html.accuracy(e.row), _html.delta(e.row, reach),
+            _html.latency(e.row), _html.speedup(e.row),
+            _html.number(e.row.artifact_bytes, _table.size),
+            _html.text(e.run.header.started[:10]), Cell(page.commit(e.run), e.run.header.commit),
+        )
+        for e in board.entries
+    ]  # fmt: skip
+    return _html.card(_html.table(columns, table))
+
+
+def _runs(runs: Sequence[Run]) -> str:
+    columns = ("run", "title", "suite", "started", "machine", "commit", "paretomark", "blocks",
+               "cells valid")  # fmt: skip
+    table = []
+    for run in sorted(runs, key=lambda r: (r.header.started, r.header.run), reverse=True):
+        header, rows = run.header, summarise(run)
+        valid = sum(r.valid for r in rows)
+        table.append((
+            _html.text(header.run), _html.text(header.title, "wide"), _html.text(header.suite),
+            _html.text(header.started), _html.text(run.header.host.chip),
+            Cell(page.commit(run), header.commit), _html.text(header.version),
+            Cell(str(header.blocks), header.blocks, "n"),
+            Cell(f"{valid} of {len(rows)}", valid, "n"),
+        ))  # fmt: skip
+    return "<h2>Runs</h2>" + _html.card(_html.table(columns, table))

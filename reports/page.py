@@ -1,0 +1,279 @@
+"""The page of one run: what was measured, how, on what, and which points are worth having.
+
+Writes index.html (self-contained), cells.csv, visits.csv, and a plot per data set as SVG and PNG.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paretomark.reports import _html, _plot, _stats, _table
+from paretomark.reports._html import Cell, esc
+from paretomark.reports._store import Run
+from paretomark.reports._summary import SIGNIFICANT, TIE, Row, summarise, visit_median
+
+
+def write(run: Run, out: Path) -> list[Path]:
+    """Write the page of `run` into the folder `out`. Returns the files, index.html first.
+
+    Raises UserError if the header is damaged or `out` cannot be written.
+    """
+    rows = summarise(run)
+    written, sections = [], []
+    for data, name in names(rows).items():
+        members = [r for r in rows if r.data == data]
+        plot = _plot.pareto(members, f"Accuracy over latency · {_table.clean(data)}")
+        if plot is None:
+            continue
+        written.append(_html.save(out / f"pareto_{name}.svg", plot.svg))
+        written.append(_html.save(out / f"pareto_{name}.png", plot.png))
+        sections.append(_section(data, members, plot))
+    written.append(_html.save(out / "cells.csv", _cells_csv(rows)))
+    written.append(_html.save(out / "visits.csv", _visits_csv(run)))
+    title = run.header.title or run.header.suite or run.header.run
+    nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
+    parts = [
+        _head(run, rows, title),
+        *(sections or [nothing]),
+        _every_cell(rows),
+        _missing(rows),
+        _devices(run),
+        _how(run),
+        _files(written),
+    ]
+    index = _html.save(out / "index.html", _html.document(title, "\n".join(parts)))
+    return [index, *written]
+
+
+def names(rows: Sequence[Row]) -> dict[str, str]:
+    """A file name for each data set: its own name as far as that is one, and unique."""
+    found: dict[str, str] = {}
+    for data in sorted({r.data for r in rows if r.data}):
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", data)[:60].strip("-").lower() or "data"
+        while name in found.values():
+            name += "-2"
+        found[data] = name
+    return found
+
+
+def commit(run: Run) -> str:
+    """The commit that ran, as HTML."""
+    name = f"<code>{esc(run.header.commit[:12])}</code>" if run.header.commit else "not from git"
+    return name + (" <span class=tag>with uncommitted changes</span>" if run.header.dirty else "")
+
+
+def _head(run: Run, rows: Sequence[Row], title: str) -> str:
+    header, machine = run.header, run.header.host
+    valid = [r for r in rows if r.valid]
+    simulated = sum(bool(r.simulated) for r in valid)
+    says = f"{len(rows)} cells planned, {len(valid)} with a valid latency"
+    says += f", {simulated} of them not measured but simulated" if simulated else ""
+    facts = [
+        ("machine", f"{esc(machine.chip)}, {machine.cores} cores"),
+        ("memory", _table.size(machine.memory_bytes)),
+        ("system", f"{esc(machine.system)}, Python {esc(machine.python)}"),
+        ("started", esc(header.started)),
+        ("commit", commit(run)),
+        ("suite · run", f"{esc(header.suite)} · {esc(header.run)}"),
+        ("paretomark", esc(header.version)),
+        ("machine fingerprint", f"<code>{esc(machine.fingerprint)}</code>"),
+    ]
+    return f"<h1>{esc(title)}</h1><p class=soft>{says}.</p>{_html.facts(facts)}"
+
+
+def _section(data: str, rows: Sequence[Row], plot: _plot.Plot) -> str:
+    text = (
+        "Bars are 95 % intervals. The line is the front of a device: nothing else on it is both "
+        "faster and more accurate. Pale points are beaten. Point at one to see its name."
+    )
+    front = (
+        "● on the front, with the probability to be on it were the run done again; ≈ beaten, but "
+        f"with a probability of {TIE * 100:.0f} % or more to be on it: statistically a tie."
+    )
+    return (
+        f"<h2>{esc(data)}</h2><p class=soft>{text}</p>{_html.card(_plot.inline(plot.svg))}"
+        f"<p class=soft>{front}</p>{fronts(rows)}"
+    )
+
+
+def fronts(rows: Sequence[Row]) -> str:
+    """A table per front, fastest first, of the points on it and of those tied with it."""
+    best = sorted((r for r in rows if r.mark), key=lambda r: (r.simulated, r.group, r.latency_s))
+    columns = (
+        "model",
+        "recipe",
+        "accuracy",
+        "Δ to dense, points",
+        "latency",
+        "speed-up",
+        "file",
+        "front",
+    )
+    widest = reach(rows)
+    found = []
+    for group, members in itertools.groupby(best, key=lambda r: r.group):
+        table = [
+            (_html.text(r.model), _html.text(r.recipe), _html.accuracy(r),
+             _html.delta(r, widest), _html.latency(r), _html.speedup(r),
+             _html.number(r.artifact_bytes, _table.size), _html.standing(r))
+            for r in members
+        ]  # fmt: skip
+        name = esc(_table.place(group))
+        found.append(f"<h3>{name}</h3>" + _html.card(_html.table(columns, table)))
+    return "".join(found) or "<p>No valid point.</p>"
+
+
+def reach(rows: Sequence[Row]) -> float:
+    """How far the pictures of Δ reach to each side."""
+    ends = [abs(v) for r in rows for v in (r.delta_low, r.delta_high) if v is not None]
+    return max(ends, default=0) or 0.01
+
+
+def _every_cell(rows: Sequence[Row]) -> str:
+    columns = (
+        "model", "recipe", "device", "status", "accuracy", "Δ to dense, points", "latency",
+        "speed-up", "front", "p90", "top-5", "file", "parameters", "sparsity", "MACs", "load",
+        "first call", "model memory", "peak memory", "same answer as float", "placement",
+        "visits valid", "data", "steps",
+    )  # fmt: skip
+    widest = reach(rows)
+    table = [
+        (
+            _html.text(r.model), _html.text(r.recipe), _html.device(r), _html.status(r),
+            _html.accuracy(r), _html.delta(r, widest), _html.latency(r), _html.speedup(r),
+            _html.standing(r), _html.number(r.p90_s, _table.seconds),
+            _html.number(r.top5, _table.percent),
+            _html.number(r.artifact_bytes, _table.size), _html.number(r.parameters, _table.count),
+            _html.number(r.sparsity, _table.percent), _html.number(r.macs, _table.count),
+            _html.number(r.load_s, _table.seconds), _html.number(r.first_s, _table.seconds),
+            _html.number(r.added_memory_bytes, _table.size),
+            _html.number(r.peak_memory_bytes, _table.size),
+            _html.number(r.parity_top1, _table.percent), _html.text(_placement(r)),
+            Cell(f"{r.valid_visits} of {r.visits}", r.valid_visits, "n"), _html.text(r.data),
+            _html.text(r.steps),
+        )
+        for r in rows
+    ]  # fmt: skip
+    return (
+        "<h2>Every cell</h2><p class=soft>In the order of the plan; click a column to sort. ▼ "
+        "marks a loss of accuracy that is more than chance, counting how many differences this "
+        f"page tests (false discovery rate {SIGNIFICANT * 100:.0f} %).</p>"
+        + _html.card(_html.table(columns, table, [not r.valid for r in rows]))
+    )
+
+
+def _placement(row: Row) -> str:
+    return ", ".join(f"{where} {count}" for where, count in row.placement.items())
+
+
+def _missing(rows: Sequence[Row]) -> str:
+    """Why cells have no number, and why numbers are not valid."""
+    shown = [
+        dataclasses.replace(
+            r,
+            status="flagged" if r.status == "ok" else r.status,
+            reason=" · ".join(filter(None, (r.reason, *r.flags))),
+        )
+        for r in rows
+        if r.reason or r.flags
+    ]
+    if not shown:
+        return ""
+    table = [
+        (
+            _html.text(status, "off"),
+            _html.text(stage),
+            _html.text(reason, "wide"),
+            Cell("<br>".join(map(html.escape, cells)), len(cells), "wide"),
+        )
+        for status, stage, reason, cells in _table.reasons(shown)
+    ]
+    return (
+        "<h2>What is missing or flagged</h2><p class=soft>Every cell that failed, was "
+        "not run, or has flagged visits. A flagged visit is not counted where a valid one exists, "
+        "and no cell without a valid visit is on a front.</p>"
+        + _html.card(_html.table(("status", "stage", "why", "cells"), table))
+    )
+
+
+def _devices(run: Run) -> str:
+    table = []
+    for probe in run.header.probes:
+        versions = ", ".join(f"{name} {version}" for name, version in probe.versions.items())
+        says = probe.chip if probe.available else f"{probe.reason}; {probe.remedy}"
+        state = ("available", "") if probe.available else ("not available", "off")
+        table.append(
+            (
+                _html.text(probe.device),
+                _html.text(*state),
+                _html.text(says, "wide"),
+                _html.text(versions, "wide"),
+            )
+        )
+    if not table:
+        return ""
+    columns = ("device", "", "chip, or why not and how to get it", "versions")
+    return "<h2>Devices</h2>" + _html.card(_html.table(columns, table))
+
+
+def _how(run: Run) -> str:
+    header = run.header
+    return (
+        "<h2>How this was measured</h2><p>"
+        f"{header.blocks} blocks; each block visits every cell once, in random order (seed "
+        f"{header.seed}), so that drift of the machine hits all alike. A visit is a fresh process "
+        "that loads the file, warms up, and times single calls with changing inputs; it counts "
+        "once, by its median. Latency is the geometric mean of the visits' medians, with a t "
+        "interval over visits; a speed-up pairs the visits of the same block. Accuracy is scored "
+        "through the timed file on the device itself, with Wilson's interval; Δ pairs the answers "
+        "to the same examples with the dense fp32 net in the same place (Agresti and Min). All "
+        "intervals are at 95 %. Front probabilities come from "
+        f"{_stats.RESAMPLES} joint resamples of examples and visits. Percentiles are stated from "
+        f"{_stats.NEEDED[90]} samples (p90) on. Machines, data sets, batch sizes, and measured and "
+        "simulated numbers never share a front.</p>"
+    )
+
+
+def _files(written: Sequence[Path]) -> str:
+    links = " · ".join(f'<a href="{esc(p.name)}">{esc(p.name)}</a>' for p in written)
+    return f"<h2>The numbers</h2><p>{links}</p>"
+
+
+def _cells_csv(rows: Sequence[Row]) -> str:
+    return _csv([dataclasses.asdict(r) | {"mark": r.mark, "valid": r.valid} for r in rows])
+
+
+def _visits_csv(run: Run) -> str:
+    table = []
+    for r in run.records:
+        fields = r.to_json()
+        for heavy in ("samples_ns", "outcomes", "lineage"):
+            del fields[heavy]
+        fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
+        table.append(fields | {"median_s": visit_median(r) if r.samples_ns else None})
+    return _csv(table)
+
+
+def _csv(table: Sequence[dict[str, Any]]) -> str:
+    import pandas as pd
+
+    return str(
+        pd.DataFrame([{k: _plain(v) for k, v in r.items()} for r in table]).to_csv(index=False)
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        value = "; ".join(map(str, value))
+    if isinstance(value, dict):
+        value = "; ".join(f"{k}: {v}" for k, v in value.items())
+    if not isinstance(value, str):
+        return value
+    text = _table.clean(value, 2000)
+    return "'" + text if text[:1] in tuple("=+-@") else text  # else a spreadsheet would run it

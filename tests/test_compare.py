@@ -1,0 +1,168 @@
+"""Verdicts between two runs of one machine."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from paretomark.reports import compare as module
+from paretomark.reports._store import Run
+from paretomark.reports.compare import Verdict, compare
+from paretomark.suites._errors import UserError
+from paretomark.tests._runs import HOST, PROBES, failed, key, noisy, only, realistic, record, run
+from paretomark.tests._runs import visits as cell
+
+
+def one(a: Sequence[float], b: Sequence[float], **changes: Any) -> Verdict:
+    (found,) = compare(run(cell(a)), run(cell(b, **changes)))
+    return found
+
+
+def test_an_injected_slowdown_is_found() -> None:
+    found = one(noisy(1e-3, 10, 0.02, 1), noisy(1.1e-3, 10, 0.02, 2))
+    assert found.answer == "slower"
+    assert found.ratio_low
+    assert found.ratio_high
+    assert found.ratio_low < 1.1 < found.ratio_high
+    assert found.detectable
+    assert found.detectable < 0.04
+    back = one(noisy(1.1e-3, 10, 0.02, 2), noisy(1e-3, 10, 0.02, 1))
+    assert back.answer == "faster"
+
+
+def test_one_slow_cell_of_many_is_found_and_no_other() -> None:
+    """Nineteen unchanged cells, one 10 % slower: the correction neither hides nor adds one."""
+    wrong = 0
+    for trial in range(20):
+        before, after = [], []
+        for i in range(20):
+            slow = 1.1 if i == 7 else 1.0
+            before += cell(noisy(1e-3, 10, 0.02, 1000 * trial + i), model=f"m{i}")
+            after += cell(noisy(slow * 1e-3, 10, 0.02, 1000 * trial + 500 + i), model=f"m{i}")
+        answers = {v.cell: v.answer for v in compare(run(before), run(after))}
+        assert answers.pop(key("m7", "dense", "cpu")) == "slower"
+        wrong += sum(a in ("slower", "faster") for a in answers.values())
+    assert wrong <= 2
+
+
+def test_two_noisy_visits_are_never_the_same() -> None:
+    for seed in range(200):
+        found = one(noisy(1e-3, 2, 0.05, seed), noisy(1e-3, 2, 0.05, seed + 1000))
+        assert found.answer != "same"
+        assert found.detectable
+
+
+def test_no_change_with_many_quiet_visits_is_the_same() -> None:
+    found = one(noisy(1e-3, 15, 0.005, 1), noisy(1e-3, 15, 0.005, 2))
+    assert found.answer == "same"
+    assert found.ratio_low
+    assert found.ratio_high
+    assert 1 / 1.02 < found.ratio_low < found.ratio_high < 1.02
+
+
+def test_a_significant_but_tiny_change_is_the_same() -> None:
+    found = one(noisy(1e-3, 20, 0.001, 1), noisy(1.005e-3, 20, 0.001, 2))
+    assert found.q_different is not None
+    assert found.q_different < 0.001
+    assert found.answer == "same"
+
+
+def test_one_visit_is_inconclusive() -> None:
+    found = one([1e-3], [9e-3])
+    assert found.answer == "inconclusive"
+    assert found.ratio == pytest.approx(9, rel=1e-3)
+    assert found.ratio_low is None
+    assert "two valid visits" in found.reason
+
+
+def test_flagged_visits_do_not_count() -> None:
+    source = run(cell([1e-3] * 3))
+    flagged = run(cell([5e-3] * 3, flags=("drift",)))
+    (found,) = compare(source, flagged)
+    assert found.answer == "not compared"
+    assert found.reason == "no valid visit in the second run: drift"
+
+
+def test_accuracy_is_paired_per_example() -> None:
+    before, after = "1" * 90 + "0" * 10, "1" * 70 + "0" * 30
+    found, *_ = compare(
+        run(cell([1e-3] * 3, outcomes=before)), run(cell([1e-3] * 3, outcomes=after))
+    )
+    assert found.accuracy_change == pytest.approx(-0.2)
+    assert found.accuracy_answer == "worse"
+    assert found.answer == "same"  # a verdict is about latency
+
+
+@pytest.mark.parametrize("changes", [{"data": "scenes"}, {"outcomes": "10"}])
+def test_accuracy_needs_the_same_examples(changes: dict[str, str]) -> None:
+    found = one([1e-3] * 3, [1e-3] * 3, **changes)
+    assert found.accuracy_change is None
+    assert found.answer == "same"
+
+
+def test_cells_that_cannot_be_compared_say_why() -> None:
+    a = run([record(), record(model="gone"), failed(model="bad"), record(model="sim")])
+    b = run([record(), record(model="new"), record(model="bad"),
+             record(model="sim", simulated="predicted")])  # fmt: skip
+    why = {v.cell.split("/")[0]: v.reason for v in compare(a, b) if v.answer == "not compared"}
+    assert why == {
+        "gone": "only in the first run",
+        "new": "only in the second run",
+        "bad": "failed in the first run: no such operator: NonMaxSuppression",
+        "sim": "measured in the first run, predicted in the second",
+    }
+
+
+def test_different_machines_are_refused() -> None:
+    other = only(run([record()]), host=HOST | {"fingerprint": "bad", "chip": "Cortex-A72"})
+    with pytest.raises(UserError, match=r"Example Core i5-1234 .* Cortex-A72"):
+        compare(run([record()]), other)
+
+
+@pytest.mark.parametrize("delta", [0, -0.1, 1, math.nan])
+def test_delta_is_a_share(delta: float) -> None:
+    with pytest.raises(UserError, match="delta"):
+        compare(run([record()]), run([record()]), delta)
+
+
+def test_a_wider_delta_turns_slower_into_the_same() -> None:
+    a, b = run(cell(noisy(1e-3, 12, 0.01, 1))), run(cell(noisy(1.05e-3, 12, 0.01, 2)))
+    assert compare(a, b)[0].answer == "slower"
+    assert compare(a, b, 0.1)[0].answer == "same"
+
+
+def both() -> tuple[Run, Run]:
+    a, b = realistic(3), realistic(3, slower=1.2)
+    probes = ({**PROBES[0], "versions": {"onnxruntime": "1.21.0"}}, PROBES[1])
+    return a, only(b, commit="f" * 40, dirty=False, probes=probes)
+
+
+def test_json_is_plain() -> None:
+    a, b = both()
+    table = json.loads(json.dumps(module.as_json(a, b, compare(a, b)), allow_nan=False))
+    assert ["onnxruntime", "1.20.0", "1.21.0"] in table["differences"]
+    assert len(table["verdicts"]) == 46
+
+
+def test_markdown_is_a_table_and_obeys_no_record() -> None:
+    a, b = both()
+    text = module.as_markdown(a, b, compare(a, b))
+    assert "**34 slower, 12 not compared**" in text
+    assert len([line for line in text.splitlines() if line.startswith("| **slower**")]) == 34
+    evil = run(cell([1e-3] * 2, model="`x` | <b>@all</b>\n# big"))
+    line = module.as_markdown(evil, evil, compare(evil, evil)).splitlines()[-1]
+    assert line.count("`") == 12
+    assert r"'x' \| <b>@all</b> # big" in line
+
+
+def test_the_terminal_table(capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = both()
+    module.show(a, b, compare(a, b))
+    shown = capsys.readouterr().out
+    assert "onnxruntime: 1.20.0 → 1.21.0" in shown
+    assert "34 slower, 12 not compared" in shown
+    assert shown.index("slower") < shown.index("not compared")

@@ -1,0 +1,185 @@
+"""The page of a run: complete, self-contained, and safe against what records say."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from paretomark.reports import page
+from paretomark.reports._record import Record
+from paretomark.suites._errors import UserError
+from paretomark.tests._runs import (
+    EVIL,
+    HOST,
+    assert_self_contained,
+    failed,
+    only,
+    read,
+    realistic,
+    record,
+    run,
+    visits,
+)
+
+
+def test_a_realistic_run(tmp_path: Path) -> None:
+    source = realistic()
+    written = page.write(source, tmp_path / "a" / "b")
+    assert [p.name for p in written] == [
+        "index.html",
+        "pareto_scenes.svg",
+        "pareto_scenes.png",
+        "cells.csv",
+        "visits.csv",
+    ]
+    text = assert_self_contained(written[0])
+    for shown in (
+        "Scenes: three small networks, five recipes",
+        "Example Core i5-1234",
+        "0123456789ab",
+        "with uncommitted changes",
+        "no NVIDIA driver on this machine; install TensorRT 10",
+        "the Edge TPU runs int8 networks only",
+        "onnxruntime 1.20.0",
+        "foreign load",
+        "not run",
+        "predicted",
+        "3 blocks",
+        "▼",
+    ):
+        assert shown in text, shown
+    assert text.count("<svg") > 30  # the plot, and a picture for each difference
+    assert written[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plot_names_its_points(tmp_path: Path) -> None:
+    written = page.write(realistic(), tmp_path)
+    root = ElementTree.fromstring(written[1].read_text(encoding="utf-8"))
+    space = "{http://www.w3.org/2000/svg}"
+    titles = [e.text or "" for e in root.iter(f"{space}title")]
+    assert len(titles) == 35  # every cell with a latency and an accuracy
+    assert any(t.startswith("scenes_resnet · int8 · litert:xnnpack") for t in titles)
+    assert any("✗ foreign load" in t for t in titles)
+    labels = [e.text for e in root.iter(f"{space}text")]
+    assert "scenes_repvgg int8" in labels
+    assert "scenes_repvgg pruned50" not in labels  # beaten
+
+
+def test_tables_hold_every_field(tmp_path: Path) -> None:
+    source = realistic()
+    page.write(source, tmp_path)
+    with (tmp_path / "cells.csv").open(encoding="utf-8") as file:
+        cells = list(csv.DictReader(file))
+    assert len(cells) == 46
+    assert cells[0]["model"] == "scenes_resnet"
+    assert float(cells[0]["latency_s"]) == pytest.approx(9.1e-3, rel=0.05)
+    assert cells[2]["reason"] == "the Edge TPU runs int8 networks only"
+    with (tmp_path / "visits.csv").open(encoding="utf-8") as file:
+        visited = list(csv.DictReader(file))
+    assert len(visited) == len(source.records)
+    assert {"median_s", "samples", "flags", "block"} <= set(visited[0])
+
+
+def test_only_failures(tmp_path: Path) -> None:
+    written = page.write(run([failed(), failed(recipe="int8")]), tmp_path)
+    assert [p.name for p in written] == ["index.html", "cells.csv", "visits.csv"]
+    text = assert_self_contained(written[0])
+    assert "Nothing was measured" in text
+    assert "no such operator" in text
+
+
+def test_no_records_at_all(tmp_path: Path) -> None:
+    text = assert_self_contained(page.write(run([], ["a/b/c/b1/t1"]), tmp_path)[0])
+    assert "not run" in text
+    assert_self_contained(page.write(run([], []), tmp_path)[0])
+
+
+def test_one_visit_and_only_invalid_ones(tmp_path: Path) -> None:
+    assert_self_contained(page.write(run([record()]), tmp_path)[0])
+    text = assert_self_contained(page.write(run([record(flags=("drift",))]), tmp_path)[0])
+    assert "✗ drift" in text
+    assert "No valid point" in text
+
+
+def test_latency_without_accuracy(tmp_path: Path) -> None:
+    written = page.write(run([record(outcomes="", data="")]), tmp_path)
+    assert "1.00 ms" in assert_self_contained(written[0])
+
+
+def test_two_data_sets_are_two_plots(tmp_path: Path) -> None:
+    source = run(
+        [record(), record(model="other", data="Di/gits!"), record(model="x", data="di gits")]
+    )
+    names = {p.name for p in page.write(source, tmp_path)}
+    assert {"pareto_digits.svg", "pareto_di-gits.svg", "pareto_di-gits-2.svg"} <= names
+
+
+def test_a_data_set_cannot_choose_where_files_go(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    page.write(run([record(data="../../etc/passwd"), record(model="b", data="..")]), out)
+    assert {p.name for p in tmp_path.iterdir()} == {"out"}
+    assert {p.name for p in out.glob("*.svg")} == {"pareto_etc-passwd.svg", "pareto_data.svg"}
+
+
+def _texts(source: Record) -> dict[str, Any]:
+    fixed = ("status", "outcomes", "precision", "simulated")
+    return {k: EVIL for k, v in source.to_json().items() if isinstance(v, str) and k not in fixed}
+
+
+def test_everything_from_a_record_is_escaped(tmp_path: Path) -> None:
+    evil = dataclasses.replace(
+        record(), **_texts(record()), flags=(EVIL,), placement={EVIL: 1}
+    )  # fmt: skip
+    valid = dataclasses.replace(evil, cell=EVIL + "2", flags=())
+    odd = dataclasses.replace(valid, cell=EVIL + "3", simulated=EVIL, precision=EVIL)
+    bad = dataclasses.replace(evil, cell=EVIL + "4", status="failed", samples_ns=())
+    probe = {"device": EVIL, "available": False, "reason": EVIL, "remedy": EVIL}
+    strings = dict.fromkeys(("title", "suite", "run", "started", "commit", "version"), EVIL)
+    host = dict.fromkeys(("fingerprint", "chip", "system", "python"), EVIL)
+    source = run([evil, valid, odd, bad], probes=(probe,), **strings)
+    source = only(source, host=HOST | host)
+    written = page.write(source, tmp_path)
+    text, loads = read(written[0])
+    assert loads.scripts == 1
+    assert loads.handlers == []
+    assert "img" not in loads.tags
+    assert "&lt;script&gt;alert(1)" in text
+    svg = next(p for p in written if p.suffix == ".svg").read_text(encoding="utf-8")
+    assert "<script" not in svg
+    ElementTree.fromstring(svg)
+
+
+def test_text_that_is_no_text(tmp_path: Path) -> None:
+    odd = "a\x00b\x1b[31m\ud800\u202ec" + "x" * 100_000
+    source = run([record(model=odd, data=odd), failed(reason=odd)], title=odd)
+    written = page.write(source, tmp_path)
+    text, _ = read(written[0])
+    assert not re.search("[\x00-\x08\x1b\u202e]", text)
+    assert len(text) < 200_000
+    ElementTree.fromstring(next(p for p in written if p.suffix == ".svg").read_text())
+
+
+def test_a_spreadsheet_runs_nothing(tmp_path: Path) -> None:
+    page.write(run([record(model="=cmd|' /C calc'!A0")]), tmp_path)
+    for name in ("cells.csv", "visits.csv"):
+        with (tmp_path / name).open(encoding="utf-8") as file:
+            assert next(csv.DictReader(file))["model"].startswith("'=")
+
+
+def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
+    source = run([*visits([1e-3, 1.1e-3]), *visits([2e-3, 2.1e-3], recipe="int8")])
+    first, second = page.write(source, tmp_path / "1"), page.write(source, tmp_path / "2")
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes(), a.name
+
+
+def test_errors_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another folder"):
+        page.write(run([record()]), tmp_path / "file")

@@ -1,0 +1,299 @@
+"""The statistics, against closed forms, published constants, brute force and simulation."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paretomark.reports import _stats
+
+TIMES = st.lists(st.floats(1e-6, 10), min_size=2, max_size=12)
+
+
+# computed with scipy 1.17 (scipy.stats.t.ppf)
+@pytest.mark.parametrize(
+    ("p", "dof", "t"),
+    [
+        (0.975, 1, 12.706204736),
+        (0.975, 2, 4.30265273),
+        (0.975, 2.5, 3.574654842),
+        (0.975, 10, 2.228138852),
+        (0.975, 30, 2.042272456),
+        (0.8, 7.3, 0.893671357),
+        (0.995, 1.4, 21.224762465),
+    ],
+)
+def test_t_quantile_constants(p: float, dof: float, t: float) -> None:
+    assert _stats.t_quantile(p, dof) == pytest.approx(t, rel=1e-6)
+    assert _stats.t_quantile(1 - p, dof) == pytest.approx(-t, rel=1e-6)
+
+
+@given(st.floats(-50, 50))
+@settings(deadline=None)
+def test_t_cdf_closed_forms(t: float) -> None:
+    assert _stats.t_cdf(t, 1) == pytest.approx(0.5 + math.atan(t) / math.pi, abs=1e-9)
+    assert _stats.t_cdf(t, 2) == pytest.approx(0.5 + t / 2 / math.sqrt(2 + t * t), abs=1e-9)
+
+
+@given(st.floats(0.001, 0.999), st.floats(1, 200))
+@settings(deadline=None)
+def test_t_quantile_inverts_t_cdf(p: float, dof: float) -> None:
+    assert _stats.t_cdf(_stats.t_quantile(p, dof), dof) == pytest.approx(p, abs=1e-7)
+
+
+# computed with scipy 1.17 (binomtest(k, n).proportion_ci(method="wilson"))
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [
+        (8, 10, 0.4901624715, 0.9433178486),
+        (0, 10, 0.0, 0.2775327999),
+        (10, 10, 0.7224672001, 1.0),
+        (943, 1000, 0.9268629323, 0.9557465596),
+    ],
+)
+def test_wilson_constants(k: int, n: int, low: float, high: float) -> None:
+    assert _stats.wilson(k, n) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_wilson_covers() -> None:
+    """Exact coverage, summed over the binomial distribution, averaged over p."""
+    n, covered = 40, []
+    for p in np.linspace(0.05, 0.95, 91):
+        inside = 0.0
+        for k in range(n + 1):
+            found = _stats.wilson(k, n)
+            assert found
+            if found.low <= p <= found.high:
+                inside += math.comb(n, k) * p**k * (1 - p) ** (n - k)
+        covered.append(inside)
+    assert 0.94 < np.mean(covered) < 0.965
+    assert min(covered) > 0.91
+    assert _stats.wilson(0, 0) is None
+
+
+def test_paired_difference_by_hand() -> None:
+    # 10 lost, 2 won of 100: (2.5 - 10.5) / 102, se = sqrt(13 - 64 / 102) / 102
+    a, b = "1" * 90 + "0" * 10, "1" * 80 + "0" * 10 + "11" + "0" * 8
+    found = _stats.paired_difference(a, b)
+    assert found
+    assert found.value == pytest.approx(-0.08)
+    se = math.sqrt(13 - 64 / 102) / 102
+    assert found.low == pytest.approx(-8 / 102 - 1.959964 * se, abs=1e-6)
+    assert found.high == pytest.approx(-8 / 102 + 1.959964 * se, abs=1e-6)
+    assert found.p == pytest.approx(2 * 0.5 * math.erfc(8 / 102 / se / math.sqrt(2)))
+
+
+@pytest.mark.parametrize(("a", "b"), [("", ""), ("11", "1"), ("", "1")])
+def test_paired_difference_needs_the_same_examples(a: str, b: str) -> None:
+    assert _stats.paired_difference(a, b) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("01"), st.sampled_from("01")), min_size=1))
+@settings(deadline=None)
+def test_paired_difference_is_antisymmetric(pairs: list[tuple[str, str]]) -> None:
+    a, b = ("".join(side) for side in zip(*pairs, strict=True))
+    there, back = _stats.paired_difference(a, b), _stats.paired_difference(b, a)
+    assert there
+    assert back
+    assert -1 <= there.low <= there.value <= there.high <= 1
+    assert back[:3] == pytest.approx((-there.value, -there.high, -there.low))
+    assert back.p == pytest.approx(there.p)
+    if a == b:
+        assert there.value == 0
+        assert there.p == 1
+
+
+def test_paired_difference_covers() -> None:
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(1000):
+        both = rng.random(150)
+        a = "".join("01"[int(x)] for x in both < 0.8)
+        b = "".join("01"[int(x)] for x in both + rng.normal(0, 0.05, 150) < 0.75)
+        found = _stats.paired_difference(a, b)
+        assert found
+        covered += found.low <= -0.05 <= found.high
+    assert 0.93 < covered / 1000 < 0.975
+
+
+@pytest.mark.parametrize(("p", "needed"), [(50, 11), (90, 64), (95, 130), (99, 662)])
+def test_percentile_needs_samples(p: int, needed: int) -> None:
+    samples = list(np.random.default_rng(0).exponential(size=needed))
+    assert _stats.percentile(samples[1:], p) is None
+    assert _stats.percentile(samples, p) == pytest.approx(np.percentile(samples, p))
+
+
+def test_latency_interval_constants() -> None:
+    found = _stats.latency_interval([1.0, 1.02, 0.99, 1.05])
+    assert found == pytest.approx((0.97372916, 1.05748485))  # scipy.stats.ttest_1samp of the logs
+    assert _stats.latency_interval([1.0]) is None
+
+
+@given(TIMES)
+@settings(deadline=None)
+def test_latency_is_inside_its_interval(medians: list[float]) -> None:
+    found = _stats.latency_interval(medians)
+    assert found
+    middle = _stats.latency(medians)
+    assert found.low <= middle * (1 + 1e-9)
+    assert middle <= found.high * (1 + 1e-9)
+
+
+def test_latency_interval_covers() -> None:
+    rng = np.random.default_rng(2)
+    logs = rng.normal(0, 0.05, (2000, 4))
+    found = [_stats.latency_interval([float(x) for x in np.exp(row)]) for row in logs]
+    covered = sum(f.low <= 1 <= f.high for f in found if f)
+    assert 0.935 < covered / 2000 < 0.965
+
+
+def test_ratio_interval_is_welch() -> None:
+    found = _stats.ratio_interval([1.0, 1.02, 0.99, 1.05], [1.10, 1.21, 1.02])
+    assert found  # scipy.stats.ttest_ind(equal_var=False) of the logs
+    assert (found.low, found.high) == pytest.approx((0.89692395, 1.32754992))
+    assert found.dof == pytest.approx(2.277527173)
+    assert _stats.p_different(found) == pytest.approx(0.2142814247)
+
+
+@given(TIMES, TIMES)
+@settings(deadline=None)
+def test_ratio_interval_swaps(a: list[float], b: list[float]) -> None:
+    there, back = _stats.ratio_interval(a, b), _stats.ratio_interval(b, a)
+    assert there
+    assert back
+    assert there.value == pytest.approx(1 / back.value)
+    assert _stats.p_same(there, 0.02) == pytest.approx(_stats.p_same(back, 0.02), abs=1e-6)
+    if there.high < 1e100:
+        assert there.high == pytest.approx(1 / back.low, rel=1e-6)
+
+
+def test_ratio_interval_covers_unequal_noise() -> None:
+    rng, covered = np.random.default_rng(3), 0
+    for _ in range(1000):
+        a, b = np.exp(rng.normal(0, 0.01, 5)), np.exp(rng.normal(0.1, 0.05, 4))
+        found = _stats.ratio_interval([float(x) for x in a], [float(x) for x in b])
+        assert found
+        covered += found.low <= math.exp(0.1) <= found.high
+    assert 0.93 < covered / 1000 < 0.97
+
+
+@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 1.1]), ([1.0, 1.1], [1.0]), ([], [])])
+def test_ratio_interval_needs_two_visits_a_side(a: list[float], b: list[float]) -> None:
+    assert _stats.ratio_interval(a, b) is None
+
+
+def test_ratio_without_noise() -> None:
+    same = _stats.ratio_interval([2.0, 2.0], [2.0, 2.0])
+    assert same
+    assert same[:3] == (1, 1, 1)
+    assert _stats.p_different(same) == 1
+    assert _stats.p_same(same, 0.02) == 0
+
+
+def test_pairing_cancels_what_a_block_does_to_all() -> None:
+    drift = [1.0, 1.5, 0.7, 1.2]
+    pairs = [(d, 2 * d * e) for d, e in zip(drift, (1.0, 1.01, 0.99, 1.0), strict=True)]
+    paired = _stats.paired_ratio_interval(pairs)
+    apart = _stats.ratio_interval([a for a, _ in pairs], [b for _, b in pairs])
+    assert paired
+    assert apart
+    assert paired.value == pytest.approx(apart.value) == pytest.approx(2, rel=0.01)
+    assert paired.high / paired.low < 1.05 < apart.high / apart.low
+    assert _stats.paired_ratio_interval(pairs[:1]) is None
+
+
+def test_minimum_detectable_effect_is_found_in_four_of_five() -> None:
+    """Comparisons with a true effect of the stated size: 80 % are significant."""
+    rng, n, noise = np.random.default_rng(4), 8, 0.03
+    known = _stats.Ratio(1, 1, 1, noise * math.sqrt(2 / n), 2 * n - 2)
+    effect = math.log1p(_stats.minimum_detectable_effect(known))
+    found = 0
+    for _ in range(1500):
+        a, b = np.exp(rng.normal(0, noise, n)), np.exp(rng.normal(effect, noise, n))
+        ratio = _stats.ratio_interval([float(x) for x in a], [float(x) for x in b])
+        assert ratio
+        found += _stats.p_different(ratio) < 0.05
+    assert 0.77 < found / 1500 < 0.84
+
+
+def test_benjamini_hochberg_constants() -> None:
+    # scipy.stats.false_discovery_control
+    adjusted = _stats.benjamini_hochberg([0.01, 0.02, 0.03, 0.5, 0.04])
+    assert adjusted == pytest.approx([0.05, 0.05, 0.05, 0.5, 0.05])
+    assert _stats.benjamini_hochberg([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+@settings(deadline=None)
+def test_benjamini_hochberg_keeps_order(p: list[float]) -> None:
+    adjusted = _stats.benjamini_hochberg(p)
+    assert all(raw <= q <= 1 for raw, q in zip(p, adjusted, strict=True))
+    ranked = [q for _, q in sorted(zip(p, adjusted, strict=True))]
+    assert all(x <= y for x, y in pairwise(ranked))
+
+
+def test_benjamini_hochberg_controls_false_discoveries() -> None:
+    rng, shares = np.random.default_rng(5), []
+    for _ in range(400):
+        p = np.concatenate([rng.random(40), rng.random(10) * 1e-4])
+        called = np.array(_stats.benjamini_hochberg([float(x) for x in p])) <= 0.05
+        shares.append(called[:40].sum() / max(1, called.sum()))
+    assert np.mean(shares) < 0.05
+
+
+POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), max_size=25)
+
+
+@given(POINTS)
+@settings(deadline=None)
+def test_pareto_by_definition(points: list[tuple[int, int]]) -> None:
+    front = _stats.pareto([t for t, _ in points], [a for _, a in points])
+    for i, (t, a) in enumerate(points):
+        beaten = any(
+            (u <= t and b > a) or (u < t and b >= a) for j, (u, b) in enumerate(points) if j != i
+        )
+        assert front[i] is not beaten
+    assert any(front) or not points
+
+
+def test_front_probability_of_the_sure_and_the_hopeless() -> None:
+    good, bad = "1" * 90 + "0" * 10, "1" * 20 + "0" * 80
+    found = _stats.front_probability([[1, 1.01], [5, 5.02], [5, 5.1]], [good, good, bad])
+    assert found
+    assert found[0] == 1
+    assert found[1] < 0.01
+    assert found[2] < 0.01
+
+
+def test_front_probability_of_twins_is_even() -> None:
+    """The same answers in the same time: beaten exactly when slower, half of the time."""
+    right = "1" * 50 + "0" * 50
+    found = _stats.front_probability([[1, 1.1, 0.9], [1.1, 0.9, 1]], [right, right])
+    assert found
+    assert sum(found) == pytest.approx(1)
+    assert found[0] == pytest.approx(0.5, abs=0.06)
+
+
+def test_front_probability_pairs_examples() -> None:
+    """b answers all that a answers and one more: whatever examples are drawn, a is not better."""
+    a, b = "1" * 60 + "0" * 40, "1" * 61 + "0" * 39
+    found = _stats.front_probability([[2, 2.0001], [1, 1.0001]], [a, b])
+    assert found
+    assert found[0] < 0.01  # unpaired it would be near 0.45
+
+
+def test_front_probability_needs_some_spread() -> None:
+    assert _stats.front_probability([[1.0], [2.0]], ["10", "01"]) is None
+    borrowed = _stats.front_probability([[1.0], [1.0, 1.2]], ["10", "10"])
+    assert borrowed
+    assert 0.1 < borrowed[0] < 0.9
+
+
+def test_front_probability_is_repeatable_and_takes_different_examples() -> None:
+    visits, right = [[1, 1.1], [2, 2.3], [3.0, 3.1]], ["1100", "1110", "11111"]
+    first, again = (_stats.front_probability(visits, right) for _ in range(2))
+    assert first == again != _stats.front_probability(visits, right, seed=1)

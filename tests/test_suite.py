@@ -1,0 +1,119 @@
+"""Suites: what is accepted, what is planned, and how mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paretomark.suites import _plan, _suite
+from paretomark.suites._errors import UserError
+
+NETS = ["alpha", "beta"]
+METHODS = {"magnitude": ["sparsity", "scope"]}
+FORMATS = {"one:cpu": "onnx", "two:cpu": "tflite", "three:cpu": "onnx"}
+SUITE = """
+devices = ["one:cpu", "two:cpu"]
+[model.alpha]
+[model.beta]
+recipes = ["half"]
+[recipe.full]
+[recipe.half]
+steps = [{ method = "magnitude", sparsity = 0.5 }]
+precision = "fp16"
+"""
+
+
+def planned(text: str) -> list[_plan.Cell]:
+    return _plan.plan(_suite.parse(text, "s", Path("/suites")), NETS, METHODS, FORMATS)
+
+
+def test_a_suite_plans_every_model_recipe_and_device_in_the_order_of_the_file() -> None:
+    assert [cell.key for cell in planned(SUITE)] == [
+        "alpha/full/one:cpu/b1/t1",
+        "alpha/full/two:cpu/b1/t1",
+        "alpha/half/one:cpu/b1/t1",
+        "alpha/half/two:cpu/b1/t1",
+        "beta/half/one:cpu/b1/t1",
+        "beta/half/two:cpu/b1/t1",
+    ]
+
+
+def test_batches_and_threads_multiply() -> None:
+    keys = [cell.key for cell in planned("batch = [1, 8]\nthreads = [1, 2]\n" + SUITE)]
+    assert len(keys) == 24
+    assert "beta/half/two:cpu/b8/t2" in keys
+
+
+def test_a_recipe_reads_as_its_steps() -> None:
+    assert planned(SUITE)[-1].recipe.label == "magnitude(sparsity=0.5)"
+
+
+def test_a_file_meets_only_the_devices_that_load_its_format() -> None:
+    cells = planned('devices = ["one:cpu", "two:cpu"]\n[model.mine]\nnet = "file:net.tflite"\n')
+    assert [cell.key for cell in cells] == ["mine/as-is/two:cpu/b1/t1"]
+    assert cells[0].model.file == "/suites/net.tflite"
+
+
+def test_paths_start_at_the_suite_and_variables_are_expanded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PHOTOS", "/photos")
+    text = SUITE.replace("[model.alpha]", '[model.alpha]\nweights = "w"\ndata = "npz:${PHOTOS}/a"')
+    model = planned(text)[0].model
+    assert (model.weights, model.data) == ("/suites/w", "npz:/photos/a")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("devices", "devises"), "unknown key 'devises'; did you mean 'devices'?"),
+        (("recipes =", "recipe ="), "unknown key 'recipe'; did you mean 'recipes'?"),
+        (("[model.beta]", "[model.betta]"), "unknown model 'betta'; did you mean 'beta'?"),
+        (("two:cpu", "tow:cpu"), "unknown device 'tow:cpu'; did you mean 'two:cpu'?"),
+        (('["half"]', '["haff"]'), "unknown recipe 'haff'; did you mean 'half'?"),
+        (('"magnitude"', '"magnitud"'), "unknown compression method 'magnitud'; did you mean"),
+        (("sparsity =", "sparsty ="), "unknown parameter of magnitude 'sparsty'; did you mean"),
+        (('"fp16"', '"fp17"'), "unknown precision 'fp17'; did you mean 'fp16'?"),
+        (("devices =", "blocks = 0\ndevices ="), "blocks must be positive, got 0"),
+        (("devices =", 'blocks = "3"\ndevices ='), 'blocks must be int, got "3"'),
+        (("devices =", "blocks = true\ndevices ="), "blocks must be int, got true"),
+        (("devices =", "batch = [0]\ndevices ="), "batch must be a list of numbers of at least 1"),
+        (("[model.beta]", "[model"), "not valid TOML"),
+        (('"one:cpu", "two:cpu"', ""), "names no devices"),
+        (("[model.alpha]", '[model.alpha]\nweights = "${NOT_SET}/w"'), "needs $NOT_SET"),
+        (("[model.alpha]", '[model.alpha]\nnet = "file:x.exe"'), "unknown model format 'exe'"),
+    ],
+)
+def test_mistakes_are_named(change: tuple[str, str], message: str) -> None:
+    assert change[0] in SUITE
+    with pytest.raises(UserError) as error:
+        planned(SUITE.replace(*change))
+    assert message in str(error.value)
+
+
+def test_a_file_that_no_device_loads_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"no device of the suite loads .*n\.onnx; add one:cpu"):
+        planned('devices = ["two:cpu"]\n[model.mine]\nnet = "file:n.onnx"\n')
+
+
+def test_select_narrows_and_names_what_is_not_there() -> None:
+    cells = planned(SUITE)
+    assert len(_plan.select(cells, device=["two:cpu"], model=["alpha"], recipe=[])) == 2
+    with pytest.raises(UserError, match="--model: unknown model 'gamma'"):
+        _plan.select(cells, device=[], model=["gamma"], recipe=[])
+
+
+def test_the_suites_of_the_project_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    from paretomark.devices import _device
+    from paretomark.models import _zoo
+    from paretomark.models.compress import _step
+
+    monkeypatch.setenv("PARETOMARK_DATA", "/data")
+    for name in _suite.names():
+        suite = _suite.parse(_suite.text(_suite.locate(name)), name, Path("/suites"))
+        cells = _plan.plan(suite, _zoo.names(), _step.methods(), _device.formats())
+        assert cells, name
+        for cell in cells:
+            for step in cell.recipe.steps:
+                _step.check(step, name)

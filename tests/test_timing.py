@@ -1,0 +1,59 @@
+"""The clock and the stopping rule."""
+
+from __future__ import annotations
+
+import gc
+import time
+
+from paretomark.devices import _timing
+
+
+def test_a_sample_is_the_time_of_one_call() -> None:
+    timing = _timing.measure(lambda _: time.sleep(0.004), [None], seconds=0.2, max_samples=10_000)
+    assert 4e6 <= sorted(timing.samples_ns)[len(timing.samples_ns) // 2] < 8e6
+    assert 20 <= len(timing.samples_ns) <= 51
+
+
+def test_a_slow_call_is_still_timed_often_enough_for_a_median() -> None:
+    timing = _timing.measure(lambda _: time.sleep(0.02), [None], seconds=0.001, max_samples=100)
+    assert len(timing.samples_ns) == _timing.MIN_SAMPLES
+    assert timing.warmup_runs >= _timing.WARMUP_RUNS
+
+
+def test_a_fast_call_stops_at_the_largest_number_of_samples() -> None:
+    timing = _timing.measure(lambda _: None, [None], seconds=60, max_samples=25)
+    assert len(timing.samples_ns) == 25
+
+
+def test_inputs_rotate_and_the_collector_is_off_only_meanwhile() -> None:
+    seen: list[int] = []
+    collector: list[bool] = []
+
+    def run(number: int) -> None:
+        seen.append(number)
+        collector.append(gc.isenabled())
+
+    timing = _timing.measure(run, [0, 1, 2], seconds=0.0, max_samples=12)
+    timed = seen[timing.warmup_runs :]
+    assert timed == [i % 3 for i in range(len(timed))]
+    assert not any(collector)
+    assert gc.isenabled()
+
+
+def test_the_collector_is_restored_when_a_call_fails() -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError
+
+    try:
+        _timing.measure(fail, [None], seconds=0.1, max_samples=12)
+    except RuntimeError:
+        assert gc.isenabled()
+    else:
+        raise AssertionError("the error was swallowed")
+
+
+def test_drift_is_a_change_between_the_ends_and_not_noise() -> None:
+    steady = [100 + i % 7 for i in range(90)]
+    assert not _timing.drifted(steady)
+    assert _timing.drifted([s + i for i, s in enumerate(steady)])
+    assert not _timing.drifted([100, 200] * 5)  # too few to say
