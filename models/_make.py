@@ -94,11 +94,10 @@ def _adopt(order: Order) -> Artifact:
 def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     model, precision = order.model, order.recipe.precision
     exporter = _export.module(order.format)
-    known = _float(
-        json.dumps(dataclasses.asdict(model)), json.dumps(order.recipe.steps), order.seed
-    )
+    asked = json.dumps(dataclasses.asdict(model)), json.dumps(order.recipe.steps), order.seed
+    known = _float(*asked)
     images, labels = _prepare(known.data, known.preprocess, order.examples)
-    np.save(part / "reference.npy", _answers(known, np.load(images, mmap_mode="r")))
+    np.save(part / "reference.npy", _answers(*asked, images))
     name = f"model.{order.format}"
     if precision == "fp32":
         sample = _inputs(known.preprocess, np.load(images, mmap_mode="r")[: order.batch])
@@ -202,8 +201,13 @@ def _prepare(spec: str, preprocess: Preprocess, count: int) -> tuple[Path, Path]
     return folder / "images.npy", folder / "labels.npy"
 
 
-def _answers(known: Float, images: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+@lru_cache(maxsize=1)
+def _answers(
+    model_json: str, steps_json: str, seed: int, pictures: Path
+) -> np.ndarray[Any, np.dtype[np.float32]]:
     """What the float net says of every test picture."""
+    known = _float(model_json, steps_json, seed)
+    images = np.load(pictures, mmap_mode="r")
     with torch.no_grad():
         batches = [
             known.net(_inputs(known.preprocess, images[i : i + 64])).numpy()

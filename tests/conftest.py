@@ -47,7 +47,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with real pictures and trained weights; the test is skipped where it is not."""
-    folder = Path(os.environ.get("PARETOMARK_DATA", HERE.parent.parent / "shared" / "data"))
+    folder = Path(os.environ.get("PARETOMARK_DATA") or HERE.parent.parent / "shared" / "data")
     if not (folder / "weights").is_dir():
         pytest.skip("no real data: set PARETOMARK_DATA to the folder that has it")
     return folder.absolute()

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""What the harness adds to a latency, on every runtime that is here.
+
+The same artifact on the same runtime, timed by the visit's own loop (adapter and all) and by a
+bare loop written against the runtime, in turns, within one process per runtime. Prints the ratio
+of the medians of each pair of turns: its median should lie within 1.00 +- 0.02. Then the share of
+one core that the parent uses while a visit runs, and the time of `bench.py --help`.
+
+    python tests/benchmarks/overhead.py [--turns 30]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from paretomark.devices import _run, _timing
+from paretomark.devices._device import Arrays, open_device
+from paretomark.devices._visit import Spec, _inputs
+from paretomark.models import _build
+from paretomark.models._artifact import Artifact, Order
+from paretomark.suites._suite import Model, Recipe
+
+MODEL = "scenes_mobilenet"
+RUNTIMES = {"litert:xnnpack": "tflite", "onnxruntime:cpu": "onnx", "pytorch:eager": "pt2"}
+SECONDS = 0.2  # of one turn
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=30)
+    parser.add_argument("--runtime", choices=RUNTIMES, help="only this one, in this process")
+    arguments = parser.parse_args()
+    if arguments.runtime:
+        ratios = compare(arguments.runtime, arguments.turns)
+        low, high = (sorted(ratios)[i] for i in (len(ratios) // 4, -1 - len(ratios) // 4))
+        print(
+            f"{arguments.runtime:16} harness / bare loop: median {statistics.median(ratios):.3f}"
+            f"  (quartiles {low:.3f} .. {high:.3f}, {len(ratios)} pairs)",
+            flush=True,
+        )
+        return 0
+    for runtime in RUNTIMES:
+        command = [sys.executable, __file__, "--runtime", runtime]
+        subprocess.run([*command, "--turns", str(arguments.turns)], check=True)
+    parent()
+    start = [time.perf_counter() for _ in range(5) if not helped()]
+    durations = [b - a for a, b in zip(start, [*start[1:], time.perf_counter()], strict=True)]
+    print(f"bench.py --help: {statistics.median(durations):.2f} s")
+    return 0
+
+
+def artifact(form: str) -> Artifact:
+    order = Order(Model(name=MODEL, net=MODEL), Recipe(), form, 1, 100, 0)
+    built = _build.build([order], 600, lambda _, result: None)[_build.key(order)]
+    if not isinstance(built, Artifact):
+        raise SystemExit(f"{MODEL}.{form}: {built.reason}")
+    return built
+
+
+def spec(runtime: str, found: Artifact, seconds: float) -> Spec:
+    return Spec(
+        device=runtime,
+        file=found.file,
+        threads=1,
+        batch=1,
+        seconds=seconds,
+        max_samples=100_000,
+        images=found.images,
+        labels=found.labels,
+        reference="",
+        preprocess=found.preprocess,
+        label_offset=0,
+        score=False,
+        parity_limit=None,
+        seed=0,
+    )
+
+
+def compare(runtime: str, turns: int) -> list[float]:
+    """Ratios of the median latency, harness over bare loop, turn by turn."""
+    found = artifact(RUNTIMES[runtime])
+    device = open_device(runtime)
+    device.probe()
+    placement = device.load(Path(found.file), 1)
+    inputs = _inputs(spec(runtime, found, SECONDS), placement)
+    bare = BARE[runtime](found.file)
+    ratios = []
+    for turn in range(turns):
+        pair: dict[str, float] = {}
+        for name in ("harness", "bare") if turn % 2 else ("bare", "harness"):
+            if name == "harness":
+                timing = _timing.measure(device.run, inputs, SECONDS, 100_000)
+                pair[name] = statistics.median(timing.samples_ns)
+            else:
+                pair[name] = loop(bare, inputs)
+        ratios.append(pair["harness"] / pair["bare"])
+    return ratios
+
+
+def loop(run: Callable[[Arrays], Any], inputs: list[Arrays]) -> float:
+    """What anybody would write: warm up, then time calls."""
+    for _ in range(10):
+        run(inputs[0])
+    times = []
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end:
+        arrays = inputs[len(times) % len(inputs)]
+        start = time.perf_counter_ns()
+        run(arrays)
+        times.append(time.perf_counter_ns() - start)
+    return statistics.median(times)
+
+
+def bare_litert(file: str) -> Callable[[Arrays], Any]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(file, num_threads=1)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]["index"]
+
+    def run(arrays: Arrays) -> Any:
+        interpreter.set_tensor(source, arrays[0])
+        interpreter.invoke()
+        return interpreter.get_tensor(target)
+
+    return run
+
+
+def bare_onnxruntime(file: str) -> Callable[[Arrays], Any]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda arrays: session.run(None, {"input": arrays[0]})
+
+
+def bare_pytorch(file: str) -> Callable[[Arrays], Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    net = torch.export.load(file).module()
+
+    def run(arrays: Arrays) -> Any:
+        with torch.inference_mode():
+            return net(torch.from_numpy(arrays[0])).numpy()
+
+    return run
+
+
+BARE = {
+    "litert:xnnpack": bare_litert,
+    "onnxruntime:cpu": bare_onnxruntime,
+    "pytorch:eager": bare_pytorch,
+}
+
+
+def parent() -> None:
+    """Processor time of the parent during a visit of some seconds."""
+    found = artifact("tflite")
+    task = dataclasses.replace(spec("litert:xnnpack", found, 5.0))
+    wall, used = time.perf_counter(), time.process_time()
+    visit = _run.visit(task, 60, os.cpu_count() or 1)
+    used, wall = time.process_time() - used, time.perf_counter() - wall
+    print(f"parent during a visit of {wall:.1f} s: {100 * used / wall:.2f} % of a core")
+    assert visit.status == "ok", visit.reason
+
+
+def helped() -> bool:
+    command = [sys.executable, str(Path(__file__).parents[2] / "bench.py"), "--help"]
+    return bool(subprocess.run(command, stdout=subprocess.DEVNULL, check=True).returncode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
