@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ class _Ended:
     """How a child ended: exit code (negative: signal), peak memory, whether it was late."""
 
     code: int
-    peak_bytes: int
+    peak_bytes: int | None
     cpu_s: float
     late: bool
 
@@ -117,19 +118,26 @@ def visit(spec: Spec, deadline_s: float, foreign_load_cores: float) -> Visit:
 
 
 def _child(arguments: Sequence[str], folder: Path, deadline_s: float, threads: int) -> _Ended:
-    """Run a child to its end. Blocks in one wait; a timer kills the child's group if it is late."""
+    """Run a child to its end; a timer kills its group if it is late.
+
+    The child says by a byte that it is done, and stays until its stdin is closed, so that its peak
+    memory can be read from outside. This process uses no processor time while it waits.
+    """
+    reader, writer = os.pipe()
     late = threading.Event()
     # numpy and some runtimes size their pools by these when they are imported.
     pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "paretomark.devices._visit", *arguments],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", "paretomark.devices._visit", *arguments, str(writer)],
+            stdin=subprocess.PIPE,
+            pass_fds=(writer,),
             stdout=log,
             stderr=log,
             env={**os.environ, **pools},
             start_new_session=True,
         )
+    os.close(writer)
 
     def kill() -> None:
         late.set()
@@ -138,8 +146,10 @@ def _child(arguments: Sequence[str], folder: Path, deadline_s: float, threads: i
     timer = threading.Timer(deadline_s, kill)
     timer.start()
     try:
-        # wait4 tells the peak memory of this child as the kernel saw it. It starts from what the
-        # parent had when it forked, so the parent must stay small: no torch, no pandas.
+        os.read(reader, 1)  # a byte: done; nothing: dead
+        peak = _peak_bytes(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
@@ -147,10 +157,24 @@ def _child(arguments: Sequence[str], folder: Path, deadline_s: float, threads: i
         raise
     finally:
         timer.cancel()
+        os.close(reader)
     process.returncode = os.waitstatus_to_exitcode(status)
-    unit = 1 if sys.platform == "darwin" else 1024
-    cpu_s = usage.ru_utime + usage.ru_stime
-    return _Ended(process.returncode, usage.ru_maxrss * unit, cpu_s, late.is_set())
+    if peak is None and sys.platform == "darwin":
+        peak = usage.ru_maxrss
+    return _Ended(process.returncode, peak, usage.ru_utime + usage.ru_stime, late.is_set())
+
+
+def _peak_bytes(pid: int) -> int | None:
+    """The largest resident memory of a live process, as the kernel saw it.
+
+    Not `ru_maxrss`: on Linux that starts from what the parent had when it started the child.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -1,10 +1,11 @@
 """The child: one fresh process that loads one artifact on one device, times it, and scores it.
 
-    python -P -m paretomark.devices._visit SPEC ANSWER     visit: both are JSON files
-    python -P -m paretomark.devices._visit --probe TARGET ANSWER
+    python -P -m paretomark.devices._visit SPEC ANSWER DONE     visit: JSON files, a descriptor
+    python -P -m paretomark.devices._visit --probe TARGET ANSWER DONE
 
 The answer appears as a whole or not at all. What the child was doing last is in ANSWER.stage, so
-that the parent can name the stage in which it died.
+that the parent can name the stage in which it died. When all is done, the child writes a byte to
+the descriptor, and stays until its stdin is closed: the parent reads its peak memory meanwhile.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def _probe(target: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    source, out = sys.argv[-2], Path(sys.argv[-1])
+    source, out, done = sys.argv[-3], Path(sys.argv[-2]), int(sys.argv[-1])
     stage = out.with_name(out.name + ".stage")
     try:
         if sys.argv[1] == "--probe":
@@ -214,6 +215,8 @@ def main() -> int:
     part = out.with_name(out.name + ".part")
     part.write_text(json.dumps(answer))
     part.replace(out)
+    os.write(done, b".")
+    sys.stdin.read()
     return 0
 
 

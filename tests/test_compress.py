@@ -96,9 +96,10 @@ def test_reparameterization_is_exact_and_smaller() -> None:
     net = scenes_repvgg.net()
     for module in net.modules():  # statistics as after training, lest the fusion be trivial
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -1, 1)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 2)
+            for tensor, low in ((module.running_mean, -1.0), (module.running_var, 0.5)):
+                assert tensor is not None
+                nn.init.uniform_(tensor, low, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 2.0)
     net.eval()
     fused = _step.apply(net, {"method": "reparameterize"}, CTX)
     x = torch.randn(2, 3, 96, 96)

@@ -110,7 +110,7 @@ def loop(run: Callable[[Arrays], Any], inputs: list[Arrays]) -> float:
     """What anybody would write: warm up, then time calls."""
     for _ in range(10):
         run(inputs[0])
-    times = []
+    times: list[int] = []
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         arrays = inputs[len(times) % len(inputs)]
