@@ -75,7 +75,7 @@ def folder(order: Order) -> Path:
     anonymous = dataclasses.replace(
         order,
         model=dataclasses.replace(order.model, name="", weights="", recipes=(), devices=()),
-        recipe=dataclasses.replace(order.recipe, name=""),
+        recipe=dataclasses.replace(order.recipe, name="", devices=()),
     )
     parts = [json.dumps(dataclasses.asdict(anonymous), sort_keys=True)]
     if order.model.file:

@@ -156,7 +156,7 @@ def _group(order: Order) -> str:
     return key(
         dataclasses.replace(
             order,
-            recipe=dataclasses.replace(order.recipe, name="", precision=""),
+            recipe=dataclasses.replace(order.recipe, name="", precision="", devices=()),
             format="",
             batch=0,
         )

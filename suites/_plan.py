@@ -48,6 +48,9 @@ def plan(
         if device not in formats:
             raise unknown("device", device, formats, where)
     for recipe in suite.recipe.values():
+        for device in recipe.devices:
+            if device not in formats:
+                raise unknown("device", device, formats, f"{where}, [recipe.{recipe.name}]")
         for step in recipe.steps:
             _check_step(step, methods, f"{where}, [recipe.{recipe.name}]")
     cells = []
@@ -57,6 +60,7 @@ def plan(
             Cell(model, recipe, device, batch, threads)
             for recipe in recipes
             for device in devices
+            if not recipe.devices or device in recipe.devices
             for batch in suite.batch
             for threads in suite.threads
         ]

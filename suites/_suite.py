@@ -70,6 +70,7 @@ class Recipe:
     name: str = ""
     steps: tuple[dict[str, Any], ...] = ()
     precision: str = "fp32"
+    devices: tuple[str, ...] = ()  # by default all
 
     @property
     def label(self) -> str:

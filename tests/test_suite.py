@@ -45,6 +45,12 @@ def test_batches_and_threads_multiply() -> None:
     assert "beta/half/two:cpu/b8/t2" in keys
 
 
+def test_a_recipe_may_be_for_some_devices_only() -> None:
+    text = SUITE.replace('precision = "fp16"', 'precision = "fp16"\ndevices = ["two:cpu"]')
+    assert "alpha/half/one:cpu/b1/t1" not in [cell.key for cell in planned(text)]
+    assert "alpha/half/two:cpu/b1/t1" in [cell.key for cell in planned(text)]
+
+
 def test_a_recipe_reads_as_its_steps() -> None:
     assert planned(SUITE)[-1].recipe.label == "magnitude(sparsity=0.5)"
 
