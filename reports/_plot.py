@@ -103,9 +103,10 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=12)
     axes.set_xscale("log")
     colours, dashes = _looks([r.group for r in rows])
+    bottom = _bottom(rows)
     for i, row in enumerate(rows):
-        _point(axes, row, colours[row.group.device], f"point{i}")
-    _axes(axes)
+        _point(axes, row, colours[row.group.device], f"point{i}", bottom)
+    _axes(axes, bottom)
     right = axes.get_xlim()[1]
     for group in sorted({r.group for r in rows}):
         front = sorted(
@@ -124,7 +125,7 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
                 zorder=2,
             )
     axes.set_xlim(right=right)
-    _legend(axes, rows, colours, dashes)
+    _legend(axes, rows, colours, dashes, bottom)
     figure.draw_without_rendering()
     _labels(figure, axes, rows)
 
@@ -141,8 +142,25 @@ def _looks(groups: Sequence[Group]) -> tuple[dict[str, str], dict[Group, Any]]:
     return colours, dashes
 
 
-def _point(axes: Axes, row: Row, colour: str, name: str) -> None:
+def _bottom(rows: Sequence[Row]) -> float:
+    """Where the accuracy axis starts: 0, or higher if broken nets would flatten all the others.
+
+    The choice among good nets is what the plot is for; those far below stand as open triangles on
+    its lower edge.
+    """
+    good = [r.accuracy_low or r.accuracy or 0 for r in rows if r.mark] or [0.0]
+    top = max((r.accuracy or 0 for r in rows), default=0)
+    cut = min(good) - max(0.03, 0.35 * (top - min(good)))
+    lowest = min((r.accuracy or 0 for r in rows), default=0)
+    return cut if top - lowest > 2 * (top - cut) else 0.0
+
+
+def _point(axes: Axes, row: Row, colour: str, name: str, bottom: float) -> None:
     t, a = row.latency_s or 0, row.accuracy or 0
+    if a < bottom:
+        axes.plot([t], [bottom], gid=name, ls="", color=colour, marker="v", ms=6, mfc="none",
+                  clip_on=False, zorder=5)  # fmt: skip
+        return
     known = row.latency_low_s, row.latency_high_s, row.accuracy_low, row.accuracy_high
     left, right, low, high = (
         here if v is None else v for v, here in zip(known, (t, t, a, a), strict=True)
@@ -164,7 +182,7 @@ def _point(axes: Axes, row: Row, colour: str, name: str) -> None:
     )  # fmt: skip
 
 
-def _axes(axes: Axes) -> None:
+def _axes(axes: Axes, bottom: float) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = axes.get_xlim()
@@ -176,7 +194,7 @@ def _axes(axes: Axes) -> None:
     axes.set_xlabel("latency of one call (log scale, faster is to the left)")
     axes.set_ylabel("accuracy (top-1)")
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -0.02), min(high, 1.02))
+    axes.set_ylim(bottom or max(low, -0.02), min(high, 1.02))
     axes.grid(color=LINE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -189,7 +207,11 @@ def _tick(latency: float, _: object) -> str:
 
 
 def _legend(
-    axes: Axes, rows: Sequence[Row], colours: dict[str, str], dashes: dict[Group, Any]
+    axes: Axes,
+    rows: Sequence[Row],
+    colours: dict[str, str],
+    dashes: dict[Group, Any],
+    bottom: float,
 ) -> None:
     from matplotlib.lines import Line2D
 
@@ -214,6 +236,10 @@ def _legend(
                 label="hollow: not a measurement",
             )
         )
+    if any((r.accuracy or 0) < bottom for r in rows):
+        lines.append(
+            Line2D([], [], color=INK, ls="", marker="v", mfc="none", ms=6, label="below the plot")
+        )
     if not all(r.valid for r in rows):
         lines.append(Line2D([], [], color=INK, ls="", marker="x", ms=6, label="not valid"))
     axes.figure.legend(
@@ -227,7 +253,8 @@ def _labels(figure: Figure, axes: Axes, rows: Sequence[Row]) -> None:
 
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
     area = axes.get_window_extent(renderer)
-    at = axes.transData.transform([(r.latency_s or 0, r.accuracy or 0) for r in rows])
+    bottom = axes.get_ylim()[0]
+    at = axes.transData.transform([(r.latency_s or 0, max(r.accuracy or 0, bottom)) for r in rows])
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in at]
     scale = figure.dpi / 72
     named = [i for i, r in enumerate(rows) if r.on_front]

@@ -71,6 +71,21 @@ def test_the_plot_names_its_points(tmp_path: Path) -> None:
     assert "scenes_repvgg pruned50" not in labels  # beaten
 
 
+def test_broken_nets_do_not_flatten_the_plot(tmp_path: Path) -> None:
+    right = {"a": 88, "b": 91, "c": 94, "d": 97}
+    good = [
+        record(recipe=name, latency=n * 1e-4, outcomes="1" * n + "0" * (100 - n))
+        for name, n in right.items()
+    ]
+    broken = record(recipe="broken", latency=2e-3, outcomes="1" * 9 + "0" * 91)
+    page.write(run(good), tmp_path / "good")
+    page.write(run([*good, broken]), tmp_path / "broken")
+    plain, cut = ((tmp_path / n / "index.html").read_text() for n in ("good", "broken"))
+    assert "below the plot" not in plain
+    assert "below the plot" in cut
+    assert "broken · cpu, batch 1, 1 thread: 9.0 %" in cut
+
+
 def test_tables_hold_every_field(tmp_path: Path) -> None:
     source = realistic()
     page.write(source, tmp_path)
