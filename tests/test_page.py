@@ -77,7 +77,7 @@ def test_broken_nets_do_not_flatten_the_plot(tmp_path: Path) -> None:
         record(recipe=name, latency=n * 1e-4, outcomes="1" * n + "0" * (100 - n))
         for name, n in right.items()
     ]
-    broken = record(recipe="broken", latency=2e-3, outcomes="1" * 9 + "0" * 91)
+    broken = record(recipe="broken", latency=2e-2, outcomes="1" * 9 + "0" * 91)
     page.write(run(good), tmp_path / "good")
     page.write(run([*good, broken]), tmp_path / "broken")
     plain, cut = ((tmp_path / n / "index.html").read_text() for n in ("good", "broken"))
