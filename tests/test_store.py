@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import multiprocessing
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -106,19 +107,18 @@ def test_only_one_writer(folder: Path) -> None:
         pass
 
 
-def _append_and_die(folder: Path) -> None:
-    import os
-
-    with _store.Writer(folder) as writer:
-        writer.append(record(block=5))
-        os._exit(9)
-
-
 def test_a_killed_writer_leaves_its_records_and_no_lock(folder: Path) -> None:
-    process = multiprocessing.get_context("fork").Process(target=_append_and_die, args=(folder,))
-    process.start()
-    process.join(10)
-    assert process.exitcode == 9
+    code = """
+import os, sys
+from pathlib import Path
+from paretomark.reports import _store
+from paretomark.tests._runs import record
+with _store.Writer(Path(sys.argv[1])) as writer:
+    writer.append(record(block=5))
+    os._exit(9)
+"""
+    process = subprocess.run([sys.executable, "-P", "-c", code, str(folder)], check=False)
+    assert process.returncode == 9
     with _store.Writer(folder) as writer:
         writer.append(record(block=6))
     assert [r.block for r in _store.read(folder).records] == [0, 1, 0, 5, 6]
