@@ -139,7 +139,8 @@ def _every_cell(rows: Sequence[Row]) -> str:
     columns = (
         "model", "recipe", "device", "status", "accuracy", "Δ to dense, points", "latency",
         "speed-up", "front", "p90", "top-5", "file", "parameters", "sparsity", "MACs", "load",
-        "first call", "model memory", "peak memory", "same answer as float", "placement",
+        "first call", "model memory", "peak memory", "same answer as float", "off float, mean",
+        "off float, max", "placement",
         "visits valid", "data", "steps",
     )  # fmt: skip
     widest = reach(rows)
@@ -154,7 +155,9 @@ def _every_cell(rows: Sequence[Row]) -> str:
             _html.number(r.load_s, _table.seconds), _html.number(r.first_s, _table.seconds),
             _html.number(r.added_memory_bytes, _table.size),
             _html.number(r.peak_memory_bytes, _table.size),
-            _html.number(r.parity_top1, _table.percent), _html.text(_placement(r)),
+            _html.number(r.parity_top1, _table.percent),
+            _html.number(r.parity_mean_abs, _table.count),
+            _html.number(r.parity_max_abs, _table.count), _html.text(_placement(r)),
             Cell(f"{r.valid_visits} of {r.visits}", r.valid_visits, "n"), _html.text(r.data),
             _html.text(r.steps),
         )

@@ -1,0 +1,47 @@
+"""The pages in a real browser, where there is one: they load, and nothing is refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from paretomark.reports import leaderboard, page
+from paretomark.tests._runs import realistic
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+)
+
+
+@pytest.mark.parametrize("kind", ["page", "leaderboard"])
+def test_a_page_opens_without_console_errors(tmp_path: Path, kind: str) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium on PATH")
+    source = realistic()
+    if kind == "page":
+        written = page.write(source, tmp_path)
+    else:
+        written = leaderboard.write([source], tmp_path)
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    shot = tmp_path / "shot.png"
+    result = subprocess.run(
+        [browser, *FLAGS, profile, f"--screenshot={shot}", written[0].as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert shot.stat().st_size > 10_000
+    assert ":CONSOLE" not in result.stderr
