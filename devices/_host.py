@@ -11,6 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+# Instruction sets that change which kernels a runtime takes. Virtual machines often hide which
+# processor they run on: two of the same name may differ in these, and by a factor in int8.
+FEATURES = (
+    ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16")
+    + ("amx_bf16", "amx_int8")
+    + ("asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2", "sme", "neon")
+)
+
+
 @dataclass(frozen=True)
 class Machine:
     """Hardware and system. The fingerprint holds no name of host or user."""
@@ -21,6 +30,7 @@ class Machine:
     memory_bytes: int
     system: str
     python: str
+    features: tuple[str, ...]
 
 
 @functools.cache
@@ -30,7 +40,7 @@ def machine() -> Machine:
     cores = os.cpu_count() or 1
     system = f"{platform.system()} {platform.machine()}"
     # Memory is rounded: firmware and kernels keep a varying part of it.
-    parts = f"{chip}|{cores}|{round(memory / 2**30)}|{system}"
+    parts = f"{chip}|{' '.join(features())}|{cores}|{round(memory / 2**30)}|{system}"
     return Machine(
         fingerprint=hashlib.sha256(parts.encode()).hexdigest()[:16],
         chip=chip,
@@ -38,6 +48,7 @@ def machine() -> Machine:
         memory_bytes=memory,
         system=f"{system} {platform.release()}",
         python=platform.python_version(),
+        features=features(),
     )
 
 
@@ -53,6 +64,19 @@ def chip_name() -> str:
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
     return platform.processor() or platform.machine()
+
+
+@functools.cache
+def features() -> tuple[str, ...]:
+    """The instruction sets of FEATURES that the kernel reports; () where it reports none."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return ()
+    for line in info.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return tuple(f for f in FEATURES if f in value.split())
+    return ()
 
 
 def busy_s() -> float | None:

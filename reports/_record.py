@@ -159,6 +159,7 @@ class Host(_Row):
     memory_bytes: int
     system: str
     python: str
+    features: tuple[str, ...] = ()  # instruction sets that decide which kernels run
 
 
 @dataclass(frozen=True, kw_only=True)

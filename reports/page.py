@@ -78,6 +78,7 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
         ("machine", f"{esc(machine.chip)}, {machine.cores} cores"),
         ("memory", _table.size(machine.memory_bytes)),
         ("system", f"{esc(machine.system)}, Python {esc(machine.python)}"),
+        ("instruction sets", esc(", ".join(machine.features) or "not reported")),
         ("started", esc(header.started)),
         ("commit", commit(run)),
         ("suite · run", f"{esc(header.suite)} · {esc(header.run)}"),

@@ -26,6 +26,7 @@ HOST = {
     "memory_bytes": 16 * 2**30,
     "system": "Linux 6.1",
     "python": "3.12.1",
+    "features": ["avx2", "avx512_vnni"],
 }
 PROBES = (
     {

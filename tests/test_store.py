@@ -267,7 +267,8 @@ def test_deeply_nested_json_is_an_error_and_no_crash(tmp_path: Path) -> None:
 def test_probe_and_host_come_back() -> None:
     for table in PROBES:
         assert Probe.from_json(table).to_json() == table
-    assert Host.from_json(HOST).to_json() == HOST
+    assert Host.from_json(Host.from_json(HOST).to_json()) == Host.from_json(HOST)
+    assert Host.from_json(HOST).features == ("avx2", "avx512_vnni")
 
 
 def test_every_field_is_described() -> None:
