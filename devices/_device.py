@@ -66,6 +66,7 @@ class Placement:
     operators: Mapping[str, int]
     inputs: Sequence[Port]
     outputs: Sequence[Port]
+    compile_s: float | None = None  # the part of loading that a compiler took, where it is known
 
     @property
     def fell_back(self) -> bool:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 # Instruction sets that change which kernels a runtime takes. Virtual machines often hide which
 # processor they run on: two of the same name may differ in these, and by a factor in int8.
-FEATURES = tuple(
-    "avx2 fma f16c avx_vnni avx512f avx512_vnni avx512_bf16 avx512_fp16 amx_bf16 amx_int8 "
-    "neon asimd asimddp asimdhp i8mm bf16 sve sve2 sme".split()
+FEATURES = (
+    *("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_bf16", "amx_int8"),
+    *("neon", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2", "sme"),
 )
 
 

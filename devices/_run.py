@@ -108,6 +108,8 @@ def visit(spec: Spec, deadline_s: float, foreign_load_cores: float) -> Visit:
             flags.append("quota")
         if _timing.drifted(answer["samples_ns"]):
             flags.append("drift")
+        if _timing.unsteady(answer["samples_ns"]):
+            flags.append("unsteady")
         home, units = answer.pop("home"), answer["placement"]
         if answer.pop("fell_back"):
             reason = (
@@ -117,7 +119,30 @@ def visit(spec: Spec, deadline_s: float, foreign_load_cores: float) -> Visit:
         return Visit("ok", "", "", tuple(flags), answer)
 
 
-def _child(arguments: Sequence[str], folder: Path, deadline_s: float, threads: int) -> _Ended:
+def verify(spec: Spec, deadline_s: float) -> list[tuple[str, str, bool, str]]:
+    """The conformance checks of a device: name, what is asked, whether it held, detail."""
+    with tempfile.TemporaryDirectory(prefix="paretomark-") as name:
+        folder = Path(name)
+        out = folder / "answer.json"
+        (folder / "spec.json").write_text(json.dumps(dataclasses.asdict(spec)))
+        arguments = [str(folder / "spec.json"), str(out)]
+        ended = _child(arguments, folder, deadline_s, spec.threads, module="_verify")
+        answer = _read(out)
+        if answer is not None and "checks" in answer:
+            return [(n, asked, held, detail) for n, asked, held, detail in answer["checks"]]
+        stage = out.with_name(out.name + ".stage")
+        where = stage.read_text() if stage.exists() else "start"
+        error = (answer or {}).get("error") or _death(ended, folder, deadline_s)
+        return [(where, "It survives the checks.", False, str(error))]
+
+
+def _child(
+    arguments: Sequence[str],
+    folder: Path,
+    deadline_s: float,
+    threads: int,
+    module: str = "_visit",
+) -> _Ended:
     """Run a child to its end; a timer kills its group if it is late.
 
     The child says by a byte that it is done, and stays until its stdin is closed, so that its peak
@@ -129,7 +154,7 @@ def _child(arguments: Sequence[str], folder: Path, deadline_s: float, threads: i
     pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "paretomark.devices._visit", *arguments, str(writer)],
+            [sys.executable, "-P", "-m", f"paretomark.devices.{module}", *arguments, str(writer)],
             stdin=subprocess.PIPE,
             pass_fds=(writer,),
             stdout=log,

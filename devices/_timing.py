@@ -17,6 +17,7 @@ WARMUP_RUNS = 3
 WARMUP_SHARE = 0.25  # of the sampling time
 MIN_SAMPLES = 11  # below that, a median is not reported
 DRIFT = 0.10
+UNSTEADY_TIMES, UNSTEADY_SHARE = 1.5, 0.2
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ def measure(
         if enabled:
             gc.enable()
     return Timing(warmup, tuple(samples))
+
+
+def unsteady(samples_ns: Sequence[int]) -> bool:
+    """Whether a fifth of the samples or more lie over one and a half times the lower quartile.
+
+    So a median that jumps between two modes is not taken for a latency.
+    """
+    quarter = sorted(samples_ns)[len(samples_ns) // 4]
+    slow = sum(sample > UNSTEADY_TIMES * quarter for sample in samples_ns)
+    return slow >= UNSTEADY_SHARE * len(samples_ns)
 
 
 def drifted(samples_ns: Sequence[int]) -> bool:

@@ -17,7 +17,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
         "placement": dict(placement.operators),
         "fell_back": placement.fell_back,
         "home": placement.home,
-        "load_s": load_s,
+        "load_s": load_s - (placement.compile_s or 0.0),
+        "compile_s": placement.compile_s,
         "before_load_bytes": before,
     }
     stage.write_text("inputs")
@@ -200,14 +201,15 @@ def _probe(target: str) -> dict[str, Any]:
     return {"available": True, "chip": chip.name, "versions": dict(chip.versions)}
 
 
-def main() -> int:
+def main(work: Callable[[Spec, Path], dict[str, Any]] = visit) -> int:
+    """Do the work that the command line names, and leave its answer. Returns the exit code."""
     source, out, done = sys.argv[-3], Path(sys.argv[-2]), int(sys.argv[-1])
     stage = out.with_name(out.name + ".stage")
     try:
         if sys.argv[1] == "--probe":
             answer = _probe(source)
         else:
-            answer = visit(Spec(**json.loads(Path(source).read_text())), stage)
+            answer = work(Spec(**json.loads(Path(source).read_text())), stage)
     except Exception as error:
         traceback.print_exc()
         text = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import resource
+import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,24 +23,36 @@ from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailabl
 FORMAT = "npz"
 VARIANTS = (
     "ok",
-    "slow",  # twice the time and more
+    "slow",  # two milliseconds more
     "absent",  # not attached
     "load-crash",  # raises while loading
-    "crash",  # the process dies in the middle of timing
-    "hang",  # never returns
+    "memory",  # runs out of memory while loading
+    "crash",  # raises in the middle of timing
+    "abort",  # the process dies in the middle of timing
+    "hang",  # never returns, and holds the interpreter's lock
     "nan",  # answers with NaN
     "batch",  # answers for another number of pictures than it was given
     "wrong",  # answers with wrong numbers
     "fallback",  # runs, but not where its name says
     "drift",  # becomes slower and slower
+    "bimodal",  # every third call is slow
+    "early",  # returns before the work is done
+    "cached",  # remembers the answer of an array that it has seen
+    "overwrites",  # gives out the same memory for every answer
+    "threads",  # uses more threads than it was given
+    "leak",  # keeps memory at each load
 )
 
 
 class _Fake:
+    _leaked: ClassVar[list[bytearray]] = []
+
     def __init__(self, variant: str) -> None:
         self._variant = variant
         self._calls = itertools.count()
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self._seen: dict[int, NDArray[np.float32]] = {}
+        self._shared: NDArray[np.float32] | None = None
 
     def probe(self) -> Chip:
         if self._variant == "absent":
@@ -44,8 +60,7 @@ class _Fake:
         return Chip("NumPy", {"numpy": np.__version__})
 
     def load(self, model: Path, threads: int) -> Placement:
-        if self._variant == "load-crash":
-            raise RuntimeError("this device fails to load")
+        self._misload()
         with np.load(model, allow_pickle=False) as arrays:
             shape = tuple(int(n) for n in arrays["shape"])
             count = sum(name.startswith("weight") for name in arrays)
@@ -62,30 +77,74 @@ class _Fake:
         )
 
     def run(self, inputs: Arrays) -> Arrays:
-        x = inputs[0].reshape(len(inputs[0]), -1)
+        if self._variant == "cached" and id(inputs[0]) in self._seen:
+            return [self._seen[id(inputs[0])]]
+        answer = self._answer(inputs[0])
+        self._seen[id(inputs[0])] = answer
+        self._delay(next(self._calls))
+        return [self._spoil(answer)]
+
+    def _answer(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        x = x.reshape(len(x), -1)
         for weight, bias in self._layers[:-1]:
             x = np.maximum(x @ weight.T + bias, 0)
         weight, bias = self._layers[-1]
-        return [self._misbehave(x @ weight.T + bias)]
+        return np.asarray(x @ weight.T + bias, np.float32)
 
-    def _misbehave(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
-        call = next(self._calls)
+    def _misload(self) -> None:
+        if self._variant == "load-crash":
+            raise RuntimeError("this device fails to load")
+        if self._variant == "memory":
+            limit = 2**32
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            bytearray(2 * limit)
+        if self._variant == "leak":
+            self._leaked.append(bytearray(os.urandom(1) * 30_000_000))
+
+    def _delay(self, call: int) -> None:
         if self._variant == "slow":
             time.sleep(0.002)
+        elif self._variant == "drift":
+            time.sleep(call * 1e-5)
+        elif self._variant == "bimodal" and call % 3 == 0:
+            time.sleep(0.002)
         elif self._variant == "crash" and call == 5:
+            raise RuntimeError("this device fails in the middle")
+        elif self._variant == "abort" and call == 5:
             os.abort()
         elif self._variant == "hang" and call == 5:
-            while True:
-                pass
-        elif self._variant == "nan":
+            re.match(r"(a+)+$", "a" * 60 + "b")  # exponential, in C, without letting go of the lock
+        elif self._variant == "threads":
+            busy = [threading.Thread(target=_spin) for _ in range(3)]
+            for thread in busy:
+                thread.start()
+            for thread in busy:
+                thread.join()
+
+    def _spoil(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._variant == "nan":
             answer[:] = np.nan
         elif self._variant == "batch":
             answer = np.concatenate([answer, answer])
         elif self._variant == "wrong":
             answer = -answer
-        elif self._variant == "drift":
-            time.sleep(call * 1e-5)
+        elif self._variant == "early":
+            later = np.zeros_like(answer)
+            threading.Timer(0.002, later.__setitem__, (slice(None), answer)).start()
+            return later
+        elif self._variant == "overwrites":
+            if self._shared is None:
+                self._shared = np.empty_like(answer)
+            self._shared[:] = answer
+            return self._shared
         return answer
+
+
+def _spin() -> None:
+    """Keep a processor busy outside the interpreter's lock."""
+    matrix = np.ones((300, 300), np.float32)
+    for _ in range(20):
+        np.sort(matrix.ravel())
 
 
 def device(variant: str) -> _Fake:

@@ -13,12 +13,13 @@ from paretomark.devices import _host
 from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailable
 
 FORMAT = "tflite"
-VARIANTS = ("xnnpack",)
+VARIANTS = ("xnnpack", "reference")
 PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
 
 class _LiteRT:
-    def __init__(self) -> None:
+    def __init__(self, variant: str) -> None:
+        self._variant = variant
         self._interpreter: Any = None
         self._inputs: list[int] = []
         self._outputs: list[int] = []
@@ -30,14 +31,18 @@ class _LiteRT:
 
     def load(self, model: Path, threads: int) -> Placement:
         runtime = importlib.import_module(f"{PACKAGES[_package()]}.interpreter")
-        interpreter = runtime.Interpreter(str(model), num_threads=threads)
+        kinds = runtime.OpResolverType
+        kind = {"xnnpack": kinds.AUTO, "reference": kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+        interpreter = runtime.Interpreter(
+            str(model), num_threads=threads, experimental_op_resolver_type=kind[self._variant]
+        )
         interpreter.allocate_tensors()
         self._interpreter = interpreter
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         self._inputs = [port["index"] for port in inputs]
         self._outputs = [port["index"] for port in outputs]
         return Placement(
-            home="xnnpack",
+            home="xnnpack" if self._variant == "xnnpack" else "builtin",
             operators=_operators(interpreter),
             inputs=[_port(port) for port in inputs],
             outputs=[_port(port) for port in outputs],
@@ -90,9 +95,9 @@ def _operators(interpreter: Any) -> dict[str, int]:
             if index is not None and index not in taken:
                 taken.add(index)
                 open_tensors += [t for t in sources[index] if t not in border]
-    return {"xnnpack": len(taken), "reference": len(own) - len(taken)}
+    return {"xnnpack": len(taken), "builtin": len(own) - len(taken)}
 
 
 def device(variant: str) -> _LiteRT:
-    """The only variant is `xnnpack`, the delegate that the runtime applies by itself."""
-    return _LiteRT()
+    """`xnnpack`: with the delegate that the runtime applies by itself; `reference`: without any."""
+    return _LiteRT(variant)

@@ -1,7 +1,8 @@
-"""ONNX Runtime with the execution provider asked for, and no other."""
+"""ONNX Runtime with the execution provider asked for; what runs elsewhere is counted."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,20 @@ from paretomark.devices import _host
 from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailable, require
 
 FORMAT = "onnx"
-VARIANTS = ("cpu",)
-PROVIDERS = {"cpu": "CPUExecutionProvider"}
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", "pip install 'paretomark[onnxruntime]'"),
+    "cuda": ("CUDAExecutionProvider", "pip install onnxruntime-gpu, with an NVIDIA GPU"),
+    "tensorrt": ("TensorrtExecutionProvider", "pip install onnxruntime-gpu and TensorRT"),
+    "coreml": ("CoreMLExecutionProvider", "run on macOS, where onnxruntime has it"),
+    "xnnpack": ("XnnpackExecutionProvider", "build onnxruntime with --use_xnnpack"),
+}
+VARIANTS = tuple(PROVIDERS)
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
 
 
 class _OnnxRuntime:
     def __init__(self, variant: str) -> None:
-        self._provider = PROVIDERS[variant]
+        self._provider, self._remedy = PROVIDERS[variant]
         self._session: Any = None
         self._names: list[str] = []
 
@@ -25,10 +32,7 @@ class _OnnxRuntime:
         import onnxruntime
 
         if self._provider not in onnxruntime.get_available_providers():
-            raise Unavailable(
-                f"this build of onnxruntime has no {self._provider}",
-                "install the build of onnxruntime that has it",
-            )
+            raise Unavailable(f"this build of onnxruntime has no {self._provider}", self._remedy)
         return Chip(_host.chip_name(), {"onnxruntime": version})
 
     def load(self, model: Path, threads: int) -> Placement:
@@ -37,16 +41,19 @@ class _OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._session = onnxruntime.InferenceSession(
             str(model), options, providers=[self._provider]
         )
         self._names = [port.name for port in self._session.get_inputs()]
-        # The session was given one provider and reports which it runs on: a graph that this
-        # provider cannot run fails to load, so there is no node to count elsewhere.
-        used = self._session.get_providers()[0]
+        # ONNX Runtime gives to the CPU what the provider that was asked for cannot run, or all of
+        # it when that provider fails to start, with no more than a warning. So ask for every node.
+        operators = Counter[str]()
+        for part in self._session.get_provider_graph_assignment_info():
+            operators[part.ep_name] += len(part.get_nodes())
         return Placement(
             home=self._provider,
-            operators={used: 1},
+            operators=operators,
             inputs=[_port(port) for port in self._session.get_inputs()],
             outputs=[_port(port) for port in self._session.get_outputs()],
         )

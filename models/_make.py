@@ -109,6 +109,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         parent = _artifact.lookup(exact) or make(exact)
         calibration = _calibration(order, known) if precision == "int8" else np.empty(0, np.float32)
         exporter.quantize(Path(parent.file), part / name, precision, calibration)
+    files = sorted(part.glob("model.*"))  # some formats are more than one file
     weights = _artifact.weights(model)
     lineage = {
         "parent": {"net": model.net, "weights": weights.name, "sha256": _artifact.sha256(weights)},
@@ -122,8 +123,8 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     return Artifact(
         file=str(target / name),
         format=order.format,
-        sha256=_artifact.sha256(part / name),
-        bytes=(part / name).stat().st_size,
+        sha256=_artifact.sha256(*files),
+        bytes=sum(file.stat().st_size for file in files),
         lineage=json.dumps(lineage),
         data=known.data,
         images=str(images),

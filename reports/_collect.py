@@ -129,7 +129,7 @@ def _collect(
             started = _now()
             if cell.device in absent:
                 probe = absent[cell.device]
-                visit = _run.Visit("unavailable", "probe", probe.reason)
+                visit = _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
             elif not isinstance(artifact, Artifact):
                 assert artifact is not None
                 visit = _run.Visit(artifact.status, "build", artifact.reason)

@@ -88,6 +88,7 @@ class Record(_Row):
     # where and how fast it ran
     placement: dict[str, int] = field(default_factory=dict, metadata=_is("placement", "operators"))
     load_s: float | None = field(default=None, metadata=_is("load", "s", "lower"))
+    compile_s: float | None = field(default=None, metadata=_is("compile", "s", "lower"))
     first_s: float | None = field(default=None, metadata=_is("first inference", "s", "lower"))
     warmup_runs: int | None = field(default=None, metadata=_is("warm-up runs"))
     samples_ns: tuple[int, ...] = field(default=(), metadata=_is("latency", "ns", "lower"))

@@ -50,7 +50,7 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> _store.Run:
     from paretomark import bench
 
     folder = tmp_path_factory.mktemp("run")
-    variants = ["ok", "absent", "load-crash", "crash", "hang", "nan", "batch", "wrong"]
+    variants = ["ok", "absent", "load-crash", "crash", "abort", "hang", "nan", "batch", "wrong"]
     path = suite(folder, *variants, "fallback", "drift", deadline=5.0)
     out = folder / "out"
     code = bench.main(["run", str(path), "--recipe", "fp32", "--out", str(out), "--json"])
@@ -63,7 +63,8 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> _store.Run:
     [
         ("absent", "unavailable", "probe", "it is never there"),
         ("load-crash", "failed", "load", "RuntimeError: this device fails to load"),
-        ("crash", "failed", "timing", "killed by SIGABRT"),
+        ("crash", "failed", "timing", "RuntimeError: this device fails in the middle"),
+        ("abort", "failed", "timing", "killed by SIGABRT"),
         ("hang", "failed", "timing", "did not finish within 5 s and was killed"),
         ("nan", "failed", "first inference", "output output is not finite"),
         ("batch", "failed", "first inference", "output output has shape (2, 10)"),
@@ -133,7 +134,7 @@ def test_the_header_tells_what_a_comparison_needs(misbehaving: _store.Run) -> No
     probes = {p.device: p for p in header.probes}
     assert probes["fake:ok"].versions["numpy"]
     assert probes["fake:absent"].remedy == "use fake:ok"
-    assert len(header.cells) == 10
+    assert len(header.cells) == 11
 
 
 def test_pruning_and_precision_are_seen_in_the_records(

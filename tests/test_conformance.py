@@ -1,0 +1,74 @@
+"""Good devices pass the conformance checks, and every bad one is caught with the right reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from paretomark.devices import fake
+from paretomark.reports import _conformance
+from paretomark.reports._conformance import Caught
+
+if TYPE_CHECKING:
+    from paretomark.tests.conftest import Called
+
+
+@pytest.fixture(scope="module")
+def zoo() -> dict[str, Caught]:
+    return {c.variant: c for c in _conformance.zoo(deadline_s=8.0)}
+
+
+@pytest.mark.parametrize(
+    ("variant", "by", "reason"),
+    [
+        ("absent", "probe", "it is never there"),
+        ("load-crash", "visit, load", "this device fails to load"),
+        ("memory", "visit, load", "MemoryError"),
+        ("crash", "visit, timing", "this device fails in the middle"),
+        ("abort", "visit, timing", "killed by SIGABRT"),
+        ("hang", "visit, timing", "did not finish within 8 s"),
+        ("nan", "visit, first inference", "not finite"),
+        ("batch", "visit, first inference", "has shape (2, 10)"),
+        ("wrong", "visit, scoring", "wrong answers"),
+        ("fallback", "visit, load", "not on numpy"),
+        ("drift", "visit, flags", "drift"),
+        ("bimodal", "visit, flags", "unsteady"),
+        ("early", "visit, scoring", "wrong answers"),
+        ("cached", "verify, own_answers", "changed in place"),
+        ("overwrites", "verify, own_memory", "overwrites the answer"),
+        ("leak", "verify, again", "keeps 30 MB at each load"),
+    ],
+)
+def test_a_bad_device_is_caught(zoo: dict[str, Caught], variant: str, by: str, reason: str) -> None:
+    assert zoo[variant].by == by
+    assert reason in zoo[variant].reason
+
+
+def test_a_device_that_uses_more_threads_than_it_was_given_is_caught(
+    zoo: dict[str, Caught],
+) -> None:
+    assert zoo["threads"].by in ("verify, threads", "visit, flags")
+
+
+def test_every_variant_is_tried_and_a_good_one_passes(zoo: dict[str, Caught]) -> None:
+    assert zoo.keys() == set(fake.VARIANTS)
+    bad = {c.variant for c in zoo.values() if c.by}
+    assert bad >= set(fake.VARIANTS) - set(_conformance.WELL_BEHAVED)
+    assert len(bad) >= 12
+
+
+@pytest.mark.parametrize("device", ["litert:xnnpack", "onnxruntime:cpu", "openvino:cpu"])
+def test_a_real_device_passes(call: Callable[..., Called], device: str) -> None:
+    result = call("devices", "--verify", "--device", device, "--json")
+    checks = json.loads(result.out)
+    assert len(checks) == 9
+    assert not [c for c in checks if not c["held"]]
+    assert result.code == 0
+
+
+def test_verifying_what_is_not_here_is_an_error(call: Callable[..., Called]) -> None:
+    result = call("devices", "--verify", "--device", "fake:absent")
+    assert (result.code, "none of fake:absent is available" in result.err) == (2, True)
