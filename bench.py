@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from paretomark.suites._errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from paretomark.reports._collect import Request
     from paretomark.reports._store import Run
 
-USER_ERROR, SOME_FAILED = 2, 1
+SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print("stopped; `bench.py run --resume RUN` goes on from here", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         return 141
 
@@ -103,28 +103,47 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     from paretomark.reports import _collect, _progress
+
+    out = arguments.resume or arguments.out
+    request = _request(arguments)
+    if out is None:
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        out = Path("runs") / f"{request.name}-{stamp}"
+    try:
+        with _progress.show(to_stderr=arguments.json) as progress:
+            if arguments.resume:
+                run = _collect.resume(out, progress)
+            else:
+                run = _collect.start(request, out, progress)
+    except KeyboardInterrupt:
+        print(f"stopped; go on with: bench.py run --resume {out}", file=sys.stderr)
+        return INTERRUPTED
+    return _present(run, run.folder / "report", arguments.json)
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    """What to run. Raises UserError if a run that is resumed is to be another."""
+    from paretomark.reports._collect import Request
     from paretomark.suites import _suite
 
-    if bool(arguments.suite) == bool(arguments.resume):
+    narrowed = ("device", "model", "recipe", "threads")
+    if arguments.resume:
+        given = [name for name in ("suite", "out", *narrowed) if getattr(arguments, name)]
+        if given:
+            raise UserError(f"--resume goes on with the run as it was planned, without {given[0]}")
+        return Request("", "", "")
+    if not arguments.suite:
         raise UserError("run wants either a suite or --resume RUN")
-    with _progress.show(to_stderr=arguments.json) as progress:
-        if arguments.resume:
-            run = _collect.resume(arguments.resume, progress)
-        else:
-            path = _suite.locate(arguments.suite)
-            request = _collect.Request(
-                suite=_suite.text(path),
-                name=path.stem,
-                folder=str(path.parent.absolute()),
-                devices=tuple(arguments.device),
-                models=tuple(arguments.model),
-                recipes=tuple(arguments.recipe),
-                threads=tuple(arguments.threads),
-            )
-            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-            out = arguments.out or Path("runs") / f"{path.stem}-{stamp}"
-            run = _collect.start(request, out, progress)
-    return _present(run, run.folder / "report", arguments.json)
+    path = _suite.locate(arguments.suite)
+    return Request(
+        suite=_suite.text(path),
+        name=path.stem,
+        folder=str(path.parent.absolute()),
+        devices=tuple(arguments.device),
+        models=tuple(arguments.model),
+        recipes=tuple(arguments.recipe),
+        threads=tuple(arguments.threads),
+    )
 
 
 def _report(arguments: argparse.Namespace) -> int:

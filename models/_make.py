@@ -109,7 +109,10 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         parent = _artifact.lookup(exact) or make(exact)
         calibration = _calibration(order, known) if precision == "int8" else np.empty(0, np.float32)
         exporter.quantize(Path(parent.file), part / name, precision, calibration)
-    files = sorted(part.glob("model.*"))  # some formats are more than one file
+    # Some formats are more than one file, some a folder.
+    files = sorted(f for f in part.glob("model.*/**/*") if f.is_file()) or sorted(
+        part.glob("model.*")
+    )
     weights = _artifact.weights(model)
     lineage = {
         "parent": {"net": model.net, "weights": weights.name, "sha256": _artifact.sha256(weights)},

@@ -28,7 +28,7 @@ def show(to_stderr: bool) -> Iterator[Progress]:
         return
     bars = Bars(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),

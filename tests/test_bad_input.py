@@ -81,6 +81,8 @@ def test_mistakes_in_a_suite(
         (["run", "quik"], "unknown suite 'quik'; did you mean 'quick'?"),
         (["run", "no/such.toml"], "cannot read the suite"),
         (["run"], "run wants either a suite or --resume RUN"),
+        (["run", "quick", "--resume", "x"], "--resume goes on with the run as it was planned"),
+        (["run", "--resume", "x", "--device", "fake:ok"], "without device"),
         (["run", "quick", "--model", "scenes_resnett"], "did you mean 'scenes_resnet'?"),
         (["run", "quick", "--recipe", "int9"], "did you mean 'int8'?"),
         (["run", "quick", "--device", "litert"], "did you mean 'litert:xnnpack'?"),
