@@ -26,7 +26,11 @@ def separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class MeanHW(nn.Module):
-    """(N, C, H, W) to (N, C)."""
+    """(N, C, H, W) to (N, C).
+
+    In two operators: XNNPACK takes a mean only if it keeps its axes, and its sparse path wants a
+    reshape before the classifier.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        return x.mean((2, 3), keepdim=True).flatten(1)

@@ -53,5 +53,5 @@ class CifarResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        out: Tensor = self.linear(x.mean((2, 3)))
+        out: Tensor = self.linear(x.mean((2, 3), keepdim=True).flatten(1))
         return out

@@ -61,7 +61,7 @@ class MobileNetV1(nn.Module):
         self.head = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.blocks(self.stem(x)).mean((2, 3)))
+        out: Tensor = self.head(self.blocks(self.stem(x)).mean((2, 3), keepdim=True).flatten(1))
         return out
 
 

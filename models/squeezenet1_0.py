@@ -54,7 +54,7 @@ class SqueezeNet(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(512, classes, 1), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.classifier(self.features(x)).mean((2, 3))
+        out: Tensor = self.classifier(self.features(x)).mean((2, 3), keepdim=True).flatten(1)
         return out
 
 

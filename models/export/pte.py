@@ -1,0 +1,84 @@
+"""ExecuTorch through torch.export and the XNNPACK partitioner; int8 through its XNNPACK quantizer.
+
+Inputs and outputs are float32 at either precision, in NCHW. int8 is static, symmetric weights per
+channel, min-max; XNNPACK converts at the borders of what it takes. fp16 is not written: the
+partitioner leaves the cast of float16 weights to ExecuTorch's portable kernels, which would widen
+them anew with every inference. It leaves them a mean that drops its dimensions as well: keep them
+(`keepdim=True`, then flatten), and XNNPACK takes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+PACKAGES = ("torch", "executorch", "torchao")
+PRECISIONS = ("fp32", "int8")
+
+
+def export(net: nn.Module, sample: Tensor, out: Path) -> None:
+    """Write the float32 program with fixed shapes, and beside it the graph it came from (.pt2).
+
+    What XNNPACK has taken is opaque, so a .pte cannot be quantized; its graph can.
+    """
+    import torch
+
+    # Of one channel, (N, H, W, C) transposed to (N, C, H, W) counts as contiguous already and
+    # keeps its strides, from which ExecuTorch reads another order: the file loads, but cannot run.
+    sample = torch.empty(sample.shape).copy_(sample)
+    with torch.no_grad():
+        program = torch.export.export(net, (sample,))
+    torch.export.save(program, _graph(out))
+    _lower(program, out)
+
+
+def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:
+    """Write `model` in int8. Reads the graph that `export` left beside it."""
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    program = torch.export.load(_graph(model))
+    ((sample,), _) = program.example_inputs
+    net = prepare_pt2e(program.module(), XNNPACKQuantizer().set_global(_min_max()))
+    with torch.no_grad():
+        for batch in calibration.reshape(-1, *sample.shape):
+            net(torch.from_numpy(batch))
+        _lower(torch.export.export(convert_pt2e(net), (sample,)), out)
+
+
+def _graph(model: Path) -> Path:
+    return model.with_name("graph.pt2")
+
+
+def _lower(program: Any, out: Path) -> None:
+    """Give XNNPACK all that it takes, and write the program."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    out.write_bytes(lowered.to_executorch().buffer)
+
+
+def _min_max() -> Any:
+    """The quantizer's own scheme, but for the ranges of activations: smallest and largest value.
+
+    By itself it takes histograms, and cuts tails off where that makes the error small. On the nets
+    of the zoo either is as accurate; with min-max, int8 means the same as in the other formats.
+    """
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e import MinMaxObserver
+
+    scheme = get_symmetric_quantization_config(is_per_channel=True)
+    ranges = dataclasses.replace(
+        scheme.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12)
+    )
+    return dataclasses.replace(scheme, input_activation=ranges, output_activation=ranges)
