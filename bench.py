@@ -250,14 +250,13 @@ def _zoo(as_json: bool) -> int:
 
 def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     from paretomark.reports import _table
 
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     _table.show_all(table)
 
 

@@ -115,3 +115,4 @@ def test_a_provider_that_is_not_in_this_build_says_how_to_get_it(
     assert "onnxruntime:coreml" in words
     assert "no" in words
     assert "macOS" in words or "yes" in words
+    assert "\\" not in words
