@@ -1,7 +1,7 @@
 """OpenVINO's intermediate representation (.xml with .bin), through ONNX; int8 by NNCF.
 
-fp16 stores every weight as float16, which OpenVINO widens when it loads. int8 is static, weights
-per channel and symmetric, activations by NNCF's preset for convolutional nets, min-max.
+fp16 stores weights as float16, which OpenVINO widens when it loads. int8 is static, by NNCF's
+defaults: weights per channel and symmetric, activation ranges by its preset "performance".
 """
 
 from __future__ import annotations
