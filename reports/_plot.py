@@ -146,10 +146,12 @@ def _bottom(rows: Sequence[Row]) -> float:
     """Where the accuracy axis starts: 0, or higher if broken nets would flatten all the others.
 
     The choice among good nets is what the plot is for; those far below stand as open triangles on
-    its lower edge.
+    its lower edge. A net of less than half the best accuracy counts as broken, even where chance
+    made it the fastest.
     """
-    good = [r.accuracy_low or r.accuracy or 0 for r in rows if r.mark] or [0.0]
     top = max((r.accuracy or 0 for r in rows), default=0)
+    marked = [r for r in rows if r.mark and (r.accuracy or 0) >= top / 2]
+    good = [r.accuracy_low or r.accuracy or 0 for r in marked] or [0.0]
     cut = min(good) - max(0.03, 0.35 * (top - min(good)))
     lowest = min((r.accuracy or 0 for r in rows), default=0)
     return cut if top - lowest > 2 * (top - cut) else 0.0

@@ -84,6 +84,9 @@ def test_broken_nets_do_not_flatten_the_plot(tmp_path: Path) -> None:
     assert "below the plot" not in plain
     assert "below the plot" in cut
     assert "broken · cpu, batch 1, 1 thread: 9.0 %" in cut
+    fastest = record(recipe="broken", latency=1e-4, outcomes="1" * 9 + "0" * 91)
+    page.write(run([*good, fastest]), tmp_path / "fastest")
+    assert "below the plot" in (tmp_path / "fastest" / "index.html").read_text()
 
 
 def test_tables_hold_every_field(tmp_path: Path) -> None:
