@@ -12,6 +12,7 @@ import re
 import resource
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,6 +54,7 @@ class _Fake:
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._seen: dict[int, NDArray[np.float32]] = {}
         self._shared: NDArray[np.float32] | None = None
+        self._pool = ThreadPoolExecutor(max_workers=3)
 
     def probe(self) -> Chip:
         if self._variant == "absent":
@@ -115,11 +117,7 @@ class _Fake:
         elif self._variant == "hang" and call == 5:
             re.match(r"(a+)+$", "a" * 60 + "b")  # exponential, in C, without letting go of the lock
         elif self._variant == "threads":
-            busy = [threading.Thread(target=_spin) for _ in range(3)]
-            for thread in busy:
-                thread.start()
-            for thread in busy:
-                thread.join()
+            list(self._pool.map(_spin, range(3)))
 
     def _spoil(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._variant == "nan":
@@ -140,7 +138,7 @@ class _Fake:
         return answer
 
 
-def _spin() -> None:
+def _spin(_: int) -> None:
     """Keep a processor busy outside the interpreter's lock."""
     matrix = np.ones((300, 300), np.float32)
     for _ in range(20):
