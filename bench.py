@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -193,71 +192,15 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _devices(arguments: argparse.Namespace) -> int:
-    from paretomark.devices import _device, _run
+    from paretomark.reports import devices
 
     if arguments.zoo:
-        return _zoo(arguments.json)
-    # The fake device's other variants misbehave on purpose, for tests.
-    targets = [t for t in _device.formats() if not t.startswith("fake:") or t == "fake:ok"]
-    for device in arguments.device:
-        if device not in _device.formats():
-            raise unknown("device", device, targets, "--device")
-    targets = arguments.device or targets
-    if arguments.verify:
-        return _verify(targets, arguments.json)
-    probes = _run.probe(targets)
-    if arguments.json:
-        print(json.dumps(probes, indent=1))
-        return 0
-    rows = []
-    for target, probe in probes.items():
-        says = (
-            ", ".join(f"{k} {v}" for k, v in probe["versions"].items())
-            if probe["available"]
-            else (f"{probe['reason']}; {probe['remedy']}")
-        )
-        rows.append((target, "yes" if probe["available"] else "no", probe.get("chip", ""), says))
-    _print(("device", "here", "chip", "versions, or why not and how to get it"), rows)
-    return 0
-
-
-def _verify(targets: Sequence[str], as_json: bool) -> int:
-    """Conformance of the devices that are here."""
-    from paretomark.reports import _conformance
-
-    results = _conformance.verify(targets)
-    if as_json:
-        print(json.dumps([dataclasses.asdict(r) for r in results], indent=1))
+        good = devices.zoo(arguments.json)
+    elif arguments.verify:
+        good = devices.verify(devices.targets(arguments.device), arguments.json)
     else:
-        rows = [(r.device, r.check, "ok" if r.held else "FAILS", r.detail) for r in results]
-        _print(("device", "check", "", "what was seen"), rows)
-    return 0 if all(r.held for r in results) else SOME_FAILED
-
-
-def _zoo(as_json: bool) -> int:
-    """Whether every misbehaving variant of the fake device is caught, and no other."""
-    from paretomark.reports import _conformance
-
-    caught = _conformance.zoo()
-    if as_json:
-        print(json.dumps([dataclasses.asdict(c) for c in caught], indent=1))
-    else:
-        rows = [(c.variant, c.by or "not caught", c.reason) for c in caught]
-        _print(("fake device", "caught by", "reason"), rows)
-    right = all(bool(c.by) != (c.variant in _conformance.WELL_BEHAVED) for c in caught)
-    return 0 if right else SOME_FAILED
-
-
-def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from paretomark.reports import _table
-
-    table = Table(*columns, box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*row)
-    _table.show_all(table)
+        good = devices.show(devices.targets(arguments.device), arguments.json)
+    return 0 if good else SOME_FAILED
 
 
 def _train(arguments: argparse.Namespace) -> int:

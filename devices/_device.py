@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +67,40 @@ class Placement:
     inputs: Sequence[Port]
     outputs: Sequence[Port]
     compile_s: float | None = None  # the part of loading that a compiler took, where it is known
+    # Latency that a model of an absent chip predicts. Such a visit is not timed, and is marked.
+    predicted_s: float | None = None
 
     @property
     def fell_back(self) -> bool:
         """Whether most operators run somewhere else than the target's name says."""
         return 2 * self.operators.get(self.home, 0) < sum(self.operators.values())
+
+
+@dataclass(frozen=True)
+class State:
+    """How an accelerator is at this moment; None or () where it does not say."""
+
+    clock_mhz: int | None = None
+    temperature_c: int | None = None
+    throttled: tuple[str, ...] = ()  # why the clock is held down, in the words of the driver
+    peak_memory_bytes: int | None = None  # of the device's own memory, since the model was loaded
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a profiled model, or several that the runtime has fused, in order of running.
+
+    `ns` is the mean time of one inference that it takes. `macs` are its multiply-accumulates (0 if
+    it has none, None if unknown), `bytes` the sizes of its inputs, weights and outputs, each
+    counted once, as they are stored.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    ns: float
+    macs: int | None = None
+    bytes: int | None = None
 
 
 class Unavailable(Exception):
@@ -93,6 +122,33 @@ class Device(Protocol):
 
     def run(self, inputs: Arrays) -> Arrays:
         """One inference. Returns only when the outputs are on the host."""
+        ...
+
+
+@runtime_checkable
+class Accelerator(Protocol):
+    """What a device with a clock and memory of its own offers besides."""
+
+    def phases_ns(self) -> Mapping[str, Sequence[int]]:
+        """By the device's clock, the phases of each `run` since `load`: h2d, compute, d2h."""
+        ...
+
+    def state(self) -> State:
+        """How it is now."""
+        ...
+
+
+@runtime_checkable
+class Profiler(Protocol):
+    """What a device offers whose runtime tells the time of single operators."""
+
+    def profile(
+        self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int
+    ) -> list[Operator]:
+        """Load the model anew, with profiling on; run it `runs` times, over the rotating inputs.
+
+        The first inference, which a runtime may use to prepare, is not counted.
+        """
         ...
 
 

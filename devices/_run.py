@@ -106,9 +106,11 @@ def visit(spec: Spec, deadline_s: float, foreign_load_cores: float) -> Visit:
                 flags.append("foreign load")
         if _host.throttled_s() > quota:
             flags.append("quota")
-        if _timing.drifted(answer["samples_ns"]):
+        if answer.pop("throttled", ()):
+            flags.append("throttled")
+        if _timing.drifted(answer.get("samples_ns", ())):
             flags.append("drift")
-        if _timing.unsteady(answer["samples_ns"]):
+        if _timing.unsteady(answer.get("samples_ns", ())):
             flags.append("unsteady")
         home, units = answer.pop("home"), answer["placement"]
         if answer.pop("fell_back"):
@@ -226,11 +228,20 @@ def _death(ended: _Ended, folder: Path, deadline_s: float) -> str:
 
 def _nonsense(answer: dict[str, Any], spec: Spec) -> str:
     """What is wrong with an answer; "" if nothing is."""
+    if answer.get("simulated"):
+        predicted = answer.get("predicted_s")
+        if not isinstance(predicted, float) or not 0 < predicted < 1e4 or "samples_ns" in answer:
+            return "a predicted latency is not a duration, or comes with samples"
+        return _misses(answer, spec)
     samples = answer.get("samples_ns")
     if not isinstance(samples, list) or len(samples) < _timing.MIN_SAMPLES:
         return "fewer latency samples than a median needs"
     if not all(isinstance(s, int) and 0 < s < 10**13 for s in samples):
         return "a latency sample is not a positive number of nanoseconds"
+    return _misses(answer, spec)
+
+
+def _misses(answer: dict[str, Any], spec: Spec) -> str:
     for name in ("load_s", "first_s"):
         value = answer.get(name)
         if not isinstance(value, float) or not math.isfinite(value) or value < 0:

@@ -63,6 +63,8 @@ def unsteady(samples_ns: Sequence[int]) -> bool:
 
     So a median that jumps between two modes is not taken for a latency.
     """
+    if not samples_ns:
+        return False
     quarter = sorted(samples_ns)[len(samples_ns) // 4]
     slow = sum(sample > UNSTEADY_TIMES * quarter for sample in samples_ns)
     return slow >= UNSTEADY_SHARE * len(samples_ns)

@@ -150,7 +150,7 @@ def _thread_ticks() -> dict[str, int]:
 
 
 def _equal_shares(amounts: list[int]) -> float:
-    """How many equal shares are as uneven as these (inverse Simpson index): [1, 1] is 2, [9, 1] 1.2."""
+    """The inverse Simpson index: of [1, 1] it is 2, of [9, 1] 1.2."""
     squares = sum(n * n for n in amounts)
     return sum(amounts) ** 2 / squares if squares else 0.0
 

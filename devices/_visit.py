@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 import json
 import os
+import statistics
 import sys
 import time
 import traceback
@@ -25,7 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretomark.devices import _timing
-from paretomark.devices._device import Arrays, Device, Placement, Unavailable, open_device
+from paretomark.devices._device import (
+    Accelerator,
+    Arrays,
+    Device,
+    Placement,
+    Unavailable,
+    open_device,
+)
 from paretomark.models._data import Preprocess
 
 ROTATING_INPUTS = 8
@@ -81,12 +89,31 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
     answer["first_s"] = time.perf_counter() - start
     _check(outputs, placement)
     stage.write_text("timing")
-    timing = _timing.measure(device.run, inputs, spec.seconds, spec.max_samples)
-    answer |= {"warmup_runs": timing.warmup_runs, "samples_ns": timing.samples_ns}
+    if placement.predicted_s is not None:
+        answer |= {"predicted_s": placement.predicted_s, "simulated": "predicted"}
+    else:
+        answer |= _time(spec, device, inputs)
     if spec.score and spec.images:
         stage.write_text("scoring")
         answer |= _score(spec, device, placement)
     return answer
+
+
+def _time(spec: Spec, device: Device, inputs: list[Arrays]) -> dict[str, Any]:
+    """Latency by the host's clock; of an accelerator its own clock, and its state afterwards."""
+    timing = _timing.measure(device.run, inputs, spec.seconds, spec.max_samples)
+    found: dict[str, Any] = {"warmup_runs": timing.warmup_runs, "samples_ns": timing.samples_ns}
+    if isinstance(device, Accelerator):
+        state, count = device.state(), len(timing.samples_ns)
+        phases = {name: spans[-count:] for name, spans in device.phases_ns().items()}
+        found |= {
+            "phases_ns": {name: int(statistics.median(s)) for name, s in phases.items()},
+            "device_memory_bytes": state.peak_memory_bytes,
+            "clock_mhz": state.clock_mhz,
+            "temperature_c": state.temperature_c,
+            "throttled": state.throttled,
+        }
+    return found
 
 
 def _inputs(spec: Spec, placement: Placement) -> list[Arrays]:

@@ -20,6 +20,7 @@ from paretomark.devices._visit import Spec
 from paretomark.models import _artifact, _build, _data, _zoo
 from paretomark.models._artifact import Artifact, Order, Refused
 from paretomark.models.compress import _step
+from paretomark.models.export import _export
 from paretomark.reports import _store
 from paretomark.reports._record import SCHEMA, Header, Host, Probe, Record
 from paretomark.suites import _plan, _suite
@@ -46,7 +47,8 @@ class Request:
         if self.threads:
             suite = dataclasses.replace(suite, threads=self.threads)
         formats = _device.formats()
-        cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats)
+        precisions = _export.precisions()
+        cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats, precisions)
         cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
         for cell in cells:
             for step in cell.recipe.steps:

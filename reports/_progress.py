@@ -5,7 +5,6 @@ The bars never refresh by themselves: while a visit runs, this process uses no p
 
 from __future__ import annotations
 
-import statistics
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.progress import Progress as Bars
 
 from paretomark.reports._collect import Progress
 from paretomark.reports._record import Record
+from paretomark.reports._summary import visit_median
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def _plain_visiting(done: int, total: int, record: Record) -> None:
 
 
 def _outcome(record: Record) -> str:
-    if record.samples_ns:
-        result = f"{statistics.median(record.samples_ns) / 1e6:.3f} ms"
+    if record.timed:
+        result = f"{visit_median(record) * 1e3:.3f} ms {record.simulated}".strip()
         if record.status != "ok":
             result += f", {record.status}: {record.reason}"
     else:

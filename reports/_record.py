@@ -92,6 +92,15 @@ class Record(_Row):
     first_s: float | None = field(default=None, metadata=_is("first inference", "s", "lower"))
     warmup_runs: int | None = field(default=None, metadata=_is("warm-up runs"))
     samples_ns: tuple[int, ...] = field(default=(), metadata=_is("latency", "ns", "lower"))
+    predicted_s: float | None = field(default=None, metadata=_is("predicted latency", "s", "lower"))
+    phases_ns: dict[str, int] = field(
+        default_factory=dict, metadata=_is("median by the device's clock", "ns", "lower")
+    )
+    clock_mhz: int | None = field(default=None, metadata=_is("clock", "MHz"))
+    temperature_c: int | None = field(default=None, metadata=_is("temperature", "°C"))
+    device_memory_bytes: int | None = field(
+        default=None, metadata=_is("peak memory of the device", "B", "lower")
+    )
     peak_memory_bytes: int | None = field(
         default=None, metadata=_is("peak memory of the worker", "B", "lower")
     )
@@ -115,15 +124,27 @@ class Record(_Row):
         default=None, metadata=_is("same top answer as the float net", "", "higher")
     )
 
+    @property
+    def timed(self) -> bool:
+        """Whether it has a latency, measured or predicted."""
+        return bool(self.samples_ns) or self.predicted_s is not None
+
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise Malformed(f"status '{self.status}' is none of {', '.join(STATUSES)}")
-        if self.status == "ok" and not self.samples_ns:
+        if self.predicted_s is not None and (
+            self.samples_ns or not self.predicted_s or not self.simulated
+        ):
+            raise Malformed("a predicted latency is zero, not marked so, or comes with samples")
+        if self.status == "ok" and not self.timed:
             raise Malformed("status is ok, but there are no samples")
         if self.status != "ok" and not self.reason:
             raise Malformed(f"status is {self.status}, but no reason is given")
         if any(sample <= 0 for sample in self.samples_ns):
             raise Malformed("a latency sample is not positive")
+        self._check_answers()
+
+    def _check_answers(self) -> None:
         if self.outcomes.strip("01") or len(self.outcomes) != self.examples:
             raise Malformed("outcomes are not one 0 or 1 per example")
         for f in dataclasses.fields(self):

@@ -144,7 +144,9 @@ class Visits:
 
 
 def visit_median(record: Record) -> float:
-    """The median latency of one visit, in seconds, however few its samples."""
+    """The latency of one visit in seconds: the median, however few the samples, or predicted."""
+    if record.predicted_s is not None:
+        return record.predicted_s
     return median(record.samples_ns) / 1e9
 
 
@@ -157,8 +159,8 @@ def visits(run: Run) -> dict[str, Visits]:
 
 
 def _visits(records: Sequence[Record]) -> Visits:
-    timed = [r for r in records if r.samples_ns]
-    few = [r for r in timed if len(r.samples_ns) < _stats.NEEDED[50]]
+    timed = [r for r in records if r.timed]
+    few = [r for r in timed if r.samples_ns and len(r.samples_ns) < _stats.NEEDED[50]]
     flags = {flag for r in records for flag in r.flags} | ({"few samples"} if few else set())
     valid = [r for r in timed if r.status == "ok" and not r.flags and r not in few]
     if len({(r.sha256, r.data, r.simulated) for r in timed}) > 1:
@@ -180,7 +182,7 @@ def _row(cell: str, found: Visits) -> Row:
     if not found.records:
         return _not_run(cell)
     worst = min(found.records, key=lambda r: _WORST_FIRST.index(r.status))
-    best = next((r for r in found.records if r.samples_ns), worst)
+    best = next((r for r in found.records if r.timed), worst)
     part = sum(r.status == worst.status for r in found.records)
     where = f"in {part} of {len(found.records)} visits: " if part < len(found.records) else ""
     shared = {f.name for f in dataclasses.fields(Row)} & {f.name for f in dataclasses.fields(best)}
@@ -195,7 +197,7 @@ def _row(cell: str, found: Visits) -> Row:
         "sparsity": _sparsity(best),
     }
     scored = next((r for r in found.records if r.examples), None)
-    pool = found.valid or tuple(r for r in found.records if r.samples_ns)
+    pool = found.valid or tuple(r for r in found.records if r.timed)
     return Row(**values | (_accuracy(scored) if scored else {}) | (_times(pool) if pool else {}))
 
 
@@ -216,7 +218,9 @@ def _accuracy(scored: Record) -> dict[str, Any]:
 
 def _times(pool: Sequence[Record]) -> dict[str, Any]:
     medians = [visit_median(r) for r in pool]
-    low, high = _stats.latency_interval(medians) or (None, None)
+    # Visits repeat a prediction exactly, which says nothing about how far it is off.
+    measured = any(r.samples_ns for r in pool)
+    low, high = (_stats.latency_interval(medians) if measured else None) or (None, None)
     p90 = _stats.percentile([s for r in pool for s in r.samples_ns], 90)
     return {
         "latency_s": _stats.latency(medians),
@@ -269,7 +273,7 @@ def _against(row: Row, dense: Row | None, by_cell: Mapping[str, Visits]) -> Row:
         pairs = [(visit_median(r), blocks[r.block]) for r in mine.valid if r.block in blocks]
         ratio = _stats.paired_ratio_interval(pairs)
         found["speedup"] = ratio.value if ratio else dense.latency_s / row.latency_s
-        if ratio:
+        if ratio and row.latency_low_s is not None:
             found |= {"speedup_low": ratio.low, "speedup_high": ratio.high}
     return dataclasses.replace(row, **found)
 

@@ -260,7 +260,7 @@ def _visits_csv(run: Run) -> str:
         for heavy in ("samples_ns", "outcomes", "lineage"):
             del fields[heavy]
         fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
-        table.append(fields | {"median_s": visit_median(r) if r.samples_ns else None})
+        table.append(fields | {"median_s": visit_median(r) if r.timed else None})
     return _csv(table)
 
 

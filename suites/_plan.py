@@ -36,12 +36,14 @@ def plan(
     nets: Sequence[str],
     methods: Mapping[str, Sequence[str]],
     formats: Mapping[str, str],
+    precisions: Sequence[str],
 ) -> list[Cell]:
     """The cells of a suite, in the order of the file.
 
     `nets`: the zoo; `methods`: parameters by compression method; `formats`: the file format
-    that each known device target loads. A file that the user brings meets only the devices
-    that load its format. Raises UserError for a name that is none of these.
+    that each known device target loads; `precisions`: what some format can be written in. A file
+    that the user brings meets only the devices that load its format. Raises UserError for a name
+    that is none of these.
     """
     where = f"suite '{suite.name}'"
     for device in suite.devices:
@@ -51,6 +53,8 @@ def plan(
         for device in recipe.devices:
             if device not in formats:
                 raise unknown("device", device, formats, f"{where}, [recipe.{recipe.name}]")
+        if recipe.precision not in precisions:
+            raise unknown("precision", recipe.precision, precisions, f"{where}, {recipe.name}")
         for step in recipe.steps:
             _check_step(step, methods, f"{where}, [recipe.{recipe.name}]")
     cells = []

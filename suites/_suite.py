@@ -27,7 +27,6 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from paretomark.suites._errors import UserError, unknown
 
 FOLDER = Path(__file__).parent
-PRECISIONS = ("fp32", "fp16", "int8")
 AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
 T = TypeVar("T")
 
@@ -153,9 +152,6 @@ def _check(suite: Suite, where: str) -> None:
         raise UserError(f'{where} names no devices: devices = ["onnxruntime:cpu"]')
     if not suite.recipe and any(not m.file for m in suite.model.values()):
         raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
-    for recipe in suite.recipe.values():
-        if recipe.precision not in PRECISIONS:
-            raise unknown("precision", recipe.precision, PRECISIONS, f"{where}, {recipe.name}")
     positive = ("blocks", "examples", "seconds", "max_samples", "deadline_s", "build_deadline_s")
     for key in positive:
         if getattr(suite, key) <= 0:

@@ -11,6 +11,7 @@ from paretomark.suites._errors import UserError
 
 NETS = ["alpha", "beta"]
 METHODS = {"magnitude": ["sparsity", "scope"]}
+PRECISIONS = ["fp32", "fp16", "int8"]
 FORMATS = {"one:cpu": "onnx", "two:cpu": "tflite", "three:cpu": "onnx"}
 SUITE = """
 devices = ["one:cpu", "two:cpu"]
@@ -25,7 +26,7 @@ precision = "fp16"
 
 
 def planned(text: str) -> list[_plan.Cell]:
-    return _plan.plan(_suite.parse(text, "s", Path("/suites")), NETS, METHODS, FORMATS)
+    return _plan.plan(_suite.parse(text, "s", Path("/suites")), NETS, METHODS, FORMATS, PRECISIONS)
 
 
 def test_a_suite_plans_every_model_recipe_and_device_in_the_order_of_the_file() -> None:
@@ -114,11 +115,13 @@ def test_the_suites_of_the_project_are_valid(monkeypatch: pytest.MonkeyPatch) ->
     from paretomark.devices import _device
     from paretomark.models import _zoo
     from paretomark.models.compress import _step
+    from paretomark.models.export import _export
 
     monkeypatch.setenv("PARETOMARK_DATA", "/data")
     for name in _suite.names():
         suite = _suite.parse(_suite.text(_suite.locate(name)), name, Path("/suites"))
-        cells = _plan.plan(suite, _zoo.names(), _step.methods(), _device.formats())
+        known = _zoo.names(), _step.methods(), _device.formats(), _export.precisions()
+        cells = _plan.plan(suite, *known)
         assert cells, name
         for cell in cells:
             for step in cell.recipe.steps:

@@ -35,6 +35,11 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"paretomark.models.export.{name}")
 
 
+def precisions() -> list[str]:
+    """What at least one format can be written in."""
+    return sorted({precision for name in names() for precision in module(name).PRECISIONS})
+
+
 def versions(name: str) -> dict[str, str]:
     """The versions of the packages that write a format. Raises UserError if one is missing."""
     found = {}
