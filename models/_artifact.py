@@ -127,8 +127,11 @@ def _sources(order: Order) -> Iterable[Path]:
     yield models / "export" / f"{order.format}.py"
     for step in order.recipe.steps:
         yield models / "compress" / f"{step['method']}.py"
+        if teacher := step.get("teacher"):
+            yield models / f"{teacher}.py"
+            yield Path(step.get("teacher_weights") or _zoo.weights(teacher))
     yield from sorted((models / "data").glob("*.py"))
-    for engine in ("*_*.py", "compress/_*.py"):
+    for engine in ("*_*.py", "compress/_*.py", "export/_*.py"):
         yield from sorted(p for p in models.glob(engine) if p.name.startswith("_"))
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,25 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paretomark.models import _data, _zoo
+from paretomark.models import _augment, _data, _zoo
 from paretomark.models._data import Preprocess
 from paretomark.models._zoo import Training
 from paretomark.suites._errors import UserError, unknown
 
 Report = Callable[[int, int, float, float], None]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A net to learn from besides the labels (Hinton et al., 2015): soft targets.
+
+    The loss is (1 - weight) x cross-entropy + weight x temperature^2 x KL(teacher, net), the
+    logits of both divided by the temperature.
+    """
+
+    net: nn.Module
+    temperature: float = 4.0
+    weight: float = 0.7
 
 
 def silent(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
@@ -82,13 +95,17 @@ def fit(
     training: Training,
     *,
     masks: dict[str, Tensor] | None = None,
+    remask: Callable[[int, int], None] | None = None,
+    teacher: Teacher | None = None,
     report: Report = silent,
 ) -> None:
     """Train `net` in place on pictures uint8 (N, H, W, C), and leave it ready for evaluation.
 
     `training.count` is not read: all pictures are used. `masks` gives, by parameter name, 0/1
     tensors of the parameter's shape: where they are 0, weights are and stay exactly 0.
-    Raises ValueError for a mask that fits no parameter.
+    `remask(step, steps)` is called in every step before the weights move, while `.grad` is that of
+    the dense net, and may change the masks in place. Raises ValueError for a mask that fits no
+    parameter.
     """
     parameters = dict(net.named_parameters())
     for name, mask in (masks or {}).items():
@@ -114,12 +131,22 @@ def fit(
         for step, chosen in enumerate(np.array_split(rng.permutation(len(images)), batches)):
             for group in optimiser.param_groups:
                 group["lr"] = _rate(training, epoch * batches + step, batches)
-            x = _tensor(_augment(images[chosen], training, rng), preprocess)
+            changed = _augment.augment(images[chosen], training, rng)
+            mixed, partners, share = _augment.mix(changed, training, rng)
+            x = _tensor(mixed, preprocess)
             target = torch.from_numpy(labels[chosen])
             logits = net(x)
-            loss = functional.cross_entropy(logits, target, label_smoothing=0.1)
+            loss = share * functional.cross_entropy(logits, target, label_smoothing=0.1)
+            if share < 1:
+                other = torch.from_numpy(labels[chosen][partners])
+                loss += (1 - share) * functional.cross_entropy(logits, other, label_smoothing=0.1)
+            if teacher:
+                loss = _taught(loss, logits, x, teacher)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if remask:
+                remask(epoch * batches + step, training.epochs * batches)
+            _mask_gradients(masks, parameters)
             optimiser.step()
             _apply(masks, parameters)
             loss_sum += loss.item() * len(chosen)
@@ -141,6 +168,14 @@ def accuracy(
     return correct / len(images)
 
 
+def _taught(loss: Tensor, logits: Tensor, x: Tensor, teacher: Teacher) -> Tensor:
+    with torch.no_grad():
+        soft = functional.log_softmax(teacher.net(x) / teacher.temperature, 1)
+    mine = functional.log_softmax(logits / teacher.temperature, 1)
+    distance = functional.kl_div(mine, soft, reduction="batchmean", log_target=True)
+    return (1 - teacher.weight) * loss + teacher.weight * teacher.temperature**2 * distance
+
+
 def _rate(training: Training, step: int, batches: int) -> float:
     """The learning rate of a step; a run of a few epochs warms up for a fifth of its steps."""
     steps = training.epochs * batches
@@ -150,26 +185,17 @@ def _rate(training: Training, step: int, batches: int) -> float:
     return training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
 
 
-def _augment(
-    images: NDArray[np.uint8], training: Training, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """`images` is a copy already, and may be changed."""
-    count, height, width = images.shape[:3]
-    if training.flip:
-        mirrored = rng.random(count) < 0.5
-        images[mirrored] = images[mirrored, :, ::-1]
-    if training.shift:
-        reach = training.shift
-        wide = np.pad(images, [(0, 0), (reach, reach), (reach, reach), (0, 0)], mode="edge")
-        offsets = rng.integers(0, 2 * reach + 1, (count, 2))
-        for image, source, (dy, dx) in zip(images, wide, offsets, strict=True):
-            image[:] = source[dy : dy + height, dx : dx + width]
-    return images
-
-
 def _tensor(images: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     """The net's input (N, C, H, W), channels last in memory."""
     return torch.from_numpy(preprocess.normalise(images)).permute(0, 3, 1, 2)
+
+
+def _mask_gradients(masks: dict[str, Tensor] | None, parameters: dict[str, nn.Parameter]) -> None:
+    """Lest momentum gathers for a weight that is not there, and bursts when it is grown."""
+    for name, mask in (masks or {}).items():
+        gradient = parameters[name].grad
+        if gradient is not None:
+            gradient.mul_(mask)
 
 
 def _apply(masks: dict[str, Tensor] | None, parameters: dict[str, nn.Parameter]) -> None:

@@ -13,6 +13,8 @@ Only child processes import these files: they import torch.
 
 from __future__ import annotations
 
+import ast
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +38,37 @@ class Training:
     shift: int = 0  # pictures are moved by up to this many pixels, edges repeated
     flip: bool = False  # half of the pictures are mirrored left to right
     seed: int = 0
+    colour: float = 0.0  # brightness and contrast by up to this share
+    cutout: int = 0  # side of a square that is blanked
+    mixup: float = 0.0  # alpha of the Beta distribution that shares are drawn from; 0: not at all
+    cutmix: float = 0.0  # likewise
 
 
 def names() -> list[str]:
     """The nets there are: the files of this folder without a leading underscore."""
     return sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
+
+
+def data(name: str) -> str:
+    """The data set that a net was trained on: DATA in its file, which is not imported for that."""
+    for node in ast.parse((FOLDER / f"{name}.py").read_text()).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["DATA"]:
+            return str(ast.literal_eval(node.value))
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "DATA" for alias in node.names):
+            return data(str(node.module).rpartition(".")[2])
+    raise ValueError(f"models/{name}.py has no DATA")
+
+
+def layers(file: Path) -> set[str]:
+    """The convolutions and linear layers, from the head of a safetensors file."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        head = json.loads(stream.read(min(size, 100_000_000)))
+    return {
+        name.removesuffix(".weight")
+        for name, tensor in head.items()
+        if name.endswith(".weight") and len(tensor["shape"]) > 1
+    }
 
 
 def weights(name: str) -> Path:

@@ -51,9 +51,10 @@ class Request:
         cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats, precisions)
         cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
         for cell in cells:
-            for step in cell.recipe.steps:
-                _step.check(step, f"suite '{suite.name}', [recipe.{cell.recipe.name}]")
             _check_files(cell)
+            if cell.recipe.steps:
+                where = f"suite '{suite.name}', [recipe.{cell.recipe.name}]"
+                _step.check(cell.recipe.steps, cell.model.net, _artifact.weights(cell.model), where)
         return suite, cells
 
 

@@ -133,7 +133,7 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
     raw = {k: v for k, v in table.items() if k not in ("model", "recipe")}
     suite = _table(Suite, raw, where, hidden=("name",))
     recipes = {
-        key: dataclasses.replace(_table(Recipe, t, f"{where}, [recipe.{key}]"), name=key)
+        key: _expanded(_table(Recipe, t, f"{where}, [recipe.{key}]"), key, folder, where)
         for key, t in _tables(table, "recipe", where).items()
     }
     models = {
@@ -179,6 +179,18 @@ def _located(model: Model, name: str, folder: Path, where: str) -> Model:
         data=place(model.data),
         calibration=place(model.calibration),
     )
+
+
+def _expanded(recipe: Recipe, name: str, folder: Path, where: str) -> Recipe:
+    """The recipe with its name, and with variables in its parameters expanded to paths."""
+    steps = tuple(
+        {
+            key: str(_path(value, folder, where)) if "${" in str(value) else value
+            for key, value in step.items()
+        }
+        for step in recipe.steps
+    )
+    return dataclasses.replace(recipe, name=name, steps=steps)
 
 
 def _path(text: str, folder: Path, where: str) -> Path:

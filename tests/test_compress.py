@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paretomark.models import digits_cnn, scenes_repvgg
+from paretomark.models import _zoo, digits_cnn, scenes_repvgg
 from paretomark.models._data import Preprocess
 from paretomark.models.compress import _step
 from paretomark.suites._errors import UserError
@@ -129,13 +129,28 @@ def test_a_net_without_branches_cannot_be_reparameterized() -> None:
         ),
         ({"method": "finetune", "epochs": 0}, "must be positive"),
         ({"method": "finetune", "epochs": 1.5}, "epochs must be int, got 1.5"),
+        ({"method": "finetune", "augment": ["flop"]}, "unknown augmentation 'flop'; did you mean"),
+        ({"method": "finetune", "temperature": 0}, "temperature must be above 0"),
+        ({"method": "finetune", "teacher": "digits_mpl"}, "unknown teacher 'digits_mpl'; did you"),
+        (
+            {"method": "finetune", "teacher": "scenes_resnet"},
+            "scenes_resnet cannot teach: it was trained on 'scenes', and digits_cnn on 'digits'",
+        ),
+        (
+            {"method": "finetune", "teacher": "digits_mlp", "teacher_weights": "gone.safetensors"},
+            "the teacher's weights are missing: gone.safetensors",
+        ),
+        (
+            {"method": "magnitude", "sparsity": 0.5, "exclude": ["hed"]},
+            "unknown layer to exclude 'hed'; valid: 0.0, 2.0.0, 2.2.0",
+        ),
     ],
 )
 def test_bad_steps_are_refused_before_anything_is_built(
     step: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
-        _step.check(step, "suite 's', [recipe.r]")
+        _step.check([step], "digits_cnn", _zoo.weights("digits_cnn"), "suite 's', [recipe.r]")
     assert message in str(error.value)
     assert str(error.value).startswith("suite 's', [recipe.r]")
 

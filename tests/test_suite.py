@@ -113,7 +113,7 @@ def test_select_narrows_and_names_what_is_not_there() -> None:
 
 def test_the_suites_of_the_project_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     from paretomark.devices import _device
-    from paretomark.models import _zoo
+    from paretomark.models import _artifact, _zoo
     from paretomark.models.compress import _step
     from paretomark.models.export import _export
 
@@ -124,5 +124,6 @@ def test_the_suites_of_the_project_are_valid(monkeypatch: pytest.MonkeyPatch) ->
         cells = _plan.plan(suite, *known)
         assert cells, name
         for cell in cells:
-            for step in cell.recipe.steps:
-                _step.check(step, name)
+            weights = _artifact.weights(cell.model)
+            if cell.recipe.steps:
+                _step.check(cell.recipe.steps, cell.model.net, weights, name)

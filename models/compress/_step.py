@@ -3,26 +3,29 @@
     def apply(net, ctx, *, sparsity: float, scope: str = "global") -> nn.Module
 
 It returns a new net and leaves the one it got alone. Its keyword parameters are the schema
-of a recipe's step. The files import torch only inside functions, for the parent process
+of a recipe's step; `**tuning: Unpack[Tuning]` stands for those of training (`_tuning.py`).
+The files import torch only inside functions, for the parent process
 reads their signatures. A bad value raises UserError in `check`, if the method has one:
 
     def check(*, sparsity: float, scope: str = "global") -> None
 
-which the parent calls for every recipe before anything is built.
+which the parent calls for every recipe before anything is built. A method that gives layers
+other names says RENAMES = True.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from paretomark.models import _zoo
 from paretomark.models._data import Preprocess
-from paretomark.suites._errors import UserError
+from paretomark.suites._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +40,14 @@ class Context:
     seed: int
 
 
+@dataclass(frozen=True)
+class _Parameter:
+    """What a method takes: the type as it is written, and whether it must be given."""
+
+    type: str
+    required: bool
+
+
 def names() -> list[str]:
     """The methods there are: the files of this folder."""
     return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
@@ -47,18 +58,33 @@ def methods() -> dict[str, list[str]]:
     return {name: list(_parameters(_module(name))) for name in names()}
 
 
-def check(step: Mapping[str, Any], where: str) -> None:
-    """Raise UserError if a step lacks a parameter, or has one of a wrong type or value."""
+def check(steps: Sequence[Mapping[str, Any]], net: str, weights: Path, where: str) -> None:
+    """Raise UserError if a step lacks a parameter, or has one that this net cannot have."""
+    names: set[str] | None = _zoo.layers(weights) if weights.exists() else None
+    for step in steps:
+        _check(step, where)
+        label = f"{where}: {step['method']}"
+        for layer in step.get("exclude", ()):
+            if names is not None and layer not in names:
+                raise unknown("layer to exclude", layer, names, label)
+        teacher = step.get("teacher")
+        if teacher and _zoo.data(teacher) != _zoo.data(net):
+            what = f"on '{_zoo.data(teacher)}', and {net} on '{_zoo.data(net)}'"
+            raise UserError(f"{label}: {teacher} cannot teach: it was trained {what}")
+        if getattr(_module(step["method"]), "RENAMES", False):
+            names = None  # what comes next meets layers that are not in the file
+
+
+def _check(step: Mapping[str, Any], where: str) -> None:
     module, given = _module(step["method"]), _given(step)
     for name, parameter in _parameters(module).items():
         if name not in given:
-            if parameter.default is parameter.empty:
+            if parameter.required:
                 raise UserError(f"{where}: {step['method']} needs '{name}'")
             continue
-        expected = str(parameter.annotation)
-        if not _fits(given[name], expected):
+        if not _fits(given[name], parameter.type):
             raise UserError(
-                f"{where}: {step['method']}: {name} must be {expected}, got {given[name]!r}"
+                f"{where}: {step['method']}: {name} must be {parameter.type}, got {given[name]!r}"
             )
     if hasattr(module, "check"):
         try:
@@ -81,9 +107,17 @@ def _given(step: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in step.items() if k != "method"}
 
 
-def _parameters(module: ModuleType) -> dict[str, inspect.Parameter]:
-    signature = inspect.signature(module.apply)
-    return {n: p for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+def _parameters(module: ModuleType) -> dict[str, _Parameter]:
+    found = {}
+    for name, parameter in inspect.signature(module.apply).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            required = parameter.default is parameter.empty
+            found[name] = _Parameter(parameter.annotation, required)
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            hints = importlib.import_module(f"{__package__}._tuning").Tuning.__annotations__
+            for key, hint in hints.items():
+                found[key] = _Parameter(getattr(hint, "__forward_arg__", hint), False)
+    return found
 
 
 def _fits(value: Any, annotation: str) -> bool:

@@ -15,6 +15,8 @@ from paretomark.suites._errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
+RENAMES = True
+
 
 def apply(net: nn.Module, ctx: Context) -> nn.Module:
     """A copy of the net in its inference form. Raises UserError if no block can be fused."""
