@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -80,6 +81,20 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--out", type=Path, required=True, help="folder of the site")
     board.set_defaults(command=_leaderboard)
 
+    profile = commands.add_parser(
+        "profile", help="tell where the time of a net goes, operator by operator"
+    )
+    profile.add_argument("model", help="a net of the zoo, a model of the suite, or file:PATH")
+    profile.add_argument("--recipe", help="of the suite (default: the net as trained, in fp32)")
+    profile.add_argument("--device", required=True)
+    profile.add_argument("--suite", default="quick", help="where recipes are (default: quick)")
+    profile.add_argument("--threads", type=_positive, default=1)
+    profile.add_argument("--batch", type=_positive, help="default 1; a file has its own")
+    profile.add_argument("--runs", type=_positive, default=50, help="under the profiler")
+    profile.add_argument("--out", type=Path, help="default: profiles/MODEL-RECIPE-DEVICE-DATE")
+    profile.add_argument("--json", action="store_true", help="print the result as JSON")
+    profile.set_defaults(command=_profile)
+
     devices = commands.add_parser(
         "devices", help="list the devices: what is here, and how to get what is not"
     )
@@ -90,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("--zoo", action="store_true", help="check that bad adapters are caught")
     devices.add_argument("--json", action="store_true")
     devices.set_defaults(command=_devices)
+
+    show = commands.add_parser("show", help="tell how an artifact came to be")
+    show.add_argument("artifact", help="its file, or the start of its sha256")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(command=_show)
 
     train = commands.add_parser("train", help="train a net of the zoo by its recipe")
     train.add_argument("model")
@@ -191,6 +211,23 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _profile(arguments: argparse.Namespace) -> int:
+    from paretomark.reports import _profile, _progress, profile
+
+    fields = ("model", "recipe", "device", "suite", "threads", "batch", "runs")
+    request = _profile.Request(**{name: getattr(arguments, name) for name in fields})
+    say = functools.partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    with _progress.show(to_stderr=arguments.json) as progress:
+        found = _profile.collect(request, progress, say)
+    written = profile.write(found, arguments.out or profile.folder(found))
+    if arguments.json:
+        print(json.dumps(profile.as_json(found), indent=1))
+    else:
+        profile.show(found)
+        print(f"profile: {written[0]}")
+    return SOME_FAILED if found.visit.status == "fallback" else 0
+
+
 def _devices(arguments: argparse.Namespace) -> int:
     from paretomark.reports import devices
 
@@ -201,6 +238,17 @@ def _devices(arguments: argparse.Namespace) -> int:
     else:
         good = devices.show(devices.targets(arguments.device), arguments.json)
     return 0 if good else SOME_FAILED
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from paretomark.reports import show
+
+    table = show.find(arguments.artifact)
+    if arguments.json:
+        print(json.dumps(table, indent=1))
+    else:
+        show.show(table)
+    return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
     FORMAT = "onnx"                        the files it loads
     VARIANTS = ("cpu",)                    targets are `file:variant`; () if there is only `file`
+    PRECISIONS = {"cpu": ("int8",)}        optional: what a variant runs, where that is not all
     def device(variant: str) -> Device
 
 A runtime is imported only inside the methods, for the parent process imports these files.
@@ -165,6 +166,14 @@ def formats() -> dict[str, str]:
         for variant in adapter.VARIANTS or ("",):
             found[f"{name}:{variant}" if variant else name] = adapter.FORMAT
     return found
+
+
+def precisions(target: str) -> tuple[str, ...]:
+    """What a target runs; () if it runs whatever its format is written in."""
+    name, _, variant = target.partition(":")
+    adapter = importlib.import_module(f"paretomark.devices.{name}")
+    runs: tuple[str, ...] = getattr(adapter, "PRECISIONS", {}).get(variant, ())
+    return runs
 
 
 def open_device(target: str) -> Device:

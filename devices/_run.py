@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from paretomark.devices import _host, _timing
+from paretomark.devices import _host, _profile, _timing
 from paretomark.devices._visit import Spec
 
 PROBE_DEADLINE_S = 120.0
 # How far answers may be off the float net's, in spreads of those; int8 may be off, and is shown.
-PARITY_LIMITS = {"fp32": 0.05, "fp16": 0.05}
+PARITY_LIMITS = {"fp32": 0.05, "tf32": 0.05, "fp16": 0.05, "bf16": 0.05}
 T = TypeVar("T")
 
 
@@ -136,6 +136,51 @@ def verify(spec: Spec, deadline_s: float) -> list[tuple[str, str, bool, str]]:
         where = stage.read_text() if stage.exists() else "start"
         error = (answer or {}).get("error") or _death(ended, folder, deadline_s)
         return [(where, "It survives the checks.", False, str(error))]
+
+
+def profile(spec: Spec, runs: int, deadline_s: float, foreign_load_cores: float) -> Visit:
+    """Latency, `operators` (of Operator) under the profiler, and the machine's `peaks` or None.
+
+    Peaks are those of the host, so only a target that runs there has them. The latency is
+    unprofiled (`samples_ns`) or, of an absent chip, predicted. Never raises for what a child does.
+    """
+    busy, start = _host.busy_s(), time.monotonic()
+    own_s = -sum(os.times()[:4])
+    answer, stage, error = _asked("_profile", [str(runs)], spec, deadline_s)
+    own_s += sum(os.times()[:4])
+    others_s = (_host.busy_s() or 0) - (busy or 0) - own_s
+    if answer is None:
+        return Visit("failed", stage, error)
+    flags = ["foreign load"] * (others_s > foreign_load_cores * (time.monotonic() - start))
+    operators = _profile.operators(answer)
+    wrong = _nonsense(answer, spec) or ("" if operators else "no operators, or not such")
+    if wrong:
+        return Visit("failed", "answer", wrong)
+    answer |= {"operators": operators, "peaks": None}
+    if answer["on_host"]:
+        answer["peaks"], _, answer["no_peaks"] = _asked("_peak", [], spec, deadline_s)
+    samples = answer.get("samples_ns", ())
+    flags += ["drift"] * _timing.drifted(samples) + ["unsteady"] * _timing.unsteady(samples)
+    return Visit("fallback" if answer["fell_back"] else "ok", "", "", tuple(flags), answer)
+
+
+def _asked(
+    module: str, arguments: Sequence[str], spec: Spec, deadline_s: float
+) -> tuple[dict[str, Any] | None, str, str]:
+    """What a child answers; if it has none to give, its last stage, and why."""
+    with tempfile.TemporaryDirectory(prefix="paretomark-") as name:
+        folder = Path(name)
+        out, source = folder / "answer.json", folder / "spec.json"
+        source.write_text(json.dumps(dataclasses.asdict(spec)))
+        ended = _child(
+            [*arguments, str(source), str(out)], folder, deadline_s, spec.threads, module
+        )
+        answer = _read(out)
+        if answer is not None and "error" not in answer:
+            return answer, "", ""
+        stage = out.with_name(out.name + ".stage")
+        where = stage.read_text() if stage.exists() else "start"
+        return None, where, str((answer or {}).get("error") or _death(ended, folder, deadline_s))
 
 
 def _child(

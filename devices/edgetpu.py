@@ -1,5 +1,8 @@
 """The Edge TPU of Google Coral, by libedgetpu as a delegate of LiteRT (TensorFlow Lite).
 
+`edgetpu` is the chip. `edgetpu:model` is none: the file is run on the CPU for its answers, and the
+latency on a chip at USB 3 is what `_edgetpu_model` predicts.
+
 A file that edgetpu_compiler wrote is run as it is. Another one must be full integer, and is
 compiled on each load, so give the compiled file where the time to load matters.
 
@@ -20,11 +23,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _edgetpu_file, litert
-from paretomark.devices._device import Arrays, Chip, Placement, Unavailable, require
+from paretomark.devices import _edgetpu_file, _edgetpu_model, litert
+from paretomark.devices._device import Arrays, Chip, Device, Placement, Unavailable, require
 
 FORMAT = "tflite"
-VARIANTS: tuple[str, ...] = ()
+VARIANTS = ("", "model")
+PRECISIONS = {variant: ("int8",) for variant in VARIANTS}
 NAMES = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 LIBRARY = NAMES.get(platform.system(), "libedgetpu.so.1")
 BUSES = {0: "PCIe", 1: "USB"}  # enum edgetpu_device_type
@@ -115,6 +119,6 @@ def _first() -> tuple[str, str]:
     return bus, library.edgetpu_version().decode()
 
 
-def device(variant: str) -> _EdgeTPU:
-    """The only one; it has no variants."""
-    return _EdgeTPU()
+def device(variant: str) -> Device:
+    """The chip; `model`: what is predicted of one."""
+    return _edgetpu_model.Modelled() if variant == "model" else _EdgeTPU()

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _host
-from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailable, require
+from paretomark.devices import _host, _onnxruntime_profile
+from paretomark.devices._device import (
+    Arrays,
+    Chip,
+    Operator,
+    Placement,
+    Port,
+    Unavailable,
+    require,
+)
 
 FORMAT = "onnx"
 PROVIDERS = {
@@ -18,6 +27,8 @@ PROVIDERS = {
     "xnnpack": ("XnnpackExecutionProvider", "build onnxruntime with --use_xnnpack"),
 }
 VARIANTS = tuple(PROVIDERS)
+# In fp16 and fp32 alike it computes in float32; of bf16 and tf32 it would only have the name.
+PRECISIONS = dict.fromkeys(VARIANTS, ("fp32", "fp16", "int8"))
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
 
 
@@ -36,15 +47,9 @@ class _OnnxRuntime:
         return Chip(_host.chip_name(), {"onnxruntime": version})
 
     def load(self, model: Path, threads: int) -> Placement:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
+        options = _options(threads)
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        self._session = onnxruntime.InferenceSession(
-            str(model), options, providers=[self._provider]
-        )
+        self._session = self._start(model, options)
         self._names = [port.name for port in self._session.get_inputs()]
         # ONNX Runtime gives to the CPU what the provider that was asked for cannot run, or all of
         # it when that provider fails to start, with no more than a warning. So ask for every node.
@@ -61,6 +66,33 @@ class _OnnxRuntime:
     def run(self, inputs: Arrays) -> Arrays:
         outputs: Arrays = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
         return outputs
+
+    def profile(
+        self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int
+    ) -> list[Operator]:
+        """By the trace that a session writes; see _onnxruntime_profile.py."""
+        return _onnxruntime_profile.profile(
+            lambda: _options(threads), lambda options: self._start(model, options), inputs, runs
+        )
+
+    def _start(self, model: Path, options: Any) -> Any:
+        import onnxruntime
+
+        # CUDA multiplies float32 in TF32 unless told not to, and a file called fp32 is measured in
+        # another precision.
+        exact = {"use_tf32": 0} if self._provider == "CUDAExecutionProvider" else {}
+        return onnxruntime.InferenceSession(
+            str(model), options, providers=[(self._provider, exact)]
+        )
+
+
+def _options(threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return options
 
 
 def _port(port: Any) -> Port:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailable, require
+from paretomark.devices._device import (
+    Arrays,
+    Chip,
+    Operator,
+    Placement,
+    Port,
+    Unavailable,
+    require,
+)
+from paretomark.devices._operators import Node, macs, stored_bytes
 
 FORMAT = "xml"
 VARIANTS = ("cpu", "gpu", "npu")
@@ -32,6 +42,64 @@ class _OpenVINO:
         return Chip(core.get_property(self._target, "FULL_DEVICE_NAME"), {"openvino": version})
 
     def load(self, model: Path, threads: int) -> Placement:
+        compiled = self._compile(model, threads, {})
+        self._request = compiled.create_infer_request()
+        nodes = Counter([_unit(compiled)] * len(compiled.get_runtime_model().get_ops()))
+        return Placement(
+            home=self._target,
+            operators=nodes,
+            inputs=[_port(port) for port in compiled.inputs],
+            outputs=[_port(port) for port in compiled.outputs],
+        )
+
+    def run(self, inputs: Arrays) -> Arrays:
+        import openvino
+
+        # The inputs are read where they lie. The outputs are copied out of the request, for the
+        # next call overwrites them there. `infer(inputs)` does the same 60 µs slower.
+        for i, array in enumerate(inputs):
+            self._request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
+        self._request.infer()
+        return [tensor.data.copy() for tensor in self._request.output_tensors]
+
+    def profile(
+        self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int
+    ) -> list[Operator]:
+        """By the counters of the nodes that have run, in whole µs: a node may seem 1 µs too fast.
+
+        The CPU's counters are means since the model was loaded, from which the first inference is
+        taken out; those of other devices are taken to be of the last inference. Never run on a GPU
+        or NPU.
+        """
+        compiled = self._compile(model, threads, {"PERF_COUNT": True})
+        self._request = compiled.create_infer_request()
+        self.run(inputs[0])
+        first, total_us = self._counters(), Counter[str]()
+        for run in range(1, runs + 1):
+            self.run(inputs[run % len(inputs)])
+            if self._target != "CPU":
+                total_us.update(self._counters())
+        if self._target == "CPU":
+            means = self._counters()
+            total_us.update({name: us * (runs + 1) - first[name] for name, us in means.items()})
+        unit, nodes = _unit(compiled), _nodes(compiled.get_runtime_model())
+        operators = []
+        for info in self._request.get_profiling_info():
+            if (name := info.node_name) in total_us:
+                node = nodes.get(name, Node(name, info.node_type, None, None))
+                ns = max(0.0, 1000 * total_us[name] / runs)
+                operators.append(Operator(name, info.node_type, unit, ns, node.macs, node.bytes))
+        return operators
+
+    def _counters(self) -> dict[str, int]:
+        """Of the nodes that have run, by name, in µs."""
+        return {
+            info.node_name: round(info.real_time.total_seconds() * 1e6)
+            for info in self._request.get_profiling_info()
+            if info.status == info.Status.EXECUTED
+        }
+
+    def _compile(self, model: Path, threads: int, more: dict[str, Any]) -> Any:
         import openvino
 
         options: dict[str, Any] = {
@@ -42,22 +110,34 @@ class _OpenVINO:
         }
         if self._target == "CPU":
             options |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        compiled = openvino.Core().compile_model(model, self._target, options)
-        self._request = compiled.create_infer_request()
-        used = [name.partition(".")[0] for name in compiled.get_property("EXECUTION_DEVICES")]
-        nodes = Counter(used[:1] * len(compiled.get_runtime_model().get_ops()))
-        return Placement(
-            home=self._target,
-            operators=nodes,
-            inputs=[_port(port) for port in compiled.inputs],
-            outputs=[_port(port) for port in compiled.outputs],
-        )
+        return openvino.Core().compile_model(model, self._target, options | more)
 
-    def run(self, inputs: Arrays) -> Arrays:
-        # The inputs are read where they lie. The outputs are copied out of the request, for the
-        # next call overwrites them there.
-        outputs = self._request.infer(inputs, share_inputs=True)
-        return [outputs[i] for i in range(len(outputs))]
+
+def _unit(compiled: Any) -> str:
+    """The device of all nodes: one that splits a model between several is not asked for here."""
+    name: str = compiled.get_property("EXECUTION_DEVICES")[0]
+    return name.partition(".")[0]
+
+
+def _nodes(graph: Any) -> dict[str, Node]:
+    """The nodes of a runtime model by name. Shapes are logical, whatever the layout in memory."""
+    found = {}
+    for op in graph.get_ops():
+        name, kind = op.get_friendly_name(), op.get_rt_info()["layerType"].astype(str)
+        ports = [*op.inputs(), *op.outputs()]
+        tensors = [(tuple(p.get_shape()), p.get_element_type().bitwidth) for p in ports]
+        shapes = [shape for shape, _ in tensors]
+        count: int | None = 0
+        if kind == "Convolution":
+            count = macs(shapes[-1], shapes[1], shapes[-1][1])
+        elif kind == "Deconvolution":
+            count = macs(shapes[0], shapes[1], shapes[0][1])
+        elif kind.startswith(("FullyConnected", "MatMul")):
+            count = macs(shapes[-1], shapes[1][-2:], shapes[-1][-1])
+        elif any(word in kind for word in ("LSTM", "GRU", "RNN", "Attention")):
+            count = None
+        found[name] = Node(name, kind, count, stored_bytes(tensors))
+    return found
 
 
 def _port(port: Any) -> Port:

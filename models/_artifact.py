@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Artifact:
     parameters: int | None = None
     nonzeros: int | None = None
     macs: int | None = None
+    encoded_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,20 @@ def folder(order: Order) -> Path:
         parts.append(sha256(Path(order.model.file)))
     else:
         parts += [json.dumps(_export.versions(order.format), sort_keys=True)]
-        parts += [sha256(path) for path in _sources(order)]
+        parts += [sha256(path) for path in _sources(order.model, order.recipe.steps)]
+        exporters = _zoo.FOLDER / "export"
+        parts += [sha256(exporters / f"{order.format}.py", *sorted(exporters.glob("_*.py")))]
     parts += [stamp(spec) for spec in (order.model.data, order.model.calibration)]
     return cache() / "artifacts" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
+    """The folder where the float net after these steps is, or will be kept."""
+    used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
+    parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
+    parts += [json.dumps(_export.versions("pt2")), stamp(model.data)]
+    parts += [sha256(path) for path in _sources(model, steps)]
+    return cache() / "nets" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def lookup(order: Order) -> Artifact | None:
@@ -119,19 +131,18 @@ def weights(model: Model) -> Path:
     return Path(model.weights) if model.weights else _zoo.weights(model.net)
 
 
-def _sources(order: Order) -> Iterable[Path]:
-    """Every file of this project that can change what is built. Rather too many than too few."""
+def _sources(model: Model, steps: Sequence[Mapping[str, Any]]) -> Iterable[Path]:
+    """Every file of this project that can change a float net. Rather too many than too few."""
     models = _zoo.FOLDER
-    yield weights(order.model)
-    yield models / f"{order.model.net}.py"
-    yield models / "export" / f"{order.format}.py"
-    for step in order.recipe.steps:
+    yield weights(model)
+    yield models / f"{model.net}.py"
+    for step in steps:
         yield models / "compress" / f"{step['method']}.py"
         if teacher := step.get("teacher"):
             yield models / f"{teacher}.py"
             yield Path(step.get("teacher_weights") or _zoo.weights(teacher))
     yield from sorted((models / "data").glob("*.py"))
-    for engine in ("*_*.py", "compress/_*.py", "export/_*.py"):
+    for engine in ("*_*.py", "compress/_*.py"):
         yield from sorted(p for p in models.glob(engine) if p.name.startswith("_"))
 
 

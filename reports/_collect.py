@@ -26,7 +26,7 @@ from paretomark.reports._record import SCHEMA, Header, Host, Probe, Record
 from paretomark.suites import _plan, _suite
 from paretomark.suites._errors import UserError
 from paretomark.suites._plan import Cell
-from paretomark.suites._suite import Suite
+from paretomark.suites._suite import AS_IS, Suite
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def _collect(
     suite: Suite, cells: Sequence[Cell], probes: Sequence[Probe], out: Path, progress: Progress
 ) -> None:
     absent = {p.device: p for p in probes if not p.available}
-    built = _artifacts(suite, [c for c in cells if c.device not in absent], progress)
+    wanted = [c for c in cells if c.device not in absent and not _refusal(c)]
+    built = _artifacts(suite, wanted, progress)
     with _store.Writer(out) as writer:
         records = _store.read(out).records
         done = {(r.cell, r.block) for r in records}
@@ -133,6 +134,8 @@ def _collect(
             if cell.device in absent:
                 probe = absent[cell.device]
                 visit = _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
+            elif refusal := _refusal(cell):
+                visit = _run.Visit("unsupported", "plan", refusal)
             elif not isinstance(artifact, Artifact):
                 assert artifact is not None
                 visit = _run.Visit(artifact.status, "build", artifact.reason)
@@ -144,6 +147,14 @@ def _collect(
             if visit.status not in ("ok", "fallback"):
                 ended.add(cell.key)
             progress.visiting(count, total, record)
+
+
+def _refusal(cell: Cell) -> str:
+    """Why a device cannot run a recipe, as far as its adapter says beforehand; else ""."""
+    runs, wanted = _device.precisions(cell.device), cell.recipe.precision
+    if not runs or wanted in (*runs, AS_IS):
+        return ""
+    return f"{cell.device} runs {' and '.join(runs)} only, not {wanted}"
 
 
 def _artifacts(
@@ -203,6 +214,7 @@ def _record(
             "parameters": artifact.parameters,
             "nonzeros": artifact.nonzeros,
             "macs": artifact.macs,
+            "encoded_bytes": artifact.encoded_bytes,
         }
     table = {
         "cell": cell.key,

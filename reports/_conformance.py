@@ -8,7 +8,7 @@ which misbehave on purpose, and says what caught it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from paretomark.devices import _device, _run, fake
@@ -18,7 +18,11 @@ from paretomark.models._artifact import Artifact, Order, Refused
 from paretomark.suites._errors import UserError
 from paretomark.suites._suite import Model, Recipe
 
+PRECISIONS = ("fp32", "int8")
+INT8_PARITY = 0.25  # of the spread of the float net's answers; rounding costs about a tenth
+SAVED_BYTES = 2.5  # of the 4 of a float32; float16 would save 2
 NET, FAKE_NET = "scenes_mobilenet", "digits_mlp"
+LARGER_NET = "scenes_resnet"  # beside whose weights the rest of a file is little
 DEADLINE_S = 180.0
 WELL_BEHAVED = ("ok", "slow")
 
@@ -28,6 +32,7 @@ class Result:
     """One check of one device."""
 
     device: str
+    precision: str
     check: str
     asked: str
     held: bool
@@ -48,19 +53,37 @@ def verify(targets: Sequence[str]) -> list[Result]:
     here = [t for t, probe in _run.probe(targets).items() if probe["available"]]
     if not here:
         raise UserError(f"none of {', '.join(targets)} is available; see `bench.py devices`")
-    found = []
-    for target in here:
-        built = _artifact(target)
-        if isinstance(built, Refused):
-            found.append(Result(target, "build", "A model can be built.", False, built.reason))
+    return [result for target in here for result in _verify(target)]
+
+
+def _verify(target: str) -> Iterator[Result]:
+    """The checks of one target, in float32 and int8 as far as it runs them."""
+    for precision in PRECISIONS:
+        if precision not in (_device.precisions(target) or PRECISIONS):
             continue
-        found += [Result(target, *c) for c in _run.verify(_spec(target, built), DEADLINE_S)]
-    return found
+        built = _artifact(target, precision)
+        if isinstance(built, Artifact):
+            for check in _run.verify(_spec(target, built, precision), DEADLINE_S):
+                yield Result(target, precision, *check)
+            if precision == "int8":
+                yield Result(target, precision, *_holds_bytes(target))
+        elif built.status != "unsupported":
+            yield Result(target, precision, "build", "It can be built.", False, built.reason)
+
+
+def _holds_bytes(target: str) -> tuple[str, str, bool, str]:
+    """Whether a file called int8 is smaller than its float32 one by some 3 bytes a parameter."""
+    exact, small = (_artifact(target, precision, LARGER_NET) for precision in PRECISIONS)
+    check, asked = "weights", "An int8 file holds int8 weights."
+    if isinstance(exact, Refused) or isinstance(small, Refused):
+        return check, asked, False, f"{LARGER_NET} cannot be built"
+    saved = (exact.bytes - small.bytes) / (exact.parameters or 1)
+    return check, asked, saved > SAVED_BYTES, f"saves {saved:.1f} bytes a parameter"
 
 
 def zoo(deadline_s: float = 10.0) -> list[Caught]:
     """What catches each variant of the fake device; a well-behaved one must not be caught."""
-    built = _artifact("fake:ok")
+    built = _artifact("fake:ok", "fp32")
     if isinstance(built, Refused):
         raise UserError(f"the fake device's model cannot be built: {built.reason}")
     probes = _run.probe([f"fake:{v}" for v in fake.VARIANTS])
@@ -70,7 +93,7 @@ def zoo(deadline_s: float = 10.0) -> list[Caught]:
 def _catch(variant: str, probe: dict[str, object], built: Artifact, deadline_s: float) -> Caught:
     if not probe["available"]:
         return Caught(variant, "probe", str(probe["reason"]))
-    spec = _spec(f"fake:{variant}", built)
+    spec = _spec(f"fake:{variant}", built, "fp32")
     visit = _run.visit(dataclasses.replace(spec, score=True), deadline_s, foreign_load_cores=1e9)
     if visit.status != "ok":
         return Caught(variant, f"visit, {visit.stage}", visit.reason)
@@ -82,14 +105,14 @@ def _catch(variant: str, probe: dict[str, object], built: Artifact, deadline_s: 
     return Caught(variant, "", "")
 
 
-def _artifact(target: str) -> Artifact | Refused:
+def _artifact(target: str, precision: str, net: str = NET) -> Artifact | Refused:
     form = _device.formats()[target]
-    net = FAKE_NET if form == fake.FORMAT else NET
-    order = Order(Model(name=net, net=net), Recipe(), form, 1, 64, 0)
+    net = FAKE_NET if form == fake.FORMAT else net
+    order = Order(Model(name=net, net=net), Recipe(precision=precision), form, 1, 64, 0)
     return _build.build([order], 900.0, lambda _, result: None)[_build.key(order)]
 
 
-def _spec(target: str, built: Artifact) -> Spec:
+def _spec(target: str, built: Artifact, precision: str) -> Spec:
     return Spec(
         device=target,
         file=built.file,
@@ -103,6 +126,6 @@ def _spec(target: str, built: Artifact) -> Spec:
         preprocess=built.preprocess,
         label_offset=0,
         score=False,
-        parity_limit=_run.PARITY_LIMITS["fp32"],
+        parity_limit=_run.PARITY_LIMITS.get(precision, INT8_PARITY),
         seed=0,
     )

@@ -85,6 +85,9 @@ class Record(_Row):
     parameters: int | None = field(default=None, metadata=_is("parameters", "", "lower"))
     nonzeros: int | None = field(default=None, metadata=_is("nonzeros", "", "lower"))
     macs: int | None = field(default=None, metadata=_is("MACs", "", "lower"))
+    encoded_bytes: int | None = field(
+        default=None, metadata=_is("weights, losslessly encoded", "B", "lower")
+    )
     # where and how fast it ran
     placement: dict[str, int] = field(default_factory=dict, metadata=_is("placement", "operators"))
     load_s: float | None = field(default=None, metadata=_is("load", "s", "lower"))

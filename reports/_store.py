@@ -100,6 +100,8 @@ def read(folder: Path) -> Run:
         if header.schema != SCHEMA:
             raise Malformed(f"it is of schema {header.schema}, this version reads {SCHEMA}")
     except FileNotFoundError:
+        if (folder / "profile.json").exists():
+            raise UserError(f"{folder}: a profile, not a run: its times enter no report") from None
         raise UserError(f"{folder}: not a run (no {HEADER}); `bench.py run` makes one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable header: {error}") from None

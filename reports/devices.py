@@ -49,8 +49,10 @@ def verify(devices: Sequence[str], as_json: bool) -> bool:
     if as_json:
         print(json.dumps([dataclasses.asdict(r) for r in results], indent=1))
     else:
-        rows = [(r.device, r.check, "ok" if r.held else "FAILS", r.detail) for r in results]
-        _print(("device", "check", "", "what was seen"), rows)
+        rows = [
+            (r.device, r.precision, r.check, "ok" if r.held else "FAILS", r.detail) for r in results
+        ]
+        _print(("device", "precision", "check", "", "what was seen"), rows)
     return all(r.held for r in results)
 
 

@@ -27,6 +27,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from paretomark.suites._errors import UserError, unknown
 
 FOLDER = Path(__file__).parent
+STORAGES = ("dense", "sparse")
 AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
 T = TypeVar("T")
 
@@ -69,15 +70,17 @@ class Recipe:
     name: str = ""
     steps: tuple[dict[str, Any], ...] = ()
     precision: str = "fp32"
+    storage: str = "dense"  # or "sparse": zeros are left out of the file, where its format can
     devices: tuple[str, ...] = ()  # by default all
 
     @property
     def label(self) -> str:
         """The steps as one reads them: `magnitude(sparsity=0.9) > finetune(epochs=2)`."""
-        return " > ".join(
+        steps = [
             f"{s['method']}({', '.join(f'{k}={v}' for k, v in s.items() if k != 'method')})"
             for s in self.steps
-        )
+        ]
+        return " > ".join(steps + ["sparse storage"] * (self.storage == "sparse"))
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,9 @@ def _check(suite: Suite, where: str) -> None:
         raise UserError(f'{where} names no devices: devices = ["onnxruntime:cpu"]')
     if not suite.recipe and any(not m.file for m in suite.model.values()):
         raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
+    for recipe in suite.recipe.values():
+        if recipe.storage not in STORAGES:
+            raise unknown("storage", recipe.storage, STORAGES, f"{where}, {recipe.name}")
     positive = ("blocks", "examples", "seconds", "max_samples", "deadline_s", "build_deadline_s")
     for key in positive:
         if getattr(suite, key) <= 0:

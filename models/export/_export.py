@@ -8,6 +8,8 @@
                                               chain's own quantizer; calibration float32
                                               (M, C, H, W), M a multiple of the batch
 
+    def sparsify(model, out) -> None          optional: the same file with its zeros left out
+
 A format of several files names them all `model.*`; what only `quantize` needs gets another name.
 The net comes with batch normalisation folded. Torch and the tool chains are imported only
 inside functions.

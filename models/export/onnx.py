@@ -1,7 +1,9 @@
 """ONNX through torch.onnx; int8 through ONNX Runtime's own quantizer.
 
-fp16 stores every weight as float16 behind a Cast, which ONNX Runtime folds when it loads: the
-file halves, the arithmetic stays float32. int8 is static, QDQ, per channel, min-max.
+fp16 and bf16 store every weight in that type behind a Cast, which ONNX Runtime folds when it loads:
+the file halves, the arithmetic stays float32. tf32 is the float32 file. All three are marked in the
+metadata, for a device that computes in these types if it is told to, as TensorRT does; any other
+computes in float32. int8 is static, QDQ, per channel, min-max.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+MARK = "paretomark.precision"
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
@@ -39,27 +42,31 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
 
 def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:
     """Write `model` in another precision."""
-    if precision == "fp16":
-        _halve(model, out)
-    else:
+    if precision == "int8":
         _int8(model, out, calibration)
+    else:
+        _mark(model, out, precision)
 
 
-def _halve(model: Path, out: Path) -> None:
+def _mark(model: Path, out: Path, precision: str) -> None:
+    """Name the precision, and narrow the weights if it has a type of its own."""
+    import ml_dtypes
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     graph = (proto := onnx.load(model)).graph
-    for weight in list(graph.initializer):
+    narrow = {"fp16": np.float16, "bf16": ml_dtypes.bfloat16}.get(precision)
+    for weight in list(graph.initializer) if narrow else ():
         if weight.data_type != TensorProto.FLOAT:
             continue
         half = numpy_helper.from_array(
-            numpy_helper.to_array(weight).astype(np.float16), weight.name + "_fp16"
+            numpy_helper.to_array(weight).astype(narrow), f"{weight.name}_{precision}"
         )
         cast = helper.make_node("Cast", [half.name], [weight.name], to=TensorProto.FLOAT)
         graph.initializer.remove(weight)
         graph.initializer.append(half)
         graph.node.insert(0, cast)
+    helper.set_model_props(proto, {MARK: precision})
     onnx.checker.check_model(proto)
     onnx.save(proto, out)
 
