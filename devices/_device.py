@@ -70,6 +70,7 @@ class Placement:
     compile_s: float | None = None  # the part of loading that a compiler took, where it is known
     # Latency that a model of an absent chip predicts. Such a visit is not timed, and is marked.
     predicted_s: float | None = None
+    simulated: str = ""  # "emulated" if another machine only pretends to be this one
 
     @property
     def fell_back(self) -> bool:

@@ -107,6 +107,15 @@ def not_integer(graphs: tuple[Subgraph, ...]) -> list[str]:
     return [f"{count} x {reason}" for reason, count in reasons.items()]
 
 
+def check_integer(model: Path, graphs: tuple[Subgraph, ...]) -> None:
+    """Raise UserError, with the operators to blame, for a model that is not fully integer."""
+    if left := not_integer(graphs):
+        raise UserError(
+            f'{model.name} is not fully integer quantized: quantize it (precision = "int8"). '
+            f"These operators would stay on the CPU: {'; '.join(left)}"
+        )
+
+
 def prepare(model: Path, folder: Path) -> tuple[Path, dict[str, int]]:
     """The compiled file of a model, and its operators by unit: "edgetpu" and "cpu".
 
@@ -117,11 +126,7 @@ def prepare(model: Path, folder: Path) -> tuple[Path, dict[str, int]]:
     split = placement(model)
     if split.custom_ops:
         return model, {"edgetpu": split.custom_ops, "cpu": sum(split.cpu.values())}
-    if left := not_integer(_tflite.read(model)):
-        raise UserError(
-            f'{model.name} is not fully integer quantized: quantize it (precision = "int8"). '
-            f"These operators would stay on the CPU: {'; '.join(left)}"
-        )
+    check_integer(model, _tflite.read(model))
     compiled = compile_model(model, folder)
     cpu = sum(placement(compiled).cpu.values())
     return compiled, {"edgetpu": max(0, sum(split.cpu.values()) - cpu), "cpu": cpu}

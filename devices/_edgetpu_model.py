@@ -120,11 +120,7 @@ def read(model: Path) -> Subgraph:
             f"{model.name} is compiled for the Edge TPU, which hides its operators: give the file "
             "that it was compiled from"
         )
-    if left := _edgetpu_file.not_integer(graphs):
-        raise UserError(
-            f'{model.name} is not fully integer quantized: quantize it (precision = "int8"). '
-            f"These operators would stay on the CPU: {'; '.join(left)}"
-        )
+    _edgetpu_file.check_integer(model, graphs)
     for tensor in (t for o in graphs[0].operators for t in (*o.inputs, *o.outputs)):
         if any(size < 0 for size in tensor.shape):
             raise UserError(

@@ -273,7 +273,7 @@ def _death(ended: _Ended, folder: Path, deadline_s: float) -> str:
 
 def _nonsense(answer: dict[str, Any], spec: Spec) -> str:
     """What is wrong with an answer; "" if nothing is."""
-    if answer.get("simulated"):
+    if answer.get("simulated") == "predicted":
         predicted = answer.get("predicted_s")
         if not isinstance(predicted, float) or not 0 < predicted < 1e4 or "samples_ns" in answer:
             return "a predicted latency is not a duration, or comes with samples"

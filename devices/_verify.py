@@ -108,20 +108,25 @@ def linear(it: Loaded) -> str:
     start = time.perf_counter()
     it.device.run(it.inputs[0])
     count = max(10, int(0.05 / max(1e-6, time.perf_counter() - start)))
-    for _ in range(3):  # on a busy machine one series may mislead; a device that lies does in each
-        turns = [(_duration(it, count), _duration(it, 2 * count)) for _ in range(7)]
-        # The shortest of several: others on the machine make a turn longer, never shorter.
-        once, twice = (min(times) for times in zip(*turns, strict=True))
-        if 1.5 < twice / once < 2.7:
-            return f"2N / N = {twice / once:.2f}"
-    raise Wrong(f"{2 * count} calls take {twice / once:.2f} times as long as {count}")
+    turns = [(_duration(it, count), _duration(it, 2 * count)) for _ in range(7)]
+    # The shortest of several: others on the machine make a turn longer, never shorter. Where they
+    # leave not one turn alone, the time of the processor still tells.
+    ratios = []
+    for clock in (0, 1):
+        once, twice = (min(times[clock] for times in side) for side in zip(*turns, strict=True))
+        ratios.append(twice / max(once, 1e-9))
+    wall, cpu = ratios
+    if not (1.5 < wall < 2.7 or 1.5 < cpu < 2.7):
+        raise Wrong(f"{2 * count} calls take {wall:.2f} times as long as {count}")
+    return f"2N / N = {wall:.2f}"
 
 
-def _duration(it: Loaded, count: int) -> float:
-    start = time.perf_counter()
+def _duration(it: Loaded, count: int) -> tuple[float, float]:
+    """Seconds by the clock on the wall, and of the processor."""
+    wall, cpu = time.perf_counter(), time.process_time()
     for i in range(count):
         it.device.run(it.inputs[i % len(it.inputs)])
-    return time.perf_counter() - start
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def threads(it: Loaded) -> str:

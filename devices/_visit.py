@@ -92,7 +92,7 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
     if placement.predicted_s is not None:
         answer |= {"predicted_s": placement.predicted_s, "simulated": "predicted"}
     else:
-        answer |= _time(spec, device, inputs)
+        answer |= {"simulated": placement.simulated} | _time(spec, device, inputs)
     if spec.score and spec.images:
         stage.write_text("scoring")
         answer |= _score(spec, device, placement)

@@ -41,9 +41,12 @@ VARIANTS = (
     "early",  # returns before the work is done
     "cached",  # remembers the answer of an array that it has seen
     "overwrites",  # gives out the same memory for every answer
+    "lazy",  # prepares itself over the first few calls
     "threads",  # uses more threads than it was given
     "leak",  # keeps memory at each load
 )
+
+SLOW_CALLS = {"bimodal": range(0, 10**9, 3), "lazy": range(6)}
 
 
 class _Fake:
@@ -111,7 +114,7 @@ class _Fake:
             time.sleep(0.002)
         elif self._variant == "drift":
             time.sleep(call * 1e-5)
-        elif self._variant == "bimodal" and call % 3 == 0:
+        elif call in SLOW_CALLS.get(self._variant, ()):
             time.sleep(0.002)
         elif self._variant == "crash" and call == 5:
             raise RuntimeError("this device fails in the middle")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from paretomark.devices import _host, _litert_profile
-from paretomark.devices._device import Arrays, Chip, Operator, Placement, Port, Unavailable
+from paretomark.devices._device import Arrays, Chip, Device, Operator, Placement, Port, Unavailable
 
 FORMAT = "tflite"
-VARIANTS = ("xnnpack", "reference")
+VARIANTS = ("xnnpack", "reference", "xnnpack@aarch64")
 PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
 
@@ -106,6 +106,9 @@ def _operators(interpreter: Any) -> dict[str, int]:
     return {"xnnpack": len(taken), "builtin": len(own) - len(taken)}
 
 
-def device(variant: str) -> _LiteRT:
-    """`xnnpack`: with the delegate that the runtime applies by itself; `reference`: without any."""
-    return _LiteRT(variant)
+def device(variant: str) -> Device:
+    """`xnnpack`: with the delegate that the runtime applies by itself; `reference`: without any;
+    `xnnpack@aarch64`: the former, for Arm, in an emulator."""
+    from paretomark.devices import _emulated
+
+    return _emulated.Emulated() if variant == "xnnpack@aarch64" else _LiteRT(variant)

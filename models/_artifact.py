@@ -55,6 +55,9 @@ class Artifact:
     nonzeros: int | None = None
     macs: int | None = None
     encoded_bytes: int | None = None
+    sparse_path: str = (
+        ""  # of a file stored sparse: whether its runtime can skip the zeros, and why
+    )
 
 
 @dataclass(frozen=True)

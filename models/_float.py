@@ -72,7 +72,8 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
         parameters=sum(p.numel() for p in parameters),
         nonzeros=sum(int(p.count_nonzero()) for p in parameters),
         macs=counter.get_total_flops() // 2,
-        encoded_bytes=len(_encode.encode({name: p.numpy() for name, p in named.items()})),
+        # Pruning by a product leaves -0.0, which the encoder keeps as another number.
+        encoded_bytes=len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()})),
     )
 
 

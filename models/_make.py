@@ -79,23 +79,24 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     known = _float.compressed(*asked)
     images, labels = _float.prepare(known.data, known.preprocess, order.examples)
     np.save(part / "reference.npy", _float.answers(*asked, images))
-    name = f"model.{order.format}"
+    name, sparse_path = f"model.{order.format}", ""
     if order.recipe.storage == "sparse":
         recipe = dataclasses.replace(order.recipe, storage="dense")
         dense = dataclasses.replace(order, recipe=recipe)
         parent = _artifact.lookup(dense) or make(dense)
-        exporter.sparsify(Path(parent.file), part / name)
+        sparse_path = exporter.sparsify(Path(parent.file), part / name)
     elif precision == "fp32":
         sample = _float.inputs(known.preprocess, np.load(images, mmap_mode="r")[: order.batch])
         sample = torch.cat([sample] * order.batch)[: order.batch]
         exporter.export(fuse(known.net), sample, part / name)
     else:
-        recipe = dataclasses.replace(order.recipe, precision="fp32")
+        recipe = dataclasses.replace(order.recipe, precision="fp32", quantization={})
         exact = dataclasses.replace(order, recipe=recipe)
         parent = _artifact.lookup(exact) or make(exact)
         integer = precision.startswith("int8")
         calibration = _float.calibration(order, known) if integer else np.empty(0, np.float32)
-        exporter.quantize(Path(parent.file), part / name, precision, calibration)
+        options = order.recipe.quantization
+        exporter.quantize(Path(parent.file), part / name, precision, calibration, **options)
     # Some formats are more than one file, some a folder.
     files = sorted(f for f in part.glob("model.*/**/*") if f.is_file()) or sorted(
         part.glob("model.*")
@@ -105,6 +106,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         "parent": {"net": model.net, "weights": weights.name, "sha256": _artifact.sha256(weights)},
         "steps": order.recipe.steps,
         "precision": precision,
+        "quantization": order.recipe.quantization,
         "storage": order.recipe.storage,
         "seed": order.seed,
         "data": _data.public(known.data),
@@ -127,6 +129,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         nonzeros=known.nonzeros,
         macs=known.macs,
         encoded_bytes=known.encoded_bytes,
+        sparse_path=sparse_path,
     )
 
 
@@ -138,7 +141,11 @@ def _order(line: str) -> Order:
     return Order(
         model=Model(**model, preprocess=Pixels(**pixels) if pixels else None),
         recipe=Recipe(
-            recipe["name"], tuple(recipe["steps"]), recipe["precision"], recipe["storage"]
+            recipe["name"],
+            tuple(recipe["steps"]),
+            recipe["precision"],
+            recipe["quantization"],
+            recipe["storage"],
         ),
         **table,
     )
@@ -152,6 +159,9 @@ def _answer(line: str) -> Artifact | Refused:
         if wanted not in (AS_IS, *precisions):
             can = " and ".join(precisions)
             return Refused("unsupported", f".{order.format} is written as {can}, not as {wanted}")
+        for option in order.recipe.quantization:
+            if option not in getattr(exporter, "OPTIONS", {}):
+                return Refused("unsupported", f".{order.format}'s quantizer has no '{option}'")
         if order.recipe.storage == "sparse" and not hasattr(exporter, "sparsify"):
             return Refused("unsupported", f".{order.format} cannot leave zeros out of its files")
         return _artifact.lookup(order) or make(order)

@@ -125,6 +125,10 @@ def fit(
     batches = max(1, len(images) // training.batch)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.train()
+    if training.frozen_norm:
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
     _apply(masks, parameters)
     for epoch in range(training.epochs):
         loss_sum, correct = 0.0, 0

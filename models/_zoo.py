@@ -42,6 +42,7 @@ class Training:
     cutout: int = 0  # side of a square that is blanked
     mixup: float = 0.0  # alpha of the Beta distribution that shares are drawn from; 0: not at all
     cutmix: float = 0.0  # likewise
+    frozen_norm: bool = False  # batch normalisation keeps the statistics that it has
 
 
 def names() -> list[str]:

@@ -52,8 +52,9 @@ class Request:
         cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
         for cell in cells:
             _check_files(cell)
+            where = f"suite '{suite.name}', [recipe.{cell.recipe.name}]"
+            _export.check(cell.recipe.quantization, cell.recipe.precision, where)
             if cell.recipe.steps:
-                where = f"suite '{suite.name}', [recipe.{cell.recipe.name}]"
                 _step.check(cell.recipe.steps, cell.model.net, _artifact.weights(cell.model), where)
         return suite, cells
 
@@ -154,7 +155,7 @@ def _refusal(cell: Cell) -> str:
     runs, wanted = _device.precisions(cell.device), cell.recipe.precision
     if not runs or wanted in (*runs, AS_IS):
         return ""
-    return f"{cell.device} runs {' and '.join(runs)} only, not {wanted}"
+    return f"{cell.device} runs {', '.join(runs)} only, not {wanted}"
 
 
 def _artifacts(
@@ -215,6 +216,7 @@ def _record(
             "nonzeros": artifact.nonzeros,
             "macs": artifact.macs,
             "encoded_bytes": artifact.encoded_bytes,
+            "sparse_path": artifact.sparse_path,
         }
     table = {
         "cell": cell.key,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretomark.reports._summary import Group, Row
+from paretomark.reports._row import Group, Row
 from paretomark.reports._table import clean, percent, place, points, seconds, standing
 
 if TYPE_CHECKING:

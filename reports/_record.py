@@ -85,6 +85,9 @@ class Record(_Row):
     parameters: int | None = field(default=None, metadata=_is("parameters", "", "lower"))
     nonzeros: int | None = field(default=None, metadata=_is("nonzeros", "", "lower"))
     macs: int | None = field(default=None, metadata=_is("MACs", "", "lower"))
+    sparse_path: str = field(
+        default="", metadata=_is("whether XNNPACK skips the zeros of the file")
+    )
     encoded_bytes: int | None = field(
         default=None, metadata=_is("weights, losslessly encoded", "B", "lower")
     )

@@ -9,119 +9,17 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
-from paretomark.reports import _stats
+from paretomark.reports import _sparsity, _stats
 from paretomark.reports._record import Record
+from paretomark.reports._row import Group, Row
 from paretomark.reports._store import Run
 
-NOT_RUN = "not run"
-TIE = 0.05  # off the front, but with at least this probability on it: that is called a tie
-SIGNIFICANT = 0.05  # false discovery rate among the differences of one report
 Getter = Callable[[Record], Any]
 _WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
-
-
-def _col(label: str, unit: str = "", better: str = "") -> Any:
-    return {"label": label, "unit": unit, "better": better}
-
-
-class Group(NamedTuple):
-    """What may share a front."""
-
-    data: str
-    device: str
-    batch: int
-    threads: int
-    simulated: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One planned cell. Times in seconds, accuracies from 0 to 1; None is `not known`.
-
-    `latency_s` is the geometric mean of the visits' medians: of the valid visits, or if there are
-    none, of all. `_low` and `_high` bound a 95 % interval. Differences and speed-ups are to the
-    dense fp32 net in the same place.
-    """
-
-    cell: str = field(metadata=_col("cell"))
-    model: str = field(metadata=_col("model"))
-    recipe: str = field(metadata=_col("recipe"))
-    steps: str = field(default="", metadata=_col("steps"))
-    precision: str = field(default="", metadata=_col("precision"))
-    device: str = field(default="", metadata=_col("device"))
-    batch: int = field(default=0, metadata=_col("batch"))
-    threads: int = field(default=0, metadata=_col("threads"))
-    data: str = field(default="", metadata=_col("data"))
-    simulated: str = field(default="", metadata=_col("simulated"))
-    status: str = field(default=NOT_RUN, metadata=_col("status"))
-    stage: str = field(default="", metadata=_col("stage"))
-    reason: str = field(default="", metadata=_col("reason"))
-    flags: tuple[str, ...] = field(default=(), metadata=_col("validity flags"))
-    visits: int = field(default=0, metadata=_col("visits"))
-    valid_visits: int = field(default=0, metadata=_col("valid visits"))
-    dense: bool = field(default=False, metadata=_col("dense baseline"))
-    latency_s: float | None = field(default=None, metadata=_col("latency", "s", "lower"))
-    latency_low_s: float | None = field(default=None, metadata=_col("latency from", "s", "lower"))
-    latency_high_s: float | None = field(default=None, metadata=_col("latency to", "s", "lower"))
-    p90_s: float | None = field(default=None, metadata=_col("p90 latency", "s", "lower"))
-    speedup: float | None = field(default=None, metadata=_col("speed-up", "x", "higher"))
-    speedup_low: float | None = field(default=None, metadata=_col("speed-up from", "x", "higher"))
-    speedup_high: float | None = field(default=None, metadata=_col("speed-up to", "x", "higher"))
-    examples: int = field(default=0, metadata=_col("examples"))
-    accuracy: float | None = field(default=None, metadata=_col("accuracy", "", "higher"))
-    accuracy_low: float | None = field(default=None, metadata=_col("accuracy from", "", "higher"))
-    accuracy_high: float | None = field(default=None, metadata=_col("accuracy to", "", "higher"))
-    top5: float | None = field(default=None, metadata=_col("top-5 accuracy", "", "higher"))
-    delta: float | None = field(default=None, metadata=_col("Δ to dense", "", "higher"))
-    delta_low: float | None = field(default=None, metadata=_col("Δ from", "", "higher"))
-    delta_high: float | None = field(default=None, metadata=_col("Δ to", "", "higher"))
-    delta_p: float | None = field(default=None, metadata=_col("Δ p"))
-    delta_q: float | None = field(default=None, metadata=_col("Δ adjusted p"))
-    artifact_bytes: int | None = field(default=None, metadata=_col("file", "B", "lower"))
-    parameters: int | None = field(default=None, metadata=_col("parameters", "", "lower"))
-    nonzeros: int | None = field(default=None, metadata=_col("nonzeros", "", "lower"))
-    sparsity: float | None = field(default=None, metadata=_col("sparsity", "", "higher"))
-    macs: int | None = field(default=None, metadata=_col("MACs", "", "lower"))
-    load_s: float | None = field(default=None, metadata=_col("load", "s", "lower"))
-    first_s: float | None = field(default=None, metadata=_col("first inference", "s", "lower"))
-    peak_memory_bytes: int | None = field(default=None, metadata=_col("peak memory", "B", "lower"))
-    added_memory_bytes: int | None = field(
-        default=None, metadata=_col("model memory", "B", "lower")
-    )
-    parity_max_abs: float | None = field(default=None, metadata=_col("parity max", "", "lower"))
-    parity_mean_abs: float | None = field(default=None, metadata=_col("parity mean", "", "lower"))
-    parity_top1: float | None = field(default=None, metadata=_col("parity top-1", "", "higher"))
-    placement: dict[str, int] = field(default_factory=dict, metadata=_col("placement"))
-    sha256: str = field(default="", metadata=_col("artifact"))
-    lineage: str = field(default="", metadata=_col("lineage"))
-    on_front: bool = field(default=False, metadata=_col("on the front"))
-    front_probability: float | None = field(default=None, metadata=_col("front probability"))
-
-    @property
-    def valid(self) -> bool:
-        """Whether its latency may be compared, and stand on a front."""
-        return self.status == "ok" and self.valid_visits > 0
-
-    @property
-    def group(self) -> Group:
-        """The rows that it may share a front with."""
-        return Group(self.data, self.device, self.batch, self.threads, self.simulated)
-
-    @property
-    def mark(self) -> str:
-        """Either "front", or "tie" if chance alone may keep it off the front, or ""."""
-        if self.on_front:
-            return "front"
-        return "tie" if (self.front_probability or 0) >= TIE else ""
-
-    @property
-    def loss(self) -> bool:
-        """Whether it is less accurate than the dense net, by more than chance."""
-        return (self.delta or 0) < 0 and (self.delta_q or 0) < SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -175,6 +73,13 @@ def summarise(run: Run) -> list[Row]:
     rows = [_row(cell, found) for cell, found in by_cell.items()]
     dense = {(r.model, *r.group): r for r in rows if r.dense}
     compared = [_against(r, dense.get((r.model, *r.group)), by_cell) for r in rows]
+    whole = {(r.model, r.precision, *r.group): r for r in rows if r.steps == ""}
+    features = run.header.host.features
+    compared = [
+        _sparsity.judged(r, twin, _ratio(r, twin, by_cell) if twin else None, features)
+        for r in compared
+        for twin in [whole.get((r.model, r.precision, *r.group))]
+    ]
     return with_fronts(_adjusted(compared), by_cell)
 
 
@@ -194,7 +99,7 @@ def _row(cell: str, found: Visits) -> Row:
         "visits": len(found.records),
         "valid_visits": len(found.valid),
         "dense": best.steps == "" and best.precision == "fp32",
-        "sparsity": _sparsity(best),
+        "sparsity": _zeros(best),
     }
     scored = next((r for r in found.records if r.examples), None)
     pool = found.valid or tuple(r for r in found.records if r.timed)
@@ -244,7 +149,7 @@ def _not_run(cell: str) -> Row:
     return dataclasses.replace(row, batch=int(found[4]), threads=int(found[5]))
 
 
-def _sparsity(record: Record) -> float | None:
+def _zeros(record: Record) -> float | None:
     if record.nonzeros is None or not record.parameters:
         return None
     return 1 - record.nonzeros / record.parameters
@@ -269,13 +174,18 @@ def _against(row: Row, dense: Row | None, by_cell: Mapping[str, Visits]) -> Row:
     if difference := _stats.paired_difference(other.outcomes, mine.outcomes):
         found = dict(zip(("delta", "delta_low", "delta_high", "delta_p"), difference, strict=True))
     if row.valid and dense.valid and row.latency_s and dense.latency_s:
-        blocks = {r.block: visit_median(r) for r in other.valid}
-        pairs = [(visit_median(r), blocks[r.block]) for r in mine.valid if r.block in blocks]
-        ratio = _stats.paired_ratio_interval(pairs)
+        ratio = _ratio(row, dense, by_cell)
         found["speedup"] = ratio.value if ratio else dense.latency_s / row.latency_s
         if ratio and row.latency_low_s is not None:
             found |= {"speedup_low": ratio.low, "speedup_high": ratio.high}
     return dataclasses.replace(row, **found)
+
+
+def _ratio(row: Row, other: Row, by_cell: Mapping[str, Visits]) -> _stats.Ratio | None:
+    """How many times as fast a row is as another, by the visits of the same blocks."""
+    blocks = {r.block: visit_median(r) for r in by_cell[other.cell].valid}
+    mine = [r for r in by_cell[row.cell].valid if r.block in blocks]
+    return _stats.paired_ratio_interval([(visit_median(r), blocks[r.block]) for r in mine])
 
 
 def _adjusted(rows: list[Row]) -> list[Row]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from paretomark.reports._row import Group, Row
 from paretomark.reports._store import Run
-from paretomark.reports._summary import Group, Row
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -159,6 +159,9 @@ def _timed(rows: Sequence[Row], widths: Sequence[int]) -> Table:
     for title, width in (("accuracy %", 10), ("Δ", 11), ("latency", 13), ("speed-up", 11)):
         body.add_column(title, justify="right", min_width=width)
     body.add_column("file", justify="right", min_width=7)
+    zeros = any(row.zeros for row in rows)
+    if zeros:
+        body.add_column("zeros", overflow="fold", min_width=9)
     body.add_column("front", overflow="fold", min_width=8)
     for row in rows:
         gain = "–" if row.speedup is None else number(row.speedup) + "×"
@@ -170,6 +173,7 @@ def _timed(rows: Sequence[Row], widths: Sequence[int]) -> Table:
             Text(seconds(row.latency_s) + spread(row.latency_low_s, row.latency_high_s)),
             Text("dense" if row.dense else gain + spread(row.speedup_low, row.speedup_high)),
             Text(size(row.artifact_bytes)),
+            *([Text(row.zeros)] if zeros else []),
             Text(standing(row), style="green" if row.on_front else ""),
         )
         body.add_row(*cells, style="" if row.valid else "dim")

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from paretomark.reports import _stats, _table
+from paretomark.reports._row import SIGNIFICANT, Row
 from paretomark.reports._store import Run
-from paretomark.reports._summary import SIGNIFICANT, Row, Visits, summarise, visits
+from paretomark.reports._summary import Visits, summarise, visits
 from paretomark.suites._errors import UserError
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from pathlib import Path
 from paretomark.reports import _html, _plot, _table, page
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._record import Host
+from paretomark.reports._row import Row
 from paretomark.reports._store import Run
-from paretomark.reports._summary import Row, Visits, summarise, visits, with_fronts
+from paretomark.reports._summary import Visits, summarise, visits, with_fronts
 from paretomark.suites._errors import UserError
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from paretomark.reports import _html, _plot, _stats, _table
 from paretomark.reports._html import Cell, esc
+from paretomark.reports._row import SIGNIFICANT, TIE, Row
 from paretomark.reports._store import Run
-from paretomark.reports._summary import SIGNIFICANT, TIE, Row, summarise, visit_median
+from paretomark.reports._summary import summarise, visit_median
 
 
 def write(run: Run, out: Path) -> list[Path]:
@@ -139,7 +140,8 @@ def reach(rows: Sequence[Row]) -> float:
 def _every_cell(rows: Sequence[Row]) -> str:
     columns = (
         "model", "recipe", "device", "status", "accuracy", "Δ to dense, points", "latency",
-        "speed-up", "front", "p90", "top-5", "file", "parameters", "sparsity", "MACs", "load",
+        "speed-up", "front", "p90", "top-5", "file", "weights encoded", "parameters", "sparsity",
+        "zeros bring", "because", "MACs", "load",
         "first call", "model memory", "peak memory", "same answer as float", "off float, mean",
         "off float, max", "placement",
         "visits valid", "data", "steps",
@@ -151,8 +153,10 @@ def _every_cell(rows: Sequence[Row]) -> str:
             _html.accuracy(r), _html.delta(r, widest), _html.latency(r), _html.speedup(r),
             _html.standing(r), _html.number(r.p90_s, _table.seconds),
             _html.number(r.top5, _table.percent),
-            _html.number(r.artifact_bytes, _table.size), _html.number(r.parameters, _table.count),
-            _html.number(r.sparsity, _table.percent), _html.number(r.macs, _table.count),
+            _html.number(r.artifact_bytes, _table.size),
+            _html.number(r.encoded_bytes, _table.size), _html.number(r.parameters, _table.count),
+            _html.number(r.sparsity, _table.percent), _html.text(r.zeros),
+            _html.text(r.zeros_why, "wide"), _html.number(r.macs, _table.count),
             _html.number(r.load_s, _table.seconds), _html.number(r.first_s, _table.seconds),
             _html.number(r.added_memory_bytes, _table.size),
             _html.number(r.peak_memory_bytes, _table.size),

@@ -70,6 +70,7 @@ class Recipe:
     name: str = ""
     steps: tuple[dict[str, Any], ...] = ()
     precision: str = "fp32"
+    quantization: dict[str, str] = field(default_factory=dict)  # options of precision int8
     storage: str = "dense"  # or "sparse": zeros are left out of the file, where its format can
     devices: tuple[str, ...] = ()  # by default all
 
@@ -80,6 +81,8 @@ class Recipe:
             f"{s['method']}({', '.join(f'{k}={v}' for k, v in s.items() if k != 'method')})"
             for s in self.steps
         ]
+        if self.quantization:
+            steps.append(f"int8({', '.join(f'{k}={v}' for k, v in self.quantization.items())})")
         return " > ".join(steps + ["sparse storage"] * (self.storage == "sparse"))
 
 

@@ -38,6 +38,7 @@ def zoo() -> dict[str, Caught]:
         ("bimodal", "visit, flags", "unsteady"),
         ("early", "visit, scoring", "wrong answers"),
         ("cached", "verify, own_answers", "changed in place"),
+        ("lazy", "verify, first", "second to fourth call"),
         ("overwrites", "verify, own_memory", "overwrites the answer"),
         ("leak", "verify, again", "keeps 30 MB at each load"),
     ],
@@ -64,7 +65,9 @@ def test_every_variant_is_tried_and_a_good_one_passes(zoo: dict[str, Caught]) ->
 def test_a_real_device_passes(call: Callable[..., Called], device: str) -> None:
     result = call("devices", "--verify", "--device", device, "--json")
     checks = json.loads(result.out)
-    assert len(checks) == 9
+    # ten in float32, ten in int8, and whether int8 is what it says
+    assert len(checks) == 21
+    assert {c["precision"] for c in checks} == {"fp32", "int8"}
     assert not [c for c in checks if not c["held"]]
     assert result.code == 0
 

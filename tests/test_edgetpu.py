@@ -256,8 +256,10 @@ def test_operators_are_read_with_their_tensors(real_data: Path) -> None:
     assert graph.operators[-1].outputs == graph.outputs
 
 
-def test_it_is_a_target_without_variants() -> None:
-    assert _device.formats()["edgetpu"] == "tflite"
+def test_the_device_and_its_model_are_targets_for_int8_only() -> None:
+    for target in ("edgetpu", "edgetpu:model"):
+        assert _device.formats()[target] == "tflite"
+        assert _device.precisions(target) == ("int8",)
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,12 +90,12 @@ def test_int8_is_near_and_is_shown_to_differ(
     assert record.parity_mean_abs > 1e-3
 
 
-def test_what_a_format_cannot_hold_is_a_record_with_a_reason(
+def test_what_a_device_does_not_run_is_a_record_with_a_reason(
     records: dict[tuple[str, str], Record],
 ) -> None:
     record = records["int8", "pytorch"]
-    assert (record.status, record.stage) == ("unsupported", "build")
-    assert record.reason == ".pt2 is written as fp32 and fp16, not as int8"
+    assert (record.status, record.stage) == ("unsupported", "plan")
+    assert record.reason == "pytorch:eager runs fp32, fp16, bf16 only, not int8"
 
 
 def test_the_delegate_took_the_operators(records: dict[tuple[str, str], Record]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from paretomark import bench
 from paretomark.reports import _store, _summary
-from paretomark.reports._summary import Row
+from paretomark.reports._row import Row
 from paretomark.suites import _suite
 
 # Top-1 in percent, measured by independent code on the same files.

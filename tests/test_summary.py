@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from paretomark.reports import _table
-from paretomark.reports._summary import Row, summarise
+from paretomark.reports._row import Row
+from paretomark.reports._summary import summarise
 from paretomark.tests._runs import failed, key, noisy, realistic, record, run, visits
 
 HALF = "10" * 50

@@ -32,6 +32,7 @@ class Tuning(TypedDict, total=False):
     lr: float
     count: int  # pictures of the train split
     augment: Sequence[str]  # of AUGMENT
+    frozen_norm: bool  # batch normalisation keeps its statistics: few pictures make poor ones
     teacher: str  # a net of the zoo, on the same data, to learn from as well
     teacher_weights: str  # instead of those that the project ships
     temperature: float  # of the soft targets, see `paretomark.models._train.Teacher`
@@ -44,6 +45,7 @@ def check(
     lr: float = 0.01,
     count: int = 4000,
     augment: Sequence[str] = (),
+    frozen_norm: bool = False,
     teacher: str = "",
     teacher_weights: str = "",
     temperature: float = 4.0,
@@ -78,6 +80,7 @@ def tune(
     lr: float = 0.01,
     count: int = 4000,
     augment: Sequence[str] = (),
+    frozen_norm: bool = False,
     teacher: str = "",
     teacher_weights: str = "",
     temperature: float = 4.0,
@@ -95,7 +98,9 @@ def tune(
     changes: dict[str, Any] = {}
     for name in augment:
         changes |= AUGMENT[name]
-    training = Training(epochs=epochs, count=count, lr=lr, seed=ctx.seed, **changes)
+    training = Training(
+        epochs=epochs, count=count, lr=lr, seed=ctx.seed, frozen_norm=frozen_norm, **changes
+    )
     _train.fit(
         net,
         examples.images,

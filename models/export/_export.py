@@ -8,7 +8,10 @@
                                               chain's own quantizer; calibration float32
                                               (M, C, H, W), M a multiple of the batch
 
-    def sparsify(model, out) -> None          optional: the same file with its zeros left out
+    OPTIONS = {"ranges": ("minmax", ...)}     optional: keyword parameters of `quantize` for int8,
+                                              and their values, the default first
+    def sparsify(model, out) -> str           optional: the same file with its zeros left out;
+                                              whether a runtime can skip them, and why
 
 A format of several files names them all `model.*`; what only `quantize` needs gets another name.
 The net comes with batch normalisation folded. Torch and the tool chains are imported only
@@ -18,6 +21,7 @@ inside functions.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +44,21 @@ def module(name: str) -> ModuleType:
 def precisions() -> list[str]:
     """What at least one format can be written in."""
     return sorted({precision for name in names() for precision in module(name).PRECISIONS})
+
+
+def check(options: Mapping[str, str], precision: str, where: str) -> None:
+    """Raise UserError for options of quantization that no format has."""
+    known: dict[str, set[str]] = {}
+    for name in names():
+        for option, values in getattr(module(name), "OPTIONS", {}).items():
+            known.setdefault(option, set()).update(values)
+    for option, value in options.items():
+        if option not in known:
+            raise unknown("option of quantization", option, known, where)
+        if value not in known[option]:
+            raise unknown(option, value, known[option], f"{where}, quantization")
+    if options and precision != "int8":
+        raise UserError(f"{where}: quantization has options at precision int8, not at {precision}")
 
 
 def versions(name: str) -> dict[str, str]:

@@ -1,22 +1,32 @@
 """TFLite through litert-torch; fp16 and int8 through AI Edge Quantizer.
 
-fp16 stores every weight as float16 behind a DEQUANTIZE, which XNNPACK folds when it loads.
-int8 is full integer, inputs and outputs included, per channel, min-max.
+fp16           weights float16 behind a DEQUANTIZE, which XNNPACK folds when it loads
+int8           full integer, inputs and outputs included, weights symmetric. Options: `ranges` of
+               activations as in `_ranges.py`; `weights` have a scale per output channel, or per
+               tensor; symmetric `activations` have zero point 0.
+int8-dynamic   weights int8 per output channel, activations int8 by ranges found anew in every
+               inference
+int8-weights   weights int8 per output channel behind a DEQUANTIZE, arithmetic float32
+int4-weights   the same in int4, but int8 for depthwise convolutions, which LiteRT has not in int4
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from paretomark.models.export import _options, _ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
 PACKAGES = ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "int4-weights")
+OPTIONS = _options.OPTIONS
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
@@ -28,55 +38,99 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     litert_torch.convert(wrapped, (sample.permute(0, 2, 3, 1).contiguous(),)).export(str(out))
 
 
-def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:
-    """Write `model` in another precision."""
+def quantize(
+    model: Path,
+    out: Path,
+    precision: str,
+    calibration: NDArray[np.float32],
+    *,
+    ranges: str = "minmax",
+    weights: str = "channel",
+    activations: str = "asymmetric",
+) -> None:
+    """Write `model` in another precision. Raises UserError for options that it does not have."""
     from ai_edge_quantizer import quantizer
 
+    _options.check(OPTIONS, precision, ranges=ranges, weights=weights, activations=activations)
+    symmetric = activations == "symmetric"
+    static = precision == "int8"
+    statistics = _statistics(model, calibration, ranges, symmetric) if static else None
     chain = quantizer.Quantizer(str(model))
-    if precision == "fp16":
-        chain.load_quantization_recipe(_fp16())
-        result = chain.quantize(enable_progress_report=False)
-    else:
-        from ai_edge_quantizer import recipe
-
-        chain.load_quantization_recipe(recipe.static_wi8_ai8())
-        statistics = _statistics(model, calibration, chain.get_quantization_recipe())
-        result = chain.quantize(statistics, enable_progress_report=False)
+    chain.load_quantization_recipe(_recipe(precision, weights, symmetric))
+    result = chain.quantize(statistics, enable_progress_report=False)
     out.write_bytes(bytes(result.quantized_model))
 
 
-def _fp16() -> list[dict[str, Any]]:
-    from ai_edge_quantizer import qtyping, recipe
+def sparsify(model: Path, out: Path) -> str:
+    """Write `model` with the zeros of its 1x1 convolutions left out. Returns XNNPACK's path.
 
-    return [
-        {
-            "regex": ".*",
-            "operation": qtyping.TFLOperationName.ALL_SUPPORTED,
-            "algorithm_key": recipe.AlgorithmName.FLOAT_CASTING,
-            "op_config": {
-                "weight_tensor_config": {"num_bits": 16, "dtype": qtyping.TensorDataType.FLOAT},
-                "compute_precision": qtyping.ComputePrecision.FLOAT,
-                "explicit_dequantize": True,
-            },
-        }
-    ]
+    Raises UserError if XNNPACK would give wrong answers from it.
+    """
+    from paretomark.models.export import _sparse_check, _sparse_tflite
+
+    _sparse_tflite.sparsify(model, out)
+    found = _sparse_check.verdict(out)
+    return f"{found.kind}: {found.reason}"
 
 
-def _statistics(model: Path, calibration: NDArray[np.float32], recipe: Any) -> dict[str, Any]:
-    """Smallest and largest value of every tensor over all calibration pictures.
+def _recipe(precision: str, weights: str, symmetric: bool) -> list[dict[str, Any]]:
+    from ai_edge_quantizer import recipe
+
+    (rule,) = {
+        "fp16": recipe.weight_only_wi8_afp32,
+        "int8": recipe.static_wi8_ai8,
+        "int8-dynamic": recipe.dynamic_wi8_afp32,
+        "int8-weights": recipe.weight_only_wi8_afp32,
+        "int4-weights": recipe.weight_only_wi4_afp32,
+    }[precision]()
+    config = rule["op_config"]
+    if precision == "fp16":
+        rule["algorithm_key"] = recipe.AlgorithmName.FLOAT_CASTING
+        config["weight_tensor_config"] = {"num_bits": 16, "dtype": "FLOAT"}
+    elif precision == "int8":
+        config["activation_tensor_config"]["symmetric"] = symmetric
+        config["weight_tensor_config"]["granularity"] = f"{weights}wise".upper()
+    elif precision == "int4-weights":
+        (eight,) = recipe.weight_only_wi8_afp32()
+        return [rule, eight | {"operation": "DEPTHWISE_CONV_2D"}]
+    return [rule]
+
+
+def _statistics(
+    model: Path, calibration: NDArray[np.float32], ranges: str, symmetric: bool
+) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """The range of every tensor over all calibration pictures, as the quantizer wants it.
 
     `Quantizer.calibrate` takes a moving average of the ranges instead, in which the last
     pictures count most and outliers are cut off: SqueezeNet loses 12 points by that.
     """
-    from ai_edge_quantizer import calibrator, recipe_manager
-    from ai_edge_quantizer.utils import qsv_utils
+    found = _ranges.estimate(_activations(model, calibration), ranges, symmetric)
+    return {
+        name: {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
+        for name, (low, high) in found.items()
+    }
 
-    manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(recipe)
-    ranges = calibrator.Calibrator(str(model), 1, qsv_update_func=qsv_utils.min_max_update)
-    ranges.calibrate(_signature(model, calibration), manager)
-    statistics: dict[str, Any] = ranges.get_model_qsvs()
-    return statistics
+
+def _activations(
+    model: Path, calibration: NDArray[np.float32]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Every float32 tensor that is not a constant, for one batch after the other."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(model), experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    inside = {int(t) for node in interpreter._get_ops_details() for t in node["outputs"]}
+    inside |= {port["index"] for port in interpreter.get_input_details()}
+    tensors = {
+        t["name"]: t["index"]
+        for t in interpreter.get_tensor_details()
+        if t["index"] in inside and t["dtype"] is np.float32
+    }
+    for signature, calls in _signature(model, calibration).items():
+        run = interpreter.get_signature_runner(signature)
+        for call in calls:
+            run(**call)
+            yield {name: interpreter.get_tensor(index) for name, index in tensors.items()}
 
 
 def _signature(model: Path, calibration: NDArray[np.float32]) -> dict[str, list[dict[str, Any]]]:

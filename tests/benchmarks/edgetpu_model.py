@@ -106,7 +106,7 @@ def main() -> int:
 
 def fit(graphs: dict[str, Subgraph], nets: Iterable[str]) -> EdgeTPU:
     """Least squares of the logarithms of predicted over published."""
-    from scipy.optimize import least_squares  # type: ignore[import-untyped]
+    from scipy.optimize import least_squares
 
     def parameters(x: NDArray[np.float64]) -> EdgeTPU:
         return EdgeTPU(*(float(value) for value in LOW + (HIGH - LOW) * x))
@@ -180,7 +180,7 @@ def untrained(name: str) -> Any:
     from torch import nn
 
     try:
-        import torchvision  # type: ignore[import-untyped]
+        import torchvision
     except RuntimeError:  # it wants operators that its build for another torch would bring
         torch.library.define("torchvision::nms", "(Tensor a, Tensor b, float c) -> Tensor")
         torch.library.define("torchvision::qnms", "(Tensor a, Tensor b, float c) -> Tensor")

@@ -1,0 +1,97 @@
+"""Binary weights: each filter becomes sign(w) times its mean |w|; inputs become one bit, if asked.
+
+Source: Rastegari et al., XNOR-Net, 2016: Binary-Weight-Networks and, with `inputs`, XNOR-Networks.
+With epochs >= 1 the net learns real weights behind the binary ones, to which the gradient of the
+binary ones goes (algorithm 1 there); without, accuracy is lost. Unlike there the layers stay in
+the order that the net has, usually convolution, normalisation, ReLU: `_binary.Binarize` says what
+follows. Parameters stay, and zeros of pruning are filled. Encoded (`paretomark.models._encode`)
+the weights are one bit each and one scale per filter. MACs stay nominal, and so does the time:
+no runtime here has kernels for bits.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Unpack
+
+from paretomark.models.compress import _budgets, _tuning
+from paretomark.models.compress._step import Context
+from paretomark.suites._errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+RENAMES = True  # with `inputs`
+
+
+def check(
+    *,
+    inputs: bool = False,
+    exclude: Sequence[str] = (),
+    binarize_first: bool = False,
+    binarize_last: bool = False,
+    binarize_depthwise: bool = False,
+    **tuning: Unpack[_tuning.Tuning],
+) -> None:
+    """Raise UserError for training that cannot be; epochs may be 0."""
+    tuning["epochs"] = tuning.get("epochs", 0) or 1
+    _tuning.check(**tuning)
+
+
+def apply(
+    net: nn.Module,
+    ctx: Context,
+    *,
+    inputs: bool = False,
+    exclude: Sequence[str] = (),
+    binarize_first: bool = False,
+    binarize_last: bool = False,
+    binarize_depthwise: bool = False,
+    **tuning: Unpack[_tuning.Tuning],
+) -> nn.Module:
+    """A copy of the net whose layers have two weights per filter, one the negative of the other.
+
+    The first and the last layer are left alone unless asked for. Layers with binary inputs become
+    a Sequential of `Binarize` and themselves. Raises UserError for an excluded layer that is not
+    there, and if no layer is left.
+    """
+    from torch import nn
+    from torch.nn.utils import parametrize
+
+    from paretomark.models._binary import Binarize
+
+    class Sign(nn.Module):
+        """Two values exactly, whose gradient is that of the weight behind them."""
+
+        def forward(self, weight: Tensor) -> Tensor:
+            return binary(weight.detach()) + (weight - weight.detach())
+
+    net = copy.deepcopy(net)
+    layers = _budgets.prunable(net, exclude=exclude, first=True, depthwise=binarize_depthwise)
+    every = _budgets.prunable(net, first=True, depthwise=True)
+    for name, asked in ((next(iter(every)), binarize_first), (list(every)[-1], binarize_last)):
+        if not asked:
+            layers.pop(name, None)
+    if not layers:
+        raise UserError("no layer is left to binarize but the first and the last")
+    masks = {n: m for n, m in _tuning.zeros(net).items() if n.removesuffix(".weight") not in layers}
+    for name, layer in layers.items():
+        parametrize.register_parametrization(layer, "weight", Sign())
+        if inputs:
+            parent, _, child = name.rpartition(".")
+            sign = Binarize(tuple(range(1, layer.weight.ndim)))  # inputs have as many axes
+            setattr(net.get_submodule(parent), child, nn.Sequential(sign, layer))
+    if tuning.get("epochs"):
+        _tuning.tune(net, ctx, masks=masks, **tuning)
+    for layer in layers.values():
+        parametrize.remove_parametrizations(layer, "weight")
+    return net.eval()
+
+
+def binary(weight: Tensor) -> Tensor:
+    """The nearest weight (O, ...) of the form +-a in each of its O filters; the sign of 0 is +."""
+    import torch
+
+    scale = weight.abs().mean(list(range(1, weight.ndim)), keepdim=True)
+    return torch.where(weight < 0, -scale, scale)
