@@ -6,13 +6,11 @@ What was not measured is hollow, with a dotted front; what is not valid is a cro
 
 from __future__ import annotations
 
-import html
-import io
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from paretomark.reports import _figure
+from paretomark.reports._figure import COLOURS, INK, LINE, NEAR, Plot
 from paretomark.reports._row import Group, Row
 from paretomark.reports._table import clean, percent, place, points, seconds, standing
 
@@ -20,21 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, LINE = "#1b1f24", "#d8dde3"  # a page replaces them by its own colours, see `inline`
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d31", "#7f7f7f")
 _MARKERS = {"fp32": "o", "fp16": "D", "int8": "s"}  # else a triangle
 _DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (3, 1.5)))
 _DOTS = (0, (1, 1.8))
 _MAX_LABELS = 40
-_NEAR = 28  # points; a label farther off gets a line to its point
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One picture, twice."""
-
-    svg: str
-    png: bytes
 
 
 def pareto(rows: Sequence[Row], title: str) -> Plot | None:
@@ -42,60 +29,20 @@ def pareto(rows: Sequence[Row], title: str) -> Plot | None:
     rows = [r for r in rows if r.latency_s is not None and r.accuracy is not None]
     if not rows:
         return None
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    style: dict[str, Any] = {
-        "svg.fonttype": "none",  # text stays text, in the fonts of the page
-        "svg.hashsalt": title,
-        "text.parse_math": False,  # a $ in a name is no formula
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": LINE,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "font.size": 9,
-    }
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a name may hold letters that the font does not have
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(style)  # type: ignore[arg-type]  # wants literals
-        figure = Figure(figsize=(10.4, 6.0), layout="constrained")
-        FigureCanvasAgg(figure)
+    def draw(figure: Figure) -> None:
         _draw(figure, rows, title)
-        svg, png = io.StringIO(), io.BytesIO()
-        figure.savefig(png, format="png", dpi=160, facecolor="white")
-        nothing = {"Date": None, "Creator": None}
-        figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
-    return Plot(_with_tips(svg.getvalue(), rows), png.getvalue())
+
+    return _figure.render(title, (10.4, 6.0), draw, "point", [_tip(row) for row in rows])
 
 
-def inline(svg: str) -> str:
-    """The <svg> element for a page: no document type, no metadata, in the page's colours."""
-    head, _, rest = svg[svg.index("<svg") :].partition("<metadata>")
-    body = head + rest.partition("</metadata>")[2] if rest else head
-    for name in (
-        ' xmlns="http://www.w3.org/2000/svg"',
-        ' xmlns:xlink="http://www.w3.org/1999/xlink"',
-    ):
-        body = body.replace(name, "", 1)
-    for colour, name in ((INK, "--ink"), (LINE, "--line"), (_COLOURS[0], "--mark")):
-        body = body.replace(colour, f"var({name})")
-    return body
-
-
-def _with_tips(svg: str, rows: Sequence[Row]) -> str:
-    for i, row in enumerate(rows):
-        tip = (
-            f"{clean(row.model)} · {clean(row.recipe)} · {place(row.group)}: "
-            f"{percent(row.accuracy)} in {seconds(row.latency_s)}"
-        )
-        tip += f", {points(row.delta)} points to dense" if row.delta is not None else ""
-        tip += f" ({note})" if (note := standing(row)) else ""
-        mark = f'<g id="point{i}">'
-        svg = svg.replace(mark, f"{mark}<title>{html.escape(tip)}</title>", 1)
-    return svg
+def _tip(row: Row) -> str:
+    tip = (
+        f"{clean(row.model)} · {clean(row.recipe)} · {place(row.group)}: "
+        f"{percent(row.accuracy)} in {seconds(row.latency_s)}"
+    )
+    tip += f", {points(row.delta)} points to dense" if row.delta is not None else ""
+    return tip + (f" ({note})" if (note := standing(row)) else "")
 
 
 def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
@@ -134,10 +81,10 @@ def _looks(groups: Sequence[Group]) -> tuple[dict[str, str], dict[Group, Any]]:
     """The colour of each device, and the dash of each group's front."""
     devices = sorted({g.device for g in groups})
     sizes = sorted({(g.batch, g.threads) for g in groups})
-    colours = {d: _COLOURS[i % len(_COLOURS)] for i, d in enumerate(devices)}
+    colours = {d: COLOURS[i % len(COLOURS)] for i, d in enumerate(devices)}
     dashes = {}
     for g in groups:  # a device that has to share its colour gets another dash
-        kind = sizes.index((g.batch, g.threads)) + devices.index(g.device) // len(_COLOURS)
+        kind = sizes.index((g.batch, g.threads)) + devices.index(g.device) // len(COLOURS)
         dashes[g] = _DOTS if g.simulated else _DASHES[kind % len(_DASHES)]
     return colours, dashes
 
@@ -277,7 +224,7 @@ def _labels(figure: Figure, axes: Axes, rows: Sequence[Row]) -> None:
             if inside and not any(spot.overlaps(other) for other in taken):
                 text.set(position=(dx, dy), ha=side)
                 if text.arrow_patch is not None:
-                    text.arrow_patch.set_visible(abs(dx) + abs(dy) > _NEAR)
+                    text.arrow_patch.set_visible(abs(dx) + abs(dy) > NEAR)
                 taken.append(spot)
                 break
         else:

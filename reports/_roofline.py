@@ -7,17 +7,14 @@ under what the machine does at best.
 
 from __future__ import annotations
 
-import html
-import io
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from paretomark.devices._peak import Peaks
-from paretomark.reports import _plot
+from paretomark.reports import _figure, _plot
+from paretomark.reports._figure import COLOURS, INK, LINE, NEAR, Plot
 from paretomark.reports._operators import Line, short
-from paretomark.reports._plot import INK, LINE, Plot
 from paretomark.reports._table import clean, number, percent, seconds
 
 if TYPE_CHECKING:
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OTHER = "other kinds"
-_COLOURS, _REST = _plot._COLOURS[:7], _plot._COLOURS[7]
+_COLOURS, _REST = COLOURS[:7], COLOURS[7]
 _MAX_LABELS, _MAX_BARS, _MAX_NAME = 8, 60, 36
 
 
@@ -39,7 +36,7 @@ def roofline(found: Sequence[Line], peaks: Peaks, title: str, precision: str) ->
     def draw(figure: Figure) -> None:
         _draw_roofline(figure, points, peaks, colours, title, precision)
 
-    return _picture(title, (10.4, 6.0), draw, points)
+    return _figure.render(title, (10.4, 6.0), draw, "mark", [_tip(p) for p in points])
 
 
 def times(found: Sequence[Line], title: str) -> Plot:
@@ -51,44 +48,8 @@ def times(found: Sequence[Line], title: str) -> Plot:
     def draw(figure: Figure) -> None:
         _draw_times(figure, bars, len(found), colours, title)
 
-    return _picture(title, (10.4, 1.3 + 0.19 * len(bars)), draw, bars)
-
-
-def _picture(
-    title: str, size: tuple[float, float], draw: Callable[[Figure], None], marks: Sequence[Line]
-) -> Plot:
-    """What `draw` draws, as SVG (with a tip for each of `marks`) and as PNG."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: dict[str, Any] = {
-        "svg.fonttype": "none",  # text stays text, in the fonts of the page
-        "svg.hashsalt": title,
-        "text.parse_math": False,  # a $ in a name is no formula
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": LINE,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "font.size": 9,
-    }
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a name may hold letters that the font does not have
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(style)  # type: ignore[arg-type]  # wants literals
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        svg, png = io.StringIO(), io.BytesIO()
-        figure.savefig(png, format="png", dpi=160, facecolor="white")
-        nothing = {"Date": None, "Creator": None}
-        figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
-    text = svg.getvalue()
-    for i, line in enumerate(marks):
-        mark = f'<g id="mark{i}">'
-        text = text.replace(mark, f"{mark}<title>{html.escape(_tip(line))}</title>", 1)
-    return Plot(text, png.getvalue())
+    size = (10.4, 1.3 + 0.19 * len(bars))
+    return _figure.render(title, size, draw, "mark", [_tip(bar) for bar in bars])
 
 
 def _tip(line: Line) -> str:
@@ -219,7 +180,7 @@ def _labels(
             if inside and not any(spot.overlaps(other) for other in taken):
                 text.set(position=(dx, dy), ha=side)
                 if text.arrow_patch is not None:
-                    text.arrow_patch.set_visible(abs(dx) + abs(dy) > _plot._NEAR + beside)
+                    text.arrow_patch.set_visible(abs(dx) + abs(dy) > NEAR + beside)
                 taken.append(spot)
                 break
         else:

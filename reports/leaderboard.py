@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretomark.reports import _html, _plot, _table, page
+from paretomark.reports import _figure, _html, _plot, _table, page
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._record import Host
 from paretomark.reports._row import Row
@@ -58,7 +58,7 @@ def write(runs: Sequence[Run], out: Path) -> list[Path]:
             name = f"pareto_{named[board.data]}_{i}"
             written.append(_html.save(out / f"{name}.svg", plot.svg))
             written.append(_html.save(out / f"{name}.png", plot.png))
-            sections.append(_html.card(_plot.inline(plot.svg)))
+            sections.append(_html.card(_figure.inline(plot.svg)))
         sections.append(_entries(board))
     title = "Leaderboard: accuracy against latency"
     intro = (

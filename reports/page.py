@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paretomark.reports import _html, _plot, _stats, _table
+from paretomark.reports import _figure, _html, _plot, _stats, _table
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._row import SIGNIFICANT, TIE, Row
 from paretomark.reports._store import Run
@@ -89,7 +89,7 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
     return f"<h1>{esc(title)}</h1><p class=soft>{says}.</p>{_html.facts(facts)}"
 
 
-def _section(data: str, rows: Sequence[Row], plot: _plot.Plot) -> str:
+def _section(data: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
     text = (
         "Bars are 95 % intervals. The line is the front of a device: nothing else on it is both "
         "faster and more accurate. Pale points are beaten. Point at one to see its name."
@@ -99,7 +99,7 @@ def _section(data: str, rows: Sequence[Row], plot: _plot.Plot) -> str:
         f"with a probability of {TIE * 100:.0f} % or more to be on it: statistically a tie."
     )
     return (
-        f"<h2>{esc(data)}</h2><p class=soft>{text}</p>{_html.card(_plot.inline(plot.svg))}"
+        f"<h2>{esc(data)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
         f"<p class=soft>{front}</p>{fronts(rows)}"
     )
 

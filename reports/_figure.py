@@ -1,0 +1,83 @@
+"""How every picture of a report is drawn: once as SVG, once as PNG, the same each time."""
+
+from __future__ import annotations
+
+import html
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, LINE = "#1b1f24", "#d8dde3"  # a page replaces them by its own colours, see `inline`
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d31", "#7f7f7f")
+NEAR = 28  # points; a label farther off gets a line to its point
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One picture, twice."""
+
+    svg: str
+    png: bytes
+
+
+def render(
+    title: str,
+    size: tuple[float, float],
+    draw: Callable[[Figure], None],
+    mark: str,
+    tips: Sequence[str],
+) -> Plot:
+    """What `draw` draws on a figure of this size, in inches. Raises nothing for odd names.
+
+    The element with the id `mark` + i gets tips[i], which is shown where the pointer rests on it.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    style: dict[str, Any] = {
+        "svg.fonttype": "none",  # text stays text, in the fonts of the page
+        "svg.hashsalt": title,
+        "text.parse_math": False,  # a $ in a name is no formula
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": LINE,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "font.size": 9,
+    }
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name may hold letters that the font does not have
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(style)  # type: ignore[arg-type]  # wants literals
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        svg, png = io.StringIO(), io.BytesIO()
+        figure.savefig(png, format="png", dpi=160, facecolor="white")
+        nothing = {"Date": None, "Creator": None}
+        figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
+    text = svg.getvalue()
+    for i, tip in enumerate(tips):
+        start = f'<g id="{mark}{i}">'
+        text = text.replace(start, f"{start}<title>{html.escape(tip)}</title>", 1)
+    return Plot(text, png.getvalue())
+
+
+def inline(svg: str) -> str:
+    """The <svg> element for a page: no document type, no metadata, in the page's colours."""
+    head, _, rest = svg[svg.index("<svg") :].partition("<metadata>")
+    body = head + rest.partition("</metadata>")[2] if rest else head
+    for name in (
+        ' xmlns="http://www.w3.org/2000/svg"',
+        ' xmlns:xlink="http://www.w3.org/1999/xlink"',
+    ):
+        body = body.replace(name, "", 1)
+    for colour, name in ((INK, "--ink"), (LINE, "--line"), (COLOURS[0], "--mark")):
+        body = body.replace(colour, f"var({name})")
+    return body
