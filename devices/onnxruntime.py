@@ -27,8 +27,9 @@ PROVIDERS = {
     "xnnpack": ("XnnpackExecutionProvider", "build onnxruntime with --use_xnnpack"),
 }
 VARIANTS = tuple(PROVIDERS)
-# In fp16 and fp32 alike it computes in float32; of bf16 and tf32 it would only have the name.
-PRECISIONS = dict.fromkeys(VARIANTS, ("fp32", "fp16", "int8"))
+# Not bf16 and tf32: it would compute in float32 under their names.
+INTEGER = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
+PRECISIONS = dict.fromkeys(VARIANTS, ("fp32", "fp16", *INTEGER))
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
 
 

@@ -93,8 +93,8 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         recipe = dataclasses.replace(order.recipe, precision="fp32", quantization={})
         exact = dataclasses.replace(order, recipe=recipe)
         parent = _artifact.lookup(exact) or make(exact)
-        integer = precision.startswith("int8")
-        calibration = _float.calibration(order, known) if integer else np.empty(0, np.float32)
+        static = precision == "int8"
+        calibration = _float.calibration(order, known) if static else np.empty(0, np.float32)
         options = order.recipe.quantization
         exporter.quantize(Path(parent.file), part / name, precision, calibration, **options)
     # Some formats are more than one file, some a folder.
@@ -159,9 +159,10 @@ def _answer(line: str) -> Artifact | Refused:
         if wanted not in (AS_IS, *precisions):
             can = " and ".join(precisions)
             return Refused("unsupported", f".{order.format} is written as {can}, not as {wanted}")
-        for option in order.recipe.quantization:
-            if option not in getattr(exporter, "OPTIONS", {}):
-                return Refused("unsupported", f".{order.format}'s quantizer has no '{option}'")
+        for option, value in order.recipe.quantization.items():
+            if value not in getattr(exporter, "OPTIONS", {}).get(option, ()):
+                reason = f".{order.format}'s quantizer has no {option} = '{value}'"
+                return Refused("unsupported", reason)
         if order.recipe.storage == "sparse" and not hasattr(exporter, "sparsify"):
             return Refused("unsupported", f".{order.format} cannot leave zeros out of its files")
         return _artifact.lookup(order) or make(order)

@@ -24,7 +24,6 @@ class RepBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.inputs = inputs
         self.stride = stride
         self.branches = nn.ModuleList(
             [conv_bn(inputs, outputs, 3, stride), conv_bn(inputs, outputs, 1, stride)]
@@ -51,15 +50,16 @@ class RepBlock(nn.Module):
         parts = [self._kernel(branch) for branch in self.branches]
         kernel = torch.stack([k for k, _ in parts]).sum(0)
         bias = torch.stack([b for _, b in parts]).sum(0)
-        conv = nn.Conv2d(self.inputs, len(bias), 3, self.stride, padding=1)
+        conv = nn.Conv2d(kernel.shape[1], len(bias), 3, self.stride, padding=1)
         conv.load_state_dict({"weight": kernel, "bias": bias})
         self.branches = nn.ModuleList([conv.to(parts[0][0].device).train(self.training)])
 
     def _kernel(self, branch: nn.Module) -> tuple[Tensor, Tensor]:
         """The (outputs, inputs, 3, 3) kernel and the bias of a branch, in float64."""
         norm = branch[1] if isinstance(branch, nn.Sequential) else branch
-        kernel = branch[0].weight if isinstance(branch, nn.Sequential) else self._identity()
         assert isinstance(norm, nn.BatchNorm2d)
+        identity = torch.eye(norm.num_features)[:, :, None, None]
+        kernel = branch[0].weight if isinstance(branch, nn.Sequential) else identity
         assert isinstance(kernel, Tensor)
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -67,9 +67,6 @@ class RepBlock(nn.Module):
         bias = norm.bias.double() - norm.running_mean.double() * scale
         padded = functional.pad(kernel.to(scale), [(3 - kernel.shape[-1]) // 2] * 4)
         return (padded * scale[:, None, None, None]).detach(), bias.detach()
-
-    def _identity(self) -> Tensor:
-        return torch.eye(self.inputs)[:, :, None, None]
 
 
 def net() -> nn.Module:

@@ -113,7 +113,9 @@ def evaluate(package: Path, images: Any) -> Any:
 
 
 @with_tools
-@pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-4), ("fp16", 0.1), ("int8", 2.0)])
+@pytest.mark.parametrize(
+    ("precision", "limit"), [("fp32", 1e-4), ("fp16", 0.1), ("int8-weights", 2.0)]
+)
 def test_a_package_says_what_the_net_says(
     built: dict[str, _artifact.Artifact], precision: str, limit: float
 ) -> None:
@@ -138,7 +140,7 @@ def test_weights_are_those_of_the_net_within_the_precision(
     net = digits_cnn.net().eval()
     net.load_state_dict(load_file(_artifact.weights(Model(net="digits_cnn"))))
     exact = [p.detach().numpy() for p in fuse(net).parameters() if p.ndim > 1]
-    single, half, byte = (weights(Path(built[p].file)) for p in mlpackage.PRECISIONS)
+    single, half, byte = (weights(Path(built[p].file)) for p in mlpackage.PRECISIONS[:3])
     assert len(exact) == len(single) == len(half) == len(byte) == 6
     for true, var in zip(exact, single, strict=True):
         assert var.val.dtype == np.float32
@@ -164,7 +166,7 @@ def test_pruned_weights_stay_zero_even_a_whole_channel_of_them(tmp_path: Path) -
         net.weight[1:, :2] = 0
     model, out = tmp_path / "model.mlpackage", tmp_path / "int8.mlpackage"
     mlpackage.export(net, torch.zeros(1, 4, 8, 8), model)
-    mlpackage.quantize(model, out, "int8", np.empty(0, np.float32))
+    mlpackage.quantize(model, out, "int8-weights", np.empty(0, np.float32))
     (weight,) = weights(out)
     back = widened(weight.op)
     assert np.isfinite(back).all()
@@ -181,14 +183,14 @@ def test_weight_files_shrink_with_the_precision(
     assert sizes["fp32"] > 4 * 0.9 * parameters  # very small ones lie in the program
     assert sizes["fp16"] / sizes["fp32"] < 0.55
     # Each int8 weight comes with scales, a zero per channel, and headers: it shows in a small net.
-    assert sizes["int8"] / sizes["fp32"] < 0.45
+    assert sizes["int8-weights"] / sizes["fp32"] < 0.45
     wide = torch.nn.Sequential(torch.nn.Conv2d(8, 256, 3), torch.nn.Conv2d(256, 64, 3)).eval()
     (tmp_path / "int8").mkdir()
     mlpackage.export(wide, torch.zeros(1, 8, 8, 8), tmp_path / "model.mlpackage")
     mlpackage.quantize(
         tmp_path / "model.mlpackage",
         tmp_path / "int8" / "model.mlpackage",
-        "int8",
+        "int8-weights",
         np.empty(0, np.float32),
     )
     large, small = ((p / "model.mlpackage" / WEIGHTS) for p in (tmp_path, tmp_path / "int8"))
@@ -228,14 +230,14 @@ def test_reading_a_package_leaves_it_as_it_was(
     built: dict[str, _artifact.Artifact], tmp_path: Path
 ) -> None:
     """coremltools writes the manifest anew when it opens a package, even only to read it."""
-    package = Path(shutil.copytree(built["int8"].file, tmp_path / "model.mlpackage"))
+    package = Path(shutil.copytree(built["int8-weights"].file, tmp_path / "model.mlpackage"))
     before, stamp = (package / "Manifest.json").read_bytes(), 1
     os.utime(package / "Manifest.json", ns=(stamp, stamp))
     operations(package)
     assert (package / "Manifest.json").stat().st_mtime_ns != stamp  # the trap is still there
     assert (package / "Manifest.json").read_bytes() == before
     files = [f for f in sorted(package.rglob("*")) if f.is_file()]
-    assert _artifact.sha256(*files) == built["int8"].sha256
+    assert _artifact.sha256(*files) == built["int8-weights"].sha256
 
 
 @with_tools
@@ -250,7 +252,7 @@ def test_one_channel_with_strides_of_channels_last_is_written(tmp_path: Path) ->
 
 @with_tools
 def test_a_manifest_names_what_is_there(built: dict[str, _artifact.Artifact]) -> None:
-    package = Path(built["int8"].file)
+    package = Path(built["int8-weights"].file)
     manifest = json.loads((package / "Manifest.json").read_text())
     entries = manifest["itemInfoEntries"]
     assert entries[manifest["rootModelIdentifier"]]["name"] == "model.mlmodel"
@@ -365,7 +367,7 @@ def test_the_adapter_around_stand_ins_for_what_only_macos_has(
         compute_plan.MLComputePlan, "load_from_path", lambda path, compute_units: found
     )
     device = coreml.device(variant)
-    placement = device.load(Path(built["int8"].file), 1)
+    placement = device.load(Path(built["int8-weights"].file), 1)
     assert placement.operators == {"cpu": 1, "ane": 3, "gpu": 1, "unknown": 1}
     assert (placement.home, placement.fell_back) == (home, fell_back)
     assert asked == [("model.mlmodelc", ct.ComputeUnit[coreml.ALLOWED[variant]])]

@@ -33,7 +33,7 @@ TAIL = 1e-4
 STEPS = 64
 LEVELS = 256
 _BINS = 4096  # on each side of 0, of which at least half are in reach of the largest value
-_SMALLEST = -200  # below every exponent of float32
+_SMALLEST = -100  # whose bins float32 can still tell apart
 
 
 class Range:

@@ -3,9 +3,12 @@
 Inputs and outputs are float32 at every precision, in NCHW. An ML program computes in the types it
 is written in, and the Neural Engine takes float16 only: an fp32 program runs on CPU and GPU
 (https://apple.github.io/coremltools/docs-guides/source/typed-execution.html). So fp16 means float16
-weights and float16 arithmetic, which is what coremltools writes by itself; int8 means int8 weights,
-symmetric, one scale per output channel, widened to float16 arithmetic. Activations are never int8:
-to calibrate them, coremltools must run the model, and that takes macOS.
+weights and float16 arithmetic, which is what coremltools writes by itself.
+
+int8-weights   weights int8, symmetric, one scale per output channel, arithmetic float16
+int4-weights   the same in int4, for macOS 15 or later
+
+Activations are never int8: to calibrate them, coremltools must run the model, which takes macOS.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PACKAGES = ("torch", "coremltools")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8-weights", "int4-weights")
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
@@ -41,19 +44,22 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
 
 
 def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:
-    """Write `model` as fp16 or int8. Reads the graph that `export` left beside it.
+    """Write `model` in another precision. Reads the graph that `export` left beside it.
 
     The calibration pictures are not used: weights need none.
     """
     import torch
 
     package = _convert(torch.export.load(_graph(model)), precision)
-    if precision == "int8":
+    if precision.endswith("-weights"):
         from coremltools.optimize import coreml
 
         # By default weights of up to 2048 numbers stay as they are: most of a small net's.
         scheme = coreml.OpLinearQuantizerConfig(
-            mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=0
+            mode="linear_symmetric",
+            dtype=precision.removesuffix("-weights"),
+            granularity="per_channel",
+            weight_threshold=0,
         )
         config = coreml.OptimizationConfig(global_config=scheme)
         package = coreml.linear_quantize_weights(package, config)
@@ -65,12 +71,13 @@ def _graph(model: Path) -> Path:
 
 
 def _convert(program: Any, precision: str) -> Any:
-    """An ML program for macOS 13 or later, the first to hold int8 weights per channel."""
+    """An ML program for the first macOS to hold such weights per channel: 15 for int4, else 13."""
     import coremltools as ct
     import numpy as np
 
     (sample,), _ = program.example_inputs
     half, exact = ct.precision.FLOAT16, ct.precision.FLOAT32
+    target = ct.target.macOS15 if precision == "int4-weights" else ct.target.macOS13
     # Types are named at both ends: for this target an fp16 program would answer in float16.
     return ct.convert(
         program.run_decompositions({}),
@@ -78,7 +85,7 @@ def _convert(program: Any, precision: str) -> Any:
         inputs=[ct.TensorType(name="input", shape=tuple(sample.shape), dtype=np.float32)],
         outputs=[ct.TensorType(name="output", dtype=np.float32)],
         compute_precision=exact if precision == "fp32" else half,
-        minimum_deployment_target=ct.target.macOS13,
+        minimum_deployment_target=target,
         skip_model_load=True,
     )
 

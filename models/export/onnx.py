@@ -3,24 +3,34 @@
 fp16 and bf16 store every weight in that type behind a Cast, which ONNX Runtime folds when it loads:
 the file halves, the arithmetic stays float32. tf32 is the float32 file. All three are marked in the
 metadata, for a device that computes in these types if it is told to, as TensorRT does; any other
-computes in float32. int8 is static, QDQ, per channel, min-max.
+computes in float32.
+
+int8           static, QDQ, weights int8 and symmetric. Options: `ranges` of activations as in
+               `_ranges.py`; `weights` have a scale per output channel, or per tensor; asymmetric
+               `activations` are uint8, symmetric ones int8 with zero point 0.
+int8-dynamic   weights uint8 per tensor, activations uint8 by ranges found anew in every inference
+int8-weights   weights int8 per output channel, arithmetic float32
+int4-weights   the same in int4. ONNX Runtime unpacks either anew in every inference.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from paretomark.models.export import _onnx_quantize, _options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+PRECISIONS = (
+    "fp32", "tf32", "fp16", "bf16", "int8", "int8-dynamic", "int8-weights", "int4-weights",
+)  # fmt: skip
+OPTIONS = _options.OPTIONS
 MARK = "paretomark.precision"
 
 
@@ -40,10 +50,25 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     )
 
 
-def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:
-    """Write `model` in another precision."""
+def quantize(
+    model: Path,
+    out: Path,
+    precision: str,
+    calibration: NDArray[np.float32],
+    *,
+    ranges: str = "minmax",
+    weights: str = "channel",
+    activations: str = "asymmetric",
+) -> None:
+    """Write `model` in another precision. Raises UserError for options that it does not have."""
+    _options.check(OPTIONS, precision, ranges=ranges, weights=weights, activations=activations)
     if precision == "int8":
-        _int8(model, out, calibration)
+        per_channel, symmetric = weights == "channel", activations == "symmetric"
+        _onnx_quantize.static(model, out, calibration, ranges, per_channel, symmetric)
+    elif precision == "int8-dynamic":
+        _onnx_quantize.dynamic(model, out)
+    elif precision.endswith("-weights"):
+        _onnx_quantize.weights(model, out, bits=int(precision[3]))
     else:
         _mark(model, out, precision)
 
@@ -69,37 +94,3 @@ def _mark(model: Path, out: Path, precision: str) -> None:
     helper.set_model_props(proto, {MARK: precision})
     onnx.checker.check_model(proto)
     onnx.save(proto, out)
-
-
-def _int8(model: Path, out: Path, calibration: NDArray[np.float32]) -> None:
-    from onnxruntime import InferenceSession
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    port = InferenceSession(model, providers=["CPUExecutionProvider"]).get_inputs()[0]
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.batches: Iterator[NDArray[np.float32]] = iter(calibration.reshape(-1, *port.shape))
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {port.name: batch}
-
-    with tempfile.TemporaryDirectory() as folder:
-        ready = Path(folder) / "ready.onnx"
-        quant_pre_process(model, ready, skip_symbolic_shape=True)
-        quantize_static(
-            ready,
-            out,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )

@@ -1,10 +1,16 @@
 """ExecuTorch through torch.export and the XNNPACK partitioner; int8 through its XNNPACK quantizer.
 
-Inputs and outputs are float32 at either precision, in NCHW. int8 is static, symmetric weights per
-channel, min-max; XNNPACK converts at the borders of what it takes. fp16 is not written: the
-partitioner leaves the cast of float16 weights to ExecuTorch's portable kernels, which would widen
-them anew with every inference. It leaves them a mean that drops its dimensions as well: keep them
-(`keepdim=True`, then flatten), and XNNPACK takes it.
+Inputs and outputs are float32 at either precision, in NCHW. int8 is static, weights are symmetric;
+XNNPACK converts at the borders of what it takes. Options: `ranges` of activations as in
+`_ranges.py`; `weights` have a scale per output channel, or per tensor; symmetric `activations` have
+zero point 0.
+
+fp16 is not written: the partitioner leaves the cast of float16 weights to ExecuTorch's portable
+kernels, which would widen them anew with every inference. It leaves them a mean that drops its
+dimensions as well: keep them (`keepdim=True`, then flatten), and XNNPACK takes it.
+
+There is no int8-dynamic: the quantizer leaves every convolution that a ReLU follows in float32. Nor
+are weights alone quantized: XNNPACK has that for linear layers only.
 """
 
 from __future__ import annotations
@@ -13,6 +19,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paretomark.models.export import _options, _ranges
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "executorch", "torchao")
 PRECISIONS = ("fp32", "int8")
+OPTIONS = _options.OPTIONS
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
@@ -38,15 +47,29 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     _lower(program, out)
 
 
-def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:
-    """Write `model` in int8. Reads the graph that `export` left beside it."""
+def quantize(
+    model: Path,
+    out: Path,
+    precision: str,
+    calibration: NDArray[np.float32],
+    *,
+    ranges: str = "minmax",
+    weights: str = "channel",
+    activations: str = "asymmetric",
+) -> None:
+    """Write `model` in int8. Reads the graph that `export` left beside it.
+
+    Raises UserError for options that it does not have.
+    """
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+    _options.check(OPTIONS, precision, ranges=ranges, weights=weights, activations=activations)
+    scheme = _scheme(ranges, weights == "channel", activations == "symmetric")
     program = torch.export.load(_graph(model))
     ((sample,), _) = program.example_inputs
-    net = prepare_pt2e(program.module(), XNNPACKQuantizer().set_global(_min_max()))
+    net = prepare_pt2e(program.module(), XNNPACKQuantizer().set_global(scheme))
     with torch.no_grad():
         for batch in calibration.reshape(-1, *sample.shape):
             net(torch.from_numpy(batch))
@@ -66,19 +89,34 @@ def _lower(program: Any, out: Path) -> None:
     out.write_bytes(lowered.to_executorch().buffer)
 
 
-def _min_max() -> Any:
-    """The quantizer's own scheme, but for the ranges of activations: smallest and largest value.
+def _scheme(ranges: str, per_channel: bool, symmetric: bool) -> Any:
+    """The quantizer's own scheme, but for the ranges of activations.
 
     By itself it takes histograms, and cuts tails off where that makes the error small. On the nets
-    of the zoo either is as accurate; with min-max, int8 means the same as in the other formats.
+    of the zoo min-max is as accurate; with it, int8 means the same as in the other formats.
     """
+    import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         get_symmetric_quantization_config,
     )
     from torchao.quantization.pt2e import MinMaxObserver
 
-    scheme = get_symmetric_quantization_config(is_per_channel=True)
-    ranges = dataclasses.replace(
-        scheme.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12)
+    class Observer(MinMaxObserver):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self._range = _ranges.Range(ranges, symmetric)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self._range.add(x.detach().numpy())
+            return x
+
+        def calculate_qparams(self) -> Any:
+            return self._calculate_qparams(*(torch.tensor(end) for end in self._range.ends()))
+
+    scheme = get_symmetric_quantization_config(is_per_channel=per_channel)
+    activations = dataclasses.replace(
+        scheme.input_activation,
+        observer_or_fake_quant_ctr=Observer.with_args(eps=2**-12),
+        qscheme=torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
     )
-    return dataclasses.replace(scheme, input_activation=ranges, output_activation=ranges)
+    return dataclasses.replace(scheme, input_activation=activations, output_activation=activations)

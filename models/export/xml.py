@@ -1,16 +1,25 @@
 """OpenVINO's intermediate representation (.xml with .bin), through ONNX; int8 by NNCF.
 
-fp16 stores weights as float16, which OpenVINO widens when it loads. int8 is static, by NNCF's
-defaults: weights per channel and symmetric, activation ranges by its preset "performance".
+fp16 stores weights as float16, which OpenVINO widens when it loads. int8 is static, weights are
+symmetric, and activations by default too, as NNCF's preset "performance" has it; "asymmetric" is
+its preset "mixed". It calls symmetric also uint8 without a zero point, for what is never negative.
+
+Ranges of activations are what NNCF has: by default the mean over the batches of the smallest and
+of the largest value, and before depthwise convolutions, where they are per channel, min-max. Of
+"percentile", the mean of the 0.01 % quantiles of batches, and "mse", NNCF's histogram, the latter
+is min-max there too.
+
+int8-weights is weights only, int8 per output channel, arithmetic as with float32. There is no
+int4-weights: NNCF has that for matrix products only, and would write int8 for convolutions.
 """
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from paretomark.models.export import onnx
+from paretomark.models.export import _options, onnx
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +27,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PACKAGES = ("torch", "onnx", "onnxscript", "openvino", "nncf")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-weights")
+OPTIONS = {
+    "ranges": ("mean-minmax", "minmax", "percentile", "mse"),
+    "weights": ("channel", "tensor"),
+    "activations": ("symmetric", "asymmetric"),
+}
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
@@ -32,14 +46,55 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
         openvino.save_model(model, out, compress_to_fp16=False)
 
 
-def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:
-    """Write `model` in another precision."""
+def quantize(
+    model: Path,
+    out: Path,
+    precision: str,
+    calibration: NDArray[np.float32],
+    *,
+    ranges: str = "mean-minmax",
+    weights: str = "channel",
+    activations: str = "symmetric",
+) -> None:
+    """Write `model` in another precision. Raises UserError for options that it does not have."""
     import openvino
 
+    _options.check(OPTIONS, precision, ranges=ranges, weights=weights, activations=activations)
     net = openvino.Core().read_model(model)
     if precision == "int8":
+        net = _static(net, calibration, ranges, weights, activations)
+    elif precision == "int8-weights":
         import nncf
 
-        batches = list(calibration.reshape(-1, *net.input().get_shape()))
-        net = nncf.quantize(net, nncf.Dataset(batches), subset_size=len(batches))
+        net = nncf.compress_weights(net, mode=nncf.CompressWeightsMode.INT8_SYM)
     openvino.save_model(net, out, compress_to_fp16=precision == "fp16")
+
+
+def _static(
+    net: Any, calibration: NDArray[np.float32], ranges: str, weights: str, activations: str
+) -> Any:
+    import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+    from nncf.quantization.range_estimator import (
+        RangeEstimatorParameters,
+        RangeEstimatorParametersSet,
+    )
+
+    presets = nncf.QuantizationPreset
+    estimators = {
+        "mean-minmax": RangeEstimatorParameters(),
+        "minmax": RangeEstimatorParametersSet.MINMAX,
+        "percentile": RangeEstimatorParametersSet.MEAN_QUANTILE,
+        "mse": RangeEstimatorParametersSet.HISTOGRAM,
+    }
+    batches = list(calibration.reshape(-1, *net.input().get_shape()))
+    return nncf.quantize(
+        net,
+        nncf.Dataset(batches),
+        preset=presets.PERFORMANCE if activations == "symmetric" else presets.MIXED,
+        subset_size=len(batches),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_range_estimator_params=estimators[ranges],
+            weights_quantization_params=QuantizationParameters(per_channel=weights == "channel"),
+        ),
+    )
