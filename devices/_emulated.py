@@ -53,6 +53,7 @@ class Emulated:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._invoke_ns: list[int] = []
+        self._shapes: list[tuple[int, ...]] = []
 
     def probe(self) -> Chip:
         """Raises Unavailable where QEMU or what it runs is missing; nothing is downloaded here."""
@@ -80,6 +81,7 @@ class Emulated:
         self._invoke_ns = []
         (answer,) = self._receive()
         loaded = json.loads(str(answer))
+        self._shapes = [tuple(port["shape"]) for port in loaded["inputs"]]
         nodes = types.SimpleNamespace(_get_ops_details=lambda: loaded["nodes"])
         return Placement(
             home="xnnpack",
@@ -93,6 +95,8 @@ class Emulated:
         """One inference. Raises RuntimeError where the emulated process has died or hangs."""
         assert self._process is not None
         assert self._process.stdin is not None
+        if shapes := [a.shape for a in inputs if a.shape not in self._shapes]:
+            raise ValueError(f"takes inputs of shape {self._shapes}, not {shapes}")
         try:
             send(self._process.stdin, inputs)
         except BrokenPipeError:
