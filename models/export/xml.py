@@ -2,7 +2,8 @@
 
 fp16 stores weights as float16, which OpenVINO widens when it loads. int8 is static, weights are
 symmetric, and activations by default too, as NNCF's preset "performance" has it; "asymmetric" is
-its preset "mixed". Biases are corrected layer after layer, by NNCF's slower way. It calls symmetric also uint8 without a zero point, for what is never negative.
+its preset "mixed". Biases are corrected by its slower way. It calls symmetric also uint8 without a
+zero point, for what is never negative.
 
 Ranges of activations are what NNCF has: by default the mean over the batches of the smallest and
 of the largest value, and before depthwise convolutions, where they are per channel, min-max. Of
