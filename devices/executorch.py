@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.devices import _host, _pte
-from paretomark.devices._device import (
-    Arrays,
-    Chip,
-    Operator,
-    Placement,
-    Port,
-    Unavailable,
-    require,
-)
+from paretomark.devices._device import Arrays, Chip, Operator, Placement, Port, Unavailable, require
 
 FORMAT = "pte"
 VARIANTS = ("xnnpack",)

@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.devices import _host, _onnxruntime_profile
-from paretomark.devices._device import (
-    Arrays,
-    Chip,
-    Operator,
-    Placement,
-    Port,
-    Unavailable,
-    require,
-)
+from paretomark.devices._device import Arrays, Chip, Operator, Placement, Port, Unavailable, require
 
 FORMAT = "onnx"
 PROVIDERS = {
