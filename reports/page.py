@@ -11,13 +11,12 @@ import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from paretomark.reports import _figure, _html, _plot, _stats, _table
+from paretomark.reports import _csv, _figure, _html, _plot, _stats, _table
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._row import SIGNIFICANT, TIE, Row
 from paretomark.reports._store import Run
-from paretomark.reports._summary import summarise, visit_median
+from paretomark.reports._summary import summarise
 
 
 def write(run: Run, out: Path) -> list[Path]:
@@ -35,18 +34,19 @@ def write(run: Run, out: Path) -> list[Path]:
         written.append(_html.save(out / f"pareto_{name}.svg", plot.svg))
         written.append(_html.save(out / f"pareto_{name}.png", plot.png))
         sections.append(_section(data, members, plot))
-    written.append(_html.save(out / "cells.csv", _cells_csv(rows)))
-    written.append(_html.save(out / "visits.csv", _visits_csv(run)))
+    written.append(_html.save(out / "cells.csv", _csv.cells(rows)))
+    written.append(_html.save(out / "visits.csv", _csv.visits(run)))
     title = run.header.title or run.header.suite or run.header.run
     nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
     parts = [
         _head(run, rows, title),
         *(sections or [nothing]),
+        _zeros(rows),
         _every_cell(rows),
         _missing(rows),
         _devices(run),
         _how(run),
-        _files(written),
+        files(written),
     ]
     index = _html.save(out / "index.html", _html.document(title, "\n".join(parts)))
     return [index, *written]
@@ -141,7 +141,7 @@ def _every_cell(rows: Sequence[Row]) -> str:
     columns = (
         "model", "recipe", "device", "status", "accuracy", "Δ to dense, points", "latency",
         "speed-up", "front", "p90", "top-5", "file", "weights encoded", "parameters", "sparsity",
-        "zeros bring", "because", "MACs", "load",
+        "MACs", "load",
         "first call", "model memory", "peak memory", "same answer as float", "off float, mean",
         "off float, max", "placement",
         "visits valid", "data", "steps",
@@ -155,8 +155,7 @@ def _every_cell(rows: Sequence[Row]) -> str:
             _html.number(r.top5, _table.percent),
             _html.number(r.artifact_bytes, _table.size),
             _html.number(r.encoded_bytes, _table.size), _html.number(r.parameters, _table.count),
-            _html.number(r.sparsity, _table.percent), _html.text(r.zeros),
-            _html.text(r.zeros_why, "wide"), _html.number(r.macs, _table.count),
+            _html.number(r.sparsity, _table.percent), _html.number(r.macs, _table.count),
             _html.number(r.load_s, _table.seconds), _html.number(r.first_s, _table.seconds),
             _html.number(r.added_memory_bytes, _table.size),
             _html.number(r.peak_memory_bytes, _table.size),
@@ -173,6 +172,28 @@ def _every_cell(rows: Sequence[Row]) -> str:
         "marks a loss of accuracy that is more than chance, counting how many differences this "
         f"page tests (false discovery rate {SIGNIFICANT * 100:.0f} %).</p>"
         + _html.card(_html.table(columns, table, [not r.valid for r in rows]))
+    )
+
+
+def _zeros(rows: Sequence[Row]) -> str:
+    """What pruning brought, cell by cell; "" if nothing was pruned."""
+    columns = ("model", "recipe", "device", "zeros", "file", "weights encoded", "they bring", "why")
+    table = [
+        (
+            _html.text(r.model), _html.text(r.recipe), _html.device(r),
+            _html.number(r.sparsity, _table.percent), _html.number(r.artifact_bytes, _table.size),
+            _html.number(r.encoded_bytes, _table.size), _html.text(r.zeros),
+            _html.text(r.zeros_why, "wide"),
+        )
+        for r in rows
+        if r.zeros
+    ]  # fmt: skip
+    if not table:
+        return ""
+    return (
+        "<h2>What zeros bring</h2><p class=soft>Faster is only what the interval of its speed-up "
+        "over the same net with all its weights shows. Encoded: run lengths, codebooks and Huffman "
+        "codes, without loss.</p>" + _html.card(_html.table(columns, table))
     )
 
 
@@ -248,40 +269,6 @@ def _how(run: Run) -> str:
     )
 
 
-def _files(written: Sequence[Path]) -> str:
+def files(written: Sequence[Path]) -> str:
     links = " · ".join(f'<a href="{esc(p.name)}">{esc(p.name)}</a>' for p in written)
     return f"<h2>The numbers</h2><p>{links}</p>"
-
-
-def _cells_csv(rows: Sequence[Row]) -> str:
-    return _csv([dataclasses.asdict(r) | {"mark": r.mark, "valid": r.valid} for r in rows])
-
-
-def _visits_csv(run: Run) -> str:
-    table = []
-    for r in run.records:
-        fields = r.to_json()
-        for heavy in ("samples_ns", "outcomes", "lineage"):
-            del fields[heavy]
-        fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
-        table.append(fields | {"median_s": visit_median(r) if r.timed else None})
-    return _csv(table)
-
-
-def _csv(table: Sequence[dict[str, Any]]) -> str:
-    import pandas as pd
-
-    return str(
-        pd.DataFrame([{k: _plain(v) for k, v in r.items()} for r in table]).to_csv(index=False)
-    )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, tuple):
-        value = "; ".join(map(str, value))
-    if isinstance(value, dict):
-        value = "; ".join(f"{k}: {v}" for k, v in value.items())
-    if not isinstance(value, str):
-        return value
-    text = _table.clean(value, 2000)
-    return "'" + text if text[:1] in tuple("=+-@") else text  # else a spreadsheet would run it

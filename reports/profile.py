@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretomark.devices import _host
 from paretomark.devices._peak import Peaks
-from paretomark.reports import _figure, _html, _operators, _roofline, _table, page
+from paretomark.reports import _csv, _figure, _html, _operators, _roofline, _table, page
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._operators import Line
 from paretomark.reports._profile import Profile
@@ -49,10 +49,10 @@ def write(profile: Profile, out: Path) -> list[Path]:
         written.append(_html.save(out / f"{name}.svg", plot.svg))
         written.append(_html.save(out / f"{name}.png", plot.png))
     found = as_json(profile)
-    written.append(_html.save(out / "operators.csv", page._csv(found["operators"])))
+    written.append(_html.save(out / "operators.csv", _csv.text(found["operators"])))
     written.append(_html.save(out / "profile.json", json.dumps(found, indent=1, allow_nan=False)))
     pictures = {name: _html.card(_figure.inline(plot.svg)) for name, plot in plots.items()}
-    body = _body(profile, pictures) + page._files(written)
+    body = _body(profile, pictures) + page.files(written)
     return [_html.save(out / "index.html", _html.document(f"Profile: {title}", body)), *written]
 
 

@@ -1,0 +1,49 @@
+"""The tables of a report as CSV."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from paretomark.reports import _table
+from paretomark.reports._row import Row
+from paretomark.reports._store import Run
+from paretomark.reports._summary import visit_median
+
+
+def cells(rows: Sequence[Row]) -> str:
+    """One line per row of a report."""
+    return text([dataclasses.asdict(r) | {"mark": r.mark, "valid": r.valid} for r in rows])
+
+
+def visits(run: Run) -> str:
+    """One line per record, without its samples and single answers."""
+    table = []
+    for r in run.records:
+        fields = r.to_json()
+        for heavy in ("samples_ns", "outcomes", "lineage"):
+            del fields[heavy]
+        fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
+        table.append(fields | {"median_s": visit_median(r) if r.timed else None})
+    return text(table)
+
+
+def text(table: Sequence[dict[str, Any]]) -> str:
+    """A table as CSV, safe to open in a spreadsheet."""
+    import pandas as pd
+
+    return str(
+        pd.DataFrame([{k: _plain(v) for k, v in r.items()} for r in table]).to_csv(index=False)
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        value = "; ".join(map(str, value))
+    if isinstance(value, dict):
+        value = "; ".join(f"{k}: {v}" for k, v in value.items())
+    if not isinstance(value, str):
+        return value
+    line = _table.clean(value, 2000)
+    return "'" + line if line[:1] in tuple("=+-@") else line  # else a spreadsheet would run it
