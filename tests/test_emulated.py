@@ -30,7 +30,7 @@ ZEROS = 0.85
 def emulated() -> Iterator[Emulated]:
     """The device, on the system that the user has installed."""
     link = _artifact.cache() / "emulated"
-    if not link.exists():
+    if INSTALLED.parent.exists() and not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(INSTALLED.parent)
     device = Emulated()
