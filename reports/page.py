@@ -192,8 +192,8 @@ def _zeros(rows: Sequence[Row]) -> str:
         return ""
     return (
         "<h2>What zeros bring</h2><p class=soft>Faster is only what the interval of its speed-up "
-        "over the same net with all its weights shows, by 5 % or more. Encoded: run lengths, codebooks and Huffman "
-        "codes, without loss.</p>" + _html.card(_html.table(columns, table))
+        "over the same net with all its weights shows, by 5 % or more. Encoded: run lengths, "
+        "codebooks and Huffman codes, without loss.</p>" + _html.card(_html.table(columns, table))
     )
 
 
