@@ -141,6 +141,15 @@ class Accelerator(Protocol):
 
 
 @runtime_checkable
+class Closing(Protocol):
+    """What a device offers that runs a process of its own."""
+
+    def close(self) -> None:
+        """End that process and wait for it, so that its work counts as the visit's, not others'."""
+        ...
+
+
+@runtime_checkable
 class Profiler(Protocol):
     """What a device offers whose runtime tells the time of single operators."""
 

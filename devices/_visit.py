@@ -29,6 +29,7 @@ from paretomark.devices import _timing
 from paretomark.devices._device import (
     Accelerator,
     Arrays,
+    Closing,
     Device,
     Placement,
     Unavailable,
@@ -96,6 +97,8 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
     if spec.score and spec.images:
         stage.write_text("scoring")
         answer |= _score(spec, device, placement)
+    if isinstance(device, Closing):
+        device.close()
     return answer
 
 
