@@ -58,10 +58,7 @@ def profile(runs: int, spec: Spec, stage: Path) -> dict[str, Any]:
     }
     _visit._check(outputs, placement)
     stage.write_text("timing")
-    if placement.predicted_s is not None:
-        answer |= {"predicted_s": placement.predicted_s, "simulated": "predicted"}
-    else:
-        answer |= _visit._time(spec, device, inputs)
+    answer |= _visit._time(spec, device, placement, inputs)
     stage.write_text("profile")
     del device  # its memory is free for the other
     profiler = open_device(spec.device)

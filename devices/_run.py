@@ -123,19 +123,10 @@ def visit(spec: Spec, deadline_s: float, foreign_load_cores: float) -> Visit:
 
 def verify(spec: Spec, deadline_s: float) -> list[tuple[str, str, bool, str]]:
     """The conformance checks of a device: name, what is asked, whether it held, detail."""
-    with tempfile.TemporaryDirectory(prefix="paretomark-") as name:
-        folder = Path(name)
-        out = folder / "answer.json"
-        (folder / "spec.json").write_text(json.dumps(dataclasses.asdict(spec)))
-        arguments = [str(folder / "spec.json"), str(out)]
-        ended = _child(arguments, folder, deadline_s, spec.threads, module="_verify")
-        answer = _read(out)
-        if answer is not None and "checks" in answer:
-            return [(n, asked, held, detail) for n, asked, held, detail in answer["checks"]]
-        stage = out.with_name(out.name + ".stage")
-        where = stage.read_text() if stage.exists() else "start"
-        error = (answer or {}).get("error") or _death(ended, folder, deadline_s)
-        return [(where, "It survives the checks.", False, str(error))]
+    answer, stage, error = _asked("_verify", [], spec, deadline_s)
+    if answer is None:
+        return [(stage, "It survives the checks.", False, error)]
+    return [(name, asked, held, detail) for name, asked, held, detail in answer["checks"]]
 
 
 def profile(spec: Spec, runs: int, deadline_s: float, foreign_load_cores: float) -> Visit:

@@ -90,10 +90,7 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
     answer["first_s"] = time.perf_counter() - start
     _check(outputs, placement)
     stage.write_text("timing")
-    if placement.predicted_s is not None:
-        answer |= {"predicted_s": placement.predicted_s, "simulated": "predicted"}
-    else:
-        answer |= {"simulated": placement.simulated} | _time(spec, device, inputs)
+    answer |= _time(spec, device, placement, inputs)
     if spec.score and spec.images:
         stage.write_text("scoring")
         answer |= _score(spec, device, placement)
@@ -102,10 +99,16 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
     return answer
 
 
-def _time(spec: Spec, device: Device, inputs: list[Arrays]) -> dict[str, Any]:
+def _time(spec: Spec, device: Device, placement: Placement, inputs: list[Arrays]) -> dict[str, Any]:
     """Latency by the host's clock; of an accelerator its own clock, and its state afterwards."""
+    if placement.predicted_s is not None:
+        return {"simulated": "predicted", "predicted_s": placement.predicted_s}
     timing = _timing.measure(device.run, inputs, spec.seconds, spec.max_samples)
-    found: dict[str, Any] = {"warmup_runs": timing.warmup_runs, "samples_ns": timing.samples_ns}
+    found: dict[str, Any] = {
+        "simulated": placement.simulated,
+        "warmup_runs": timing.warmup_runs,
+        "samples_ns": timing.samples_ns,
+    }
     if isinstance(device, Accelerator):
         state, count = device.state(), len(timing.samples_ns)
         phases = {name: spans[-count:] for name, spans in device.phases_ns().items()}

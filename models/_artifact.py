@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     """The folder where the float net after these steps is, or will be kept."""
     used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
     parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
-    parts += [json.dumps(_export.versions("pt2")), stamp(model.data)]
+    parts += [metadata.version("torch"), stamp(model.data)]
     parts += [sha256(path) for path in _sources(model, steps)]
     return cache() / "nets" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 

@@ -153,5 +153,5 @@ def test_binary_nets_are_exported(
 
 def test_bad_training_is_refused() -> None:
     step = {"method": "binary", "epochs": -1}
-    with pytest.raises(UserError, match="binary: epochs, lr and count must be positive"):
+    with pytest.raises(UserError, match="binary: epochs must be positive"):
         _step.check([step], "digits_cnn", _zoo.weights("digits_cnn"), "recipe")

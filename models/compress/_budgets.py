@@ -24,14 +24,7 @@ if TYPE_CHECKING:
 SCOPES = ("global", "layer", "erk")
 
 
-def check(
-    *,
-    sparsity: float,
-    scope: str = "global",
-    exclude: Sequence[str] = (),
-    prune_first: bool = False,
-    prune_depthwise: bool = False,
-) -> None:
+def check(*, sparsity: float, scope: str) -> None:
     """Raise UserError unless 0 <= sparsity < 1 and the scope is known."""
     if not 0 <= sparsity < 1:
         raise UserError(f"sparsity must be at least 0 and below 1, got {sparsity}")

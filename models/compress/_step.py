@@ -4,13 +4,14 @@
 
 It returns a new net and leaves the one it got alone. Its keyword parameters are the schema
 of a recipe's step; `**tuning: Unpack[Tuning]` stands for those of training (`_tuning.py`).
-The files import torch only inside functions, for the parent process
-reads their signatures. A bad value raises UserError in `check`, if the method has one:
+The files import torch only inside functions, for the parent process reads their signatures. A bad
+value raises UserError in `check`, if the method has one:
 
-    def check(*, sparsity: float, scope: str = "global") -> None
+    def check(*, sparsity: float) -> None
 
-which the parent calls for every recipe before anything is built. A method that gives layers
-other names says RENAMES = True.
+of the parameters that it examines, without defaults: those of `apply` count. The parent calls it
+for every recipe before anything is built. A method that gives layers other names says
+RENAMES = True.
 """
 
 from __future__ import annotations
@@ -88,9 +89,27 @@ def _check(step: Mapping[str, Any], where: str) -> None:
             )
     if hasattr(module, "check"):
         try:
-            module.check(**given)
+            module.check(**_examined(module, given))
         except UserError as error:
             raise UserError(f"{where}: {step['method']}: {error}") from None
+
+
+def _examined(module: ModuleType, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a method's `check` looks at: what is given, else the default that `apply` has."""
+    wanted = inspect.signature(module.check).parameters.values()
+    known = inspect.signature(module.apply).parameters
+    defaults = {p.name: known[p.name].default for p in wanted if p.kind is p.KEYWORD_ONLY}
+    values = {**defaults, **given}
+    rest = _tuning_types() if any(p.kind is p.VAR_KEYWORD for p in wanted) else {}
+    names = {p.name for p in wanted} | set(rest)
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _tuning_types() -> dict[str, Any]:
+    annotations: dict[str, Any] = importlib.import_module(
+        f"{__package__}._tuning"
+    ).Tuning.__annotations__
+    return annotations
 
 
 def apply(net: nn.Module, step: Mapping[str, Any], ctx: Context) -> nn.Module:
@@ -114,8 +133,7 @@ def _parameters(module: ModuleType) -> dict[str, _Parameter]:
             required = parameter.default is parameter.empty
             found[name] = _Parameter(parameter.annotation, required)
         elif parameter.kind is parameter.VAR_KEYWORD:
-            hints = importlib.import_module(f"{__package__}._tuning").Tuning.__annotations__
-            for key, hint in hints.items():
+            for key, hint in _tuning_types().items():
                 found[key] = _Parameter(getattr(hint, "__forward_arg__", hint), False)
     return found
 

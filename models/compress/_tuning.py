@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from paretomark.models import _zoo
 from paretomark.models._zoo import Training
@@ -26,7 +26,7 @@ AUGMENT: dict[str, dict[str, Any]] = {
 
 
 class Tuning(TypedDict, total=False):
-    """How to train. A method takes them as `**tuning: Unpack[Tuning]`; `tune` has the defaults."""
+    """How to train. A method takes them as `**tuning: Unpack[Tuning]`; DEFAULTS fill the rest."""
 
     epochs: int
     lr: float
@@ -39,31 +39,36 @@ class Tuning(TypedDict, total=False):
     weight: float
 
 
-def check(
-    *,
-    epochs: int = 1,
-    lr: float = 0.01,
-    count: int = 4000,
-    augment: Sequence[str] = (),
-    frozen_norm: bool = False,
-    teacher: str = "",
-    teacher_weights: str = "",
-    temperature: float = 4.0,
-    weight: float = 0.7,
-) -> None:
+DEFAULTS = Tuning(
+    epochs=1,
+    lr=0.01,
+    count=4000,
+    augment=(),
+    frozen_norm=False,
+    teacher="",
+    teacher_weights="",
+    temperature=4.0,
+    weight=0.7,
+)
+
+
+def check(**tuning: Unpack[Tuning]) -> None:
     """Raise UserError for a value that cannot be, or a teacher that is not there."""
-    if epochs < 1 or lr <= 0 or count < 1:
-        raise UserError(f"epochs, lr and count must be positive, got {epochs}, {lr}, {count}")
-    for name in augment:
+    t: Tuning = {**DEFAULTS, **tuning}
+    for name in ("epochs", "lr", "count"):
+        if t[name] <= 0:
+            raise UserError(f"{name} must be positive, got {t[name]}")
+    for name in t["augment"]:
         if name not in AUGMENT:
             raise unknown("augmentation", name, AUGMENT)
-    if temperature <= 0 or not 0 <= weight <= 1:
-        raise UserError(f"temperature must be above 0, weight 0 to 1, got {temperature}, {weight}")
-    if not teacher:
+    if t["temperature"] <= 0 or not 0 <= t["weight"] <= 1:
+        given = f"{t['temperature']}, {t['weight']}"
+        raise UserError(f"temperature must be above 0, weight 0 to 1, got {given}")
+    if not t["teacher"]:
         return
-    if teacher not in _zoo.names():
-        raise unknown("teacher", teacher, _zoo.names())
-    if not (file := weights_of(teacher, teacher_weights)).exists():
+    if t["teacher"] not in _zoo.names():
+        raise unknown("teacher", t["teacher"], _zoo.names())
+    if not (file := weights_of(t["teacher"], t["teacher_weights"])).exists():
         raise UserError(f"the teacher's weights are missing: {file}; name some by teacher_weights")
 
 
@@ -76,30 +81,29 @@ def tune(
     net: nn.Module,
     ctx: Context,
     *,
-    epochs: int = 1,
-    lr: float = 0.01,
-    count: int = 4000,
-    augment: Sequence[str] = (),
-    frozen_norm: bool = False,
-    teacher: str = "",
-    teacher_weights: str = "",
-    temperature: float = 4.0,
-    weight: float = 0.7,
     masks: dict[str, Tensor] | None = None,
     remask: Callable[[int, int], None] | None = None,
+    **tuning: Unpack[Tuning],
 ) -> None:
     """Train `net` in place, by `paretomark.models._train.fit`; by default its zeros stay zero."""
     from paretomark.models import _data, _train
 
+    t: Tuning = {**DEFAULTS, **tuning}
     guide = None
-    if teacher:
-        guide = _train.Teacher(_teacher(teacher, teacher_weights, ctx), temperature, weight)
-    examples = _data.load(ctx.data, "train", count, ctx.preprocess)
+    if t["teacher"]:
+        teacher = _teacher(t["teacher"], t["teacher_weights"], ctx)
+        guide = _train.Teacher(teacher, t["temperature"], t["weight"])
+    examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess)
     changes: dict[str, Any] = {}
-    for name in augment:
+    for name in t["augment"]:
         changes |= AUGMENT[name]
     training = Training(
-        epochs=epochs, count=count, lr=lr, seed=ctx.seed, frozen_norm=frozen_norm, **changes
+        epochs=t["epochs"],
+        count=t["count"],
+        lr=t["lr"],
+        seed=ctx.seed,
+        frozen_norm=t["frozen_norm"],
+        **changes,
     )
     _train.fit(
         net,

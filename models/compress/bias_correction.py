@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from paretomark.models._fake_quant import Layer
 
 
-def check(
-    *, bits: int = 8, per_channel: bool = True, split: str = "calibration", count: int = 128
-) -> None:
+def check(*, bits: int, split: str, count: int) -> None:
     """Raise UserError unless 2 <= bits <= 8, count is positive, and there is such a split."""
     if not 2 <= bits <= 8 or count < 1:
         raise UserError(f"bits must be 2 to 8, count positive, got {bits} and {count}")

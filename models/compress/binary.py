@@ -25,15 +25,7 @@ if TYPE_CHECKING:
 RENAMES = True  # with `inputs`
 
 
-def check(
-    *,
-    inputs: bool = False,
-    exclude: Sequence[str] = (),
-    binarize_first: bool = False,
-    binarize_last: bool = False,
-    binarize_depthwise: bool = False,
-    **tuning: Unpack[_tuning.Tuning],
-) -> None:
+def check(**tuning: Unpack[_tuning.Tuning]) -> None:
     """Raise UserError for training that cannot be; epochs may be 0."""
     tuning["epochs"] = tuning.get("epochs", 0) or 1
     _tuning.check(**tuning)

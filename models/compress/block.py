@@ -26,16 +26,7 @@ if TYPE_CHECKING:
 NORMS = {"l1": 1, "l2": 2}
 
 
-def check(
-    *,
-    sparsity: float,
-    shape: str = "4x1",
-    norm: str = "l2",
-    scope: str = "global",
-    exclude: Sequence[str] = (),
-    prune_first: bool = False,
-    prune_depthwise: bool = False,
-) -> None:
+def check(*, sparsity: float, shape: str, norm: str, scope: str) -> None:
     """Raise UserError for a value that cannot be."""
     _budgets.check(sparsity=sparsity, scope=scope)
     if norm not in NORMS:

@@ -35,17 +35,7 @@ BY = ("l1", "l2", "bn", "reconstruction")
 SCOPES = ("layer", "global")
 
 
-def check(
-    *,
-    macs: float = 0.0,
-    ratio: float = 0.0,
-    by: str = "l1",
-    scope: str = "layer",
-    exclude: Sequence[str] = (),
-    prune_first: bool = False,
-    round_to: int = 8,
-    count: int = 256,
-) -> None:
+def check(*, macs: float, ratio: float, by: str, scope: str, round_to: int, count: int) -> None:
     """Raise UserError unless one of `macs` and `ratio` is given, and for what is unknown."""
     if bool(macs) == bool(ratio) or not 0 < macs + ratio < 1:
         raise UserError(

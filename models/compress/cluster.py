@@ -28,16 +28,7 @@ INITS = ("linear", "kmeans++")
 Values = NDArray[np.float64]
 
 
-def check(
-    *,
-    bits: int,
-    group: int = 0,
-    init: str = "linear",
-    exclude: Sequence[str] = (),
-    cluster_first: bool = False,
-    cluster_depthwise: bool = False,
-    **tuning: Unpack[_tuning.Tuning],
-) -> None:
+def check(*, bits: int, group: int, init: str, **tuning: Unpack[_tuning.Tuning]) -> None:
     """Raise UserError unless 1 <= bits <= 8, group >= 0, and `init` and training can be."""
     if not 1 <= bits <= 8 or group < 0:
         raise UserError(f"bits must be 1 to 8, group at least 0, got {bits} and {group}")

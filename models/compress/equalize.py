@@ -36,7 +36,7 @@ SETTLED = 1e-2  # of the logarithm of a factor
 ROUNDS = 200
 
 
-def check(*, relu6: str = "skip", absorb: bool = False) -> None:
+def check(*, relu6: str) -> None:
     """Raise UserError for a way to treat ReLU6 that is none."""
     if relu6 not in RELU6:
         raise unknown("relu6", relu6, RELU6)

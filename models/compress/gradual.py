@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 def check(
     *,
     sparsity: float,
-    scope: str = "global",
-    exclude: Sequence[str] = (),
-    prune_first: bool = False,
-    prune_depthwise: bool = False,
-    begin: float = 0.0,
-    end: float = 0.25,
-    every: int = 16,
+    scope: str,
+    begin: float,
+    end: float,
+    every: int,
     **tuning: Unpack[_tuning.Tuning],
 ) -> None:
     """Raise UserError for a value that cannot be."""

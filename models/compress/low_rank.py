@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RENAMES = True
 
 
-def check(*, energy: float = 0.0, macs: float = 0.0, exclude: Sequence[str] = ()) -> None:
+def check(*, energy: float, macs: float) -> None:
     """Raise UserError unless one of `energy` and `macs` is given, above 0 and at most 1."""
     if bool(energy) == bool(macs) or not 0 < energy + macs <= 1:
         raise UserError(

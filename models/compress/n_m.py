@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def check(*, pattern: str = "2:4", exclude: Sequence[str] = ()) -> None:
+def check(*, pattern: str) -> None:
     """Raise UserError unless the pattern is N:M with 0 < N < M."""
     n, m = _numbers(pattern)
     if not 0 < n < m:

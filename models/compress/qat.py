@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LR = 0.0005
 
 
-def check(*, bits: int = 8, freeze: float = 0.5, **tuning: Unpack[_tuning.Tuning]) -> None:
+def check(*, bits: int, freeze: float, **tuning: Unpack[_tuning.Tuning]) -> None:
     """Raise UserError unless 2 <= bits <= 8, 0 < freeze <= 1, and training can be."""
     if not 2 <= bits <= 8:
         raise UserError(f"bits must be 2 to 8, got {bits}")

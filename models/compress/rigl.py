@@ -29,14 +29,11 @@ STARTS = ("magnitude", "random")
 def check(
     *,
     sparsity: float,
-    scope: str = "erk",
-    exclude: Sequence[str] = (),
-    prune_first: bool = False,
-    prune_depthwise: bool = False,
-    start: str = "magnitude",
-    alpha: float = 0.3,
-    until: float = 0.75,
-    every: int = 16,
+    scope: str,
+    start: str,
+    alpha: float,
+    until: float,
+    every: int,
     **tuning: Unpack[_tuning.Tuning],
 ) -> None:
     """Raise UserError for a value that cannot be."""

@@ -34,9 +34,7 @@ SHARPNESS = (20.0, 2.0)  # of the penalty, from first to last
 WARM = 0.2  # share of the steps without penalty
 
 
-def check(
-    *, bits: int = 8, split: str = "calibration", count: int = 128, iterations: int = 300
-) -> None:
+def check(*, bits: int, split: str, count: int, iterations: int) -> None:
     """Raise UserError for a value that cannot be."""
     bias_correction.check(bits=bits, split=split, count=count)
     if iterations < 1:
