@@ -27,6 +27,7 @@ SETTLE_S = 0.05
 BUSY_S = 0.3
 LOADS = 5
 CALLS = 24
+ATTEMPTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +224,8 @@ CHECKS: tuple[Callable[[Loaded], str], ...] = (
     first,
     again,
 )
+# What others on the machine can spoil, for a moment: only a device that fails each time has failed.
+TIMED = (linear, threads, first)
 
 
 def verify(spec: Spec, stage: Path) -> dict[str, Any]:
@@ -239,12 +242,20 @@ def _results(spec: Spec, stage: Path) -> Iterator[tuple[str, str, bool, str]]:
     for check in CHECKS:
         stage.write_text(check.__name__)
         asked = (check.__doc__ or "").strip()
-        try:
-            yield check.__name__, asked, True, check(it)
-        except Wrong as error:
-            yield check.__name__, asked, False, str(error)
-        except Exception as error:
-            yield check.__name__, asked, False, f"{type(error).__name__}: {error}"
+        for _ in range(ATTEMPTS if check in TIMED else 1):
+            held, detail = _outcome(check, it)
+            if held:
+                break
+        yield check.__name__, asked, held, detail
+
+
+def _outcome(check: Callable[[Loaded], str], it: Loaded) -> tuple[bool, str]:
+    try:
+        return True, check(it)
+    except Wrong as error:
+        return False, str(error)
+    except Exception as error:
+        return False, f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

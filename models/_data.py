@@ -6,7 +6,9 @@ its argument, `imagefolder:PATH`. It has one function:
     load(split, count, size, argument) -> Examples
 
 which is deterministic, reads no more than it needs, and imports no deep-learning package:
-the process that times a device must stay small.
+the process that times a device must stay small. One that may lack splits says which it has:
+
+    splits(argument) -> tuple[Split, ...]         optional; raises UserError for missing data
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -67,6 +70,23 @@ def public(spec: str) -> str:
     return f"{name}:{Path(path).name}" if colon else name
 
 
+def splits(spec: str) -> tuple[Split, ...]:
+    """The splits that a data set has, without reading its pictures.
+
+    Raises UserError for an unknown data set or missing data.
+    """
+    plugin, argument = _plugin(spec)
+    found: tuple[Split, ...] = plugin.splits(argument) if hasattr(plugin, "splits") else SPLITS
+    return found
+
+
+def _plugin(spec: str) -> tuple[ModuleType, str]:
+    name, _, argument = spec.partition(":")
+    if name not in names():
+        raise unknown("data set", name, names())
+    return importlib.import_module(f"paretomark.models.data.{name}"), argument
+
+
 def load(
     spec: str,
     split: Split,
@@ -77,12 +97,9 @@ def load(
 
     Raises UserError for an unknown data set, a missing folder, or too few pictures.
     """
-    name, _, argument = spec.partition(":")
-    if name not in names():
-        raise unknown("data set", name, names())
+    plugin, argument = _plugin(spec)
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    plugin = importlib.import_module(f"paretomark.models.data.{name}")
     examples: Examples = plugin.load(split, count, preprocess, argument)
     if not len(examples.labels):
         raise UserError(f"data set '{spec}' has no pictures in its {split} split")

@@ -37,6 +37,7 @@ DENSE, SPARSE, SIGNS = range(3)
 RAW, FIXED, HUFFMAN = range(3)
 GAP_BITS = 8  # fewer gain nothing, for gaps get Huffman codes as well
 DISTINCT = 4096  # values that a codebook may have
+_SAMPLE = 16 * DISTINCT  # elements in which more distinct values than that rule a codebook out
 LARGEST = 1 << 48  # elements of a tensor
 LONGEST_CODE = 56  # bits; a code this long takes more than 10^11 elements
 _PIECE = 1 << 16  # bytes of Huffman codes that are looked at in one go
@@ -106,6 +107,8 @@ def _sparse(elements: Bits) -> bytes:
 
 def _array(elements: Bits) -> bytes:
     raw = bytes([RAW]) + elements.tobytes()
+    if len(np.unique(elements[:_SAMPLE])) > DISTINCT:  # as in most layers that nothing compressed
+        return raw
     codebook, symbols, counts = np.unique(elements, return_inverse=True, return_counts=True)
     if not 1 <= len(codebook) <= DISTINCT or len(codebook) == len(elements) > 1:
         return raw

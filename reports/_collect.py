@@ -56,6 +56,7 @@ class Request:
             _export.check(cell.recipe.quantization, cell.recipe.precision, where)
             if cell.recipe.steps:
                 _step.check(cell.recipe.steps, cell.model.net, _artifact.weights(cell.model), where)
+            _check_splits(cell, where)
         return suite, cells
 
 
@@ -268,6 +269,28 @@ def _check_files(cell: Cell) -> None:
         if colon and not Path(where).exists():
             raise UserError(
                 f"model '{model.name}': data folder missing: {where} (data set '{name}')"
+            )
+
+
+def _check_splits(cell: Cell, where: str) -> None:
+    """Raise UserError if the recipe looks at pictures that the model's data set does not have."""
+    model, recipe = cell.model, cell.recipe
+    wanted = {_step.pictures(step): str(step["method"]) for step in recipe.steps}
+    if recipe.precision == "int8" and not model.calibration:
+        wanted["calibration"] = "int8"
+    wanted.pop("", None)
+    if not wanted or model.file:
+        return
+    data = model.data or _zoo.data(model.net)
+    has = _data.splits(data)
+    for split, what in wanted.items():
+        if split not in has:
+            remedy = "name other data, or leave the recipe out for this model"
+            if what == "int8":
+                remedy = 'name pictures by calibration = "...", or take "test", without labels'
+            raise UserError(
+                f"{where}: {what} needs the {split} split, which the data of model "
+                f"'{model.name}', {_data.public(data)}, does not have: {remedy}"
             )
 
 

@@ -24,6 +24,7 @@ SAVED_BYTES = 2.5  # of the 4 of a float32; float16 would save 2
 NET, FAKE_NET = "scenes_mobilenet", "digits_mlp"
 LARGER_NET = "scenes_resnet"  # beside whose weights the rest of a file is little
 DEADLINE_S = 180.0
+VISITS = 3
 WELL_BEHAVED = ("ok", "slow")
 
 
@@ -94,11 +95,16 @@ def _catch(variant: str, probe: dict[str, object], built: Artifact, deadline_s: 
     if not probe["available"]:
         return Caught(variant, "probe", str(probe["reason"]))
     spec = _spec(f"fake:{variant}", built, "fp32")
-    visit = _run.visit(dataclasses.replace(spec, score=True), deadline_s, foreign_load_cores=1e9)
-    if visit.status != "ok":
-        return Caught(variant, f"visit, {visit.stage}", visit.reason)
-    if visit.flags:
-        return Caught(variant, "visit, flags", ", ".join(visit.flags))
+    flags: set[str] | None = None
+    for _ in range(VISITS):  # a flag may be the machine's doing once; the device's is there again
+        visit = _run.visit(dataclasses.replace(spec, score=True), deadline_s, 1e9)
+        if visit.status != "ok":
+            return Caught(variant, f"visit, {visit.stage}", visit.reason)
+        flags = set(visit.flags) & (set(visit.flags) if flags is None else flags)
+        if not flags:
+            break
+    if flags:
+        return Caught(variant, "visit, flags", ", ".join(sorted(flags)))
     for name, _, held, detail in _run.verify(spec, DEADLINE_S):
         if not held:
             return Caught(variant, f"verify, {name}", detail)

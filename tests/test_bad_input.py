@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 
 from paretomark import bench
 from paretomark.models._data import Preprocess, load
+from paretomark.reports._collect import Request
 from paretomark.suites._errors import UserError
 
 if TYPE_CHECKING:
@@ -73,6 +74,42 @@ def test_mistakes_in_a_suite(
     assert message in result.err
     assert result.err.startswith("error: ")
     assert not out.exists()  # nothing was started
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ('{ method = "qat" }', "qat needs the train split"),
+        ('{ method = "finetune" }', "finetune needs the train split"),
+        ('{ method = "cluster", bits = 4, epochs = 1 }', "cluster needs the train split"),
+        ('{ method = "cluster", bits = 4 }', ""),
+        ('{ method = "channels", ratio = 0.5, by = "reconstruction" }', "channels needs the train"),
+        ('{ method = "channels", ratio = 0.5 }', ""),
+        ('{ method = "rounding" }', "rounding needs the calibration split"),
+        ('{ method = "rounding", split = "test" }', ""),
+    ],
+)
+def test_a_step_that_wants_pictures_which_are_not_there_is_refused_before_anything_is_built(
+    tmp_path: Path, recipe: str, message: str
+) -> None:
+    np.savez(tmp_path / "d.npz", x_test=np.zeros((9, 8, 8, 1), np.uint8), y_test=np.zeros(9))
+    text = GOOD.replace("[model.digits_mlp]", '[model.digits_mlp]\ndata = "npz:d.npz"')
+    request = Request(f"{text}steps = [{recipe}]\n", "s", str(tmp_path))
+    if message:
+        with pytest.raises(UserError, match=message):
+            request.plan()
+    else:
+        assert len(request.plan()[1]) == 1
+
+
+def test_int8_without_pictures_to_calibrate_on_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x_test=np.zeros((9, 8, 8, 1), np.uint8), y_test=np.zeros(9))
+    text = GOOD.replace("[model.digits_mlp]", '[model.digits_mlp]\ndata = "npz:d.npz"')
+    text = text.replace("fake:ok", "onnxruntime:cpu") + 'precision = "int8"\n'
+    with pytest.raises(UserError, match="int8 needs the calibration split"):
+        Request(text, "s", str(tmp_path)).plan()
+    text = text.replace("d.npz", 'd.npz"\ncalibration = "test')
+    assert len(Request(text, "s", str(tmp_path)).plan()[1]) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,28 @@ from __future__ import annotations
 import gc
 import time
 
+import pytest
+
 from paretomark.devices import _timing
 
 
-def test_a_sample_is_the_time_of_one_call() -> None:
-    timing = _timing.measure(lambda _: time.sleep(0.004), [None], seconds=0.2, max_samples=10_000)
-    assert 4e6 <= sorted(timing.samples_ns)[len(timing.samples_ns) // 2] < 8e6
-    assert 20 <= len(timing.samples_ns) <= 51
+class Clock:
+    """Time that passes only in calls, so that no other work on the machine is in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_ns = 0
+        monkeypatch.setattr(time, "perf_counter_ns", lambda: self.now_ns)
+
+    def call(self, duration_ns: int) -> None:
+        self.now_ns += duration_ns
+
+
+def test_a_sample_is_the_time_of_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    timing = _timing.measure(clock.call, [4_000_000, 6_000_000], seconds=0.2, max_samples=10_000)
+    assert set(timing.samples_ns) == {4_000_000, 6_000_000}
+    assert len(timing.samples_ns) == 41  # the one that ends after 0.2 s is the last
+    assert timing.warmup_runs == 10  # a quarter of that time
 
 
 def test_a_slow_call_is_still_timed_often_enough_for_a_median() -> None:

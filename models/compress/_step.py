@@ -10,15 +10,20 @@ value raises UserError in `check`, if the method has one:
     def check(*, sparsity: float) -> None
 
 of the parameters that it examines, without defaults: those of `apply` count. The parent calls it
-for every recipe before anything is built. A method that gives layers other names says
-RENAMES = True.
+for every recipe before anything is built. Which split of the data set a method looks at, "" for
+none, is said by
+
+    def pictures(*, by: str) -> str
+
+if it has that, likewise; else one with Tuning looks at "train", any other at nothing. A method that
+gives layers other names says RENAMES = True.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -76,6 +81,15 @@ def check(steps: Sequence[Mapping[str, Any]], net: str, weights: Path, where: st
             names = None  # what comes next meets layers that are not in the file
 
 
+def pictures(step: Mapping[str, Any]) -> str:
+    """The split of the net's data set that a step looks at; "" if it looks at none."""
+    module = _module(step["method"])
+    if hasattr(module, "pictures"):
+        return str(module.pictures(**_examined(module, module.pictures, _given(step))))
+    taken = inspect.signature(module.apply).parameters.values()
+    return "train" if any(p.kind is p.VAR_KEYWORD for p in taken) else ""
+
+
 def _check(step: Mapping[str, Any], where: str) -> None:
     module, given = _module(step["method"]), _given(step)
     for name, parameter in _parameters(module).items():
@@ -89,14 +103,16 @@ def _check(step: Mapping[str, Any], where: str) -> None:
             )
     if hasattr(module, "check"):
         try:
-            module.check(**_examined(module, given))
+            module.check(**_examined(module, module.check, given))
         except UserError as error:
             raise UserError(f"{where}: {step['method']}: {error}") from None
 
 
-def _examined(module: ModuleType, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a method's `check` looks at: what is given, else the default that `apply` has."""
-    wanted = inspect.signature(module.check).parameters.values()
+def _examined(
+    module: ModuleType, asks: Callable[..., Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters that `asks` looks at: what is given, else the default that `apply` has."""
+    wanted = inspect.signature(asks).parameters.values()
     known = inspect.signature(module.apply).parameters
     defaults = {p.name: known[p.name].default for p in wanted if p.kind is p.KEYWORD_ONLY}
     values = {**defaults, **given}

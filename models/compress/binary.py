@@ -31,6 +31,11 @@ def check(**tuning: Unpack[_tuning.Tuning]) -> None:
     _tuning.check(**tuning)
 
 
+def pictures(**tuning: Unpack[_tuning.Tuning]) -> str:
+    """It looks at the train split only if it trains."""
+    return "train" if tuning.get("epochs") else ""
+
+
 def apply(
     net: nn.Module,
     ctx: Context,

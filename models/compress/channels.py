@@ -49,6 +49,11 @@ def check(*, macs: float, ratio: float, by: str, scope: str, round_to: int, coun
         raise UserError(f"round_to and count must be positive, got {round_to} and {count}")
 
 
+def pictures(*, by: str) -> str:
+    """It looks at the train split only to reconstruct."""
+    return "train" if by == "reconstruction" else ""
+
+
 def apply(
     net: nn.Module,
     ctx: Context,

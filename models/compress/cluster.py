@@ -38,6 +38,11 @@ def check(*, bits: int, group: int, init: str, **tuning: Unpack[_tuning.Tuning])
     _tuning.check(**tuning)
 
 
+def pictures(**tuning: Unpack[_tuning.Tuning]) -> str:
+    """It looks at the train split only if it trains."""
+    return "train" if tuning.get("epochs") else ""
+
+
 def apply(
     net: nn.Module,
     ctx: Context,

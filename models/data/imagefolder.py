@@ -28,6 +28,12 @@ def load(split: Split, count: int | None, preprocess: Preprocess | None, argumen
     return _files.read([f for f, _ in chosen], [c for _, c in chosen], preprocess)
 
 
+def splits(argument: str) -> tuple[Split, ...]:
+    """All, or only the test split where there is no `train` folder."""
+    whole = (_files.folder(argument, "imagefolder") / "train").is_dir()
+    return ("train", "calibration", "test") if whole else ("test",)
+
+
 def _subfolder(root: Path, split: Split) -> Path:
     wanted = ("val", "test") if split == "test" else ("train",)
     for name in wanted:

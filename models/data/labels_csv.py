@@ -12,6 +12,11 @@ from paretomark.models.data import _files
 from paretomark.suites._errors import UserError
 
 
+def splits(argument: str) -> tuple[Split, ...]:
+    """Only the test split."""
+    return ("test",)
+
+
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
     """Pictures in the order of the file. Raises UserError with the line of a bad row."""
     folder = _files.folder(argument, "labels_csv")

@@ -39,6 +39,16 @@ def load(split: Split, count: int | None, preprocess: Preprocess | None, argumen
     return Examples(images[:count], labels[:count].astype(np.int64))
 
 
+def splits(argument: str) -> tuple[Split, ...]:
+    """All, or only the test split where there are no `x_train` and `y_train`."""
+    try:
+        with np.load(argument, allow_pickle=False) as archive:
+            whole = {"x_train", "y_train"} <= set(archive)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{argument} is not a readable .npz file: {error}") from None
+    return ("train", "calibration", "test") if whole else ("test",)
+
+
 def _arrays(path: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
         with np.load(path, allow_pickle=False) as archive:

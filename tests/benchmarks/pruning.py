@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--weight", type=float, default=0.7, help="of the teacher, 0 to 1")
+    parser.add_argument("--frozen-norm", action="store_true", help="keep the statistics")
     parser.add_argument("--augment", nargs="*", default=["crop", "flip"])
     parser.add_argument("--sparsity", nargs="*", type=float, default=SPARSITIES)
     parser.add_argument("--only", nargs="*", help="ways to prune, as they are printed")
@@ -43,6 +44,7 @@ def main() -> int:
         "epochs": given.epochs,
         "lr": given.lr,
         "augment": given.augment,
+        "frozen_norm": given.frozen_norm,
         "teacher": "resnet32_cifar",
         "teacher_weights": str(ROOT / "weights" / "resnet32_cifar10.safetensors"),
         "weight": given.weight,
