@@ -56,6 +56,8 @@ class Artifact:
     nonzeros: int | None = None
     macs: int | None = None
     encoded_bytes: int | None = None
+    file_weights: int | None = None  # that the file holds; of them,
+    file_zeros: int | None = None
     sparse_path: str = (
         ""  # of a file stored sparse: whether its runtime can skip the zeros, and why
     )

@@ -101,6 +101,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     files = sorted(f for f in part.glob("model.*/**/*") if f.is_file()) or sorted(
         part.glob("model.*")
     )
+    counts = exporter.zeros(part / name) if hasattr(exporter, "zeros") else (None, None)
     weights = _artifact.weights(model)
     lineage = {
         "parent": {"net": model.net, "weights": weights.name, "sha256": _artifact.sha256(weights)},
@@ -129,6 +130,8 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         nonzeros=known.nonzeros,
         macs=known.macs,
         encoded_bytes=known.encoded_bytes,
+        file_weights=counts[0],
+        file_zeros=counts[1],
         sparse_path=sparse_path,
     )
 

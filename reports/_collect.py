@@ -217,6 +217,8 @@ def _record(
             "nonzeros": artifact.nonzeros,
             "macs": artifact.macs,
             "encoded_bytes": artifact.encoded_bytes,
+            "file_weights": artifact.file_weights,
+            "file_zeros": artifact.file_zeros,
             "sparse_path": artifact.sparse_path,
         }
     table = {

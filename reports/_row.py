@@ -71,6 +71,9 @@ class Row:
     parameters: int | None = field(default=None, metadata=_col("parameters", "", "lower"))
     nonzeros: int | None = field(default=None, metadata=_col("nonzeros", "", "lower"))
     sparsity: float | None = field(default=None, metadata=_col("sparsity", "", "higher"))
+    file_sparsity: float | None = field(
+        default=None, metadata=_col("zeros in the file", "", "higher")
+    )
     macs: int | None = field(default=None, metadata=_col("MACs", "", "lower"))
     encoded_bytes: int | None = field(default=None, metadata=_col("weights, encoded", "B", "lower"))
     sparse_path: str = field(default="", metadata=_col("verdict on the file"))

@@ -100,6 +100,9 @@ def _row(cell: str, found: Visits) -> Row:
         "valid_visits": len(found.valid),
         "dense": best.steps == "" and best.precision == "fp32",
         "sparsity": _zeros(best),
+        "file_sparsity": best.file_zeros / best.file_weights
+        if best.file_weights and best.file_zeros is not None
+        else None,
     }
     scored = next((r for r in found.records if r.examples), None)
     pool = found.valid or tuple(r for r in found.records if r.timed)

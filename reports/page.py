@@ -177,11 +177,15 @@ def _every_cell(rows: Sequence[Row]) -> str:
 
 def _zeros(rows: Sequence[Row]) -> str:
     """What pruning brought, cell by cell; "" if nothing was pruned."""
-    columns = ("model", "recipe", "device", "zeros", "file", "weights encoded", "they bring", "why")
+    columns = (
+        "model", "recipe", "device", "zeros", "of the file's weights", "file", "weights encoded",
+        "they bring", "why",
+    )  # fmt: skip
     table = [
         (
             _html.text(r.model), _html.text(r.recipe), _html.device(r),
-            _html.number(r.sparsity, _table.percent), _html.number(r.artifact_bytes, _table.size),
+            _html.number(r.sparsity, _table.percent), _html.number(r.file_sparsity, _table.percent),
+            _html.number(r.artifact_bytes, _table.size),
             _html.number(r.encoded_bytes, _table.size), _html.text(r.zeros),
             _html.text(r.zeros_why, "wide"),
         )
@@ -192,8 +196,10 @@ def _zeros(rows: Sequence[Row]) -> str:
         return ""
     return (
         "<h2>What zeros bring</h2><p class=soft>Faster is only what the interval of its speed-up "
-        "over the same net with all its weights shows, by 5 % or more. Encoded: run lengths, "
-        "codebooks and Huffman codes, without loss.</p>" + _html.card(_html.table(columns, table))
+        "over the same net with all its weights shows, by 5 % or more. Zeros are counted among the "
+        "parameters of the net, and among the weights that the file itself holds. Encoded: run "
+        "lengths, codebooks and Huffman codes, without loss.</p>"
+        + _html.card(_html.table(columns, table))
     )
 
 

@@ -12,6 +12,8 @@
                                               and their values, the default first
     def sparsify(model, out) -> str           optional: the same file with its zeros left out;
                                               whether a runtime can skip them, and why
+    def zeros(model) -> tuple[int, int]       optional: the weights that a file holds, and how many
+                                              of them are zero in it: `_zeros.counted`
 
 A format of several files names them all `model.*`; what only `quantize` needs gets another name.
 The net comes with batch normalisation folded. Torch and the tool chains are imported only

@@ -5,6 +5,7 @@ Read by the schema that ai-edge-litert brings along (schema.fbs of TensorFlow Li
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter
 from collections.abc import Mapping
@@ -128,12 +129,16 @@ def shape(tensor: Any) -> tuple[int, ...]:
 def stored(model: Any, tensor: Any) -> NDArray[Any] | None:
     """The numbers of a constant, flat, as they are in the file; None of what is computed.
 
-    Of a type that is not in `NUMPY`, the bytes.
+    Of a type that is not in `NUMPY`, the bytes; but of INT4, each half, as if it were unsigned.
     """
     data = model.buffers[tensor.buffer].data
     if data is None or len(data) == 0:
         return None
-    return np.asarray(data, np.uint8).view(NUMPY.get(type_name(tensor), np.uint8))
+    numbers = np.asarray(data, np.uint8)
+    if type_name(tensor) == "INT4":
+        halves = np.stack([numbers & 15, numbers >> 4], 1).reshape(-1)
+        return halves[: math.prod(shape(tensor))]  # an odd number leaves half a byte over
+    return numbers.view(NUMPY.get(type_name(tensor), np.uint8))
 
 
 def graph(model: Any) -> Graph:

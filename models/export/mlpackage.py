@@ -66,6 +66,18 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
     _save(package, out)
 
 
+def zeros(model: Path) -> tuple[int, int]:
+    """Its weights, and the zeros among them; integers are symmetric."""
+    import coremltools as ct
+    from coremltools.optimize import coreml
+
+    from paretomark.models.export import _zeros
+
+    package = ct.models.MLModel(str(model), skip_model_load=True)
+    found = coreml.get_weights_metadata(package, weight_threshold=0)
+    return _zeros.counted(weight.val for weight in found.values())
+
+
 def _graph(model: Path) -> Path:
     return model.with_name("graph.pt2")
 

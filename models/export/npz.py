@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretomark.models.export import _zeros
 from paretomark.suites._errors import UserError
 
 if TYPE_CHECKING:
@@ -44,3 +45,9 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
         halved = {k: v if k == "shape" else v.astype(np.float16) for k, v in arrays.items()}
     with out.open("wb") as file:
         np.savez(file, **halved)
+
+
+def zeros(model: Path) -> tuple[int, int]:
+    """Its weights, and the zeros among them."""
+    with np.load(model) as arrays:
+        return _zeros.counted([arrays[name] for name in arrays if name.startswith("weight")])

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretomark.models.export import _onnx_quantize, _options
+from paretomark.models.export import _onnx_quantize, _options, _zeros
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,6 +71,24 @@ def quantize(
         _onnx_quantize.weights(model, out, bits=int(precision[3]))
     else:
         _mark(model, out, precision)
+
+
+def zeros(model: Path) -> tuple[int, int]:
+    """Its weights, and the zeros among them; of integers, what equals their zero point."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(model).graph
+    arrays = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    places = {"DequantizeLinear": (0, 2), "ConvInteger": (1, 3), "MatMulInteger": (1, 3)}
+    for node in graph.node:
+        weight, zero = places.get(node.op_type, (0, len(node.input)))
+        point = arrays.get(node.input[zero]) if zero < len(node.input) else None
+        if node.input[weight] in arrays and point is not None and point.any():
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            values = np.moveaxis(arrays[node.input[weight]].astype(np.int64), axis, -1)
+            arrays[node.input[weight]] = values - point.astype(np.int64)
+    return _zeros.counted(arrays.values())
 
 
 def _mark(model: Path, out: Path, precision: str) -> None:

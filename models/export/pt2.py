@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+from paretomark.models.export import _zeros
+
 PACKAGES = ("torch", "torchao")
 PRECISIONS = ("fp32", "fp16", "bf16", "tf32", "int8")
 
@@ -47,6 +49,17 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
             if weight.dtype is torch.float32:
                 program.state_dict[name] = torch.nn.Parameter(weight.to(dtype), requires_grad=False)
     _save(program, out, precision)
+
+
+def zeros(model: Path) -> tuple[int, int]:
+    """Its weights, and the zeros among them; int8 ones are symmetric."""
+    import torch
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401  (operators of int8 programs)
+
+    program = torch.export.load(model)
+    tensors = [*program.state_dict.values(), *program.constants.values()]
+    arrays = (t.detach().float().numpy() for t in tensors if isinstance(t, torch.Tensor))
+    return _zeros.counted(arrays)
 
 
 def _save(program: Any, out: Path, precision: str) -> None:

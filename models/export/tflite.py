@@ -73,6 +73,15 @@ def sparsify(model: Path, out: Path) -> str:
     return f"{found.kind}: {found.reason}"
 
 
+def zeros(model: Path) -> tuple[int, int]:
+    """Its weights, also those that are left out because they are zero, and the zeros among them."""
+    from paretomark.models.export import _sparse_graph
+
+    filters = [node.filter for node in _sparse_graph.graph(_sparse_graph.load(model)).nodes]
+    found = [filter for filter in filters if filter]
+    return sum(f.weights for f in found), sum(f.zeros for f in found)
+
+
 def _recipe(precision: str, weights: str, symmetric: bool) -> list[dict[str, Any]]:
     from ai_edge_quantizer import recipe
 

@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paretomark.models.export import _options, onnx
+from paretomark.models.export import _options, _zeros, onnx
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +69,15 @@ def quantize(
 
         net = nncf.compress_weights(net, mode=nncf.CompressWeightsMode.INT8_SYM)
     openvino.save_model(net, out, compress_to_fp16=precision == "fp16")
+
+
+def zeros(model: Path) -> tuple[int, int]:
+    """Its weights, and the zeros among them; NNCF's integers are symmetric."""
+    import openvino
+
+    net = openvino.Core().read_model(model)
+    constants = (op.data for op in net.get_ops() if op.get_type_name() == "Constant")
+    return _zeros.counted(constants)
 
 
 def _static(
