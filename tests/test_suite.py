@@ -111,13 +111,16 @@ def test_select_narrows_and_names_what_is_not_there() -> None:
         _plan.select(cells, device=[], model=["gamma"], recipe=[])
 
 
-def test_the_suites_of_the_project_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suites_of_the_project_are_valid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from paretomark.devices import _device
     from paretomark.models import _artifact, _zoo
     from paretomark.models.compress import _step
     from paretomark.models.export import _export
 
-    monkeypatch.setenv("PARETOMARK_DATA", "/data")
+    monkeypatch.setenv("PARETOMARK_DATA", str(tmp_path))
+    (tmp_path / "weights").mkdir()
     for name in _suite.names():
         suite = _suite.parse(_suite.text(_suite.locate(name)), name, Path("/suites"))
         known = _zoo.names(), _step.methods(), _device.formats(), _export.precisions()
@@ -125,5 +128,7 @@ def test_the_suites_of_the_project_are_valid(monkeypatch: pytest.MonkeyPatch) ->
         assert cells, name
         for cell in cells:
             weights = _artifact.weights(cell.model)
+            for teacher in {s["teacher_weights"] for s in cell.recipe.steps if "teacher" in s}:
+                Path(teacher).touch()  # only whether it is there is looked at
             if cell.recipe.steps:
                 _step.check(cell.recipe.steps, cell.model.net, weights, name)
