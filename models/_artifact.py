@@ -56,6 +56,7 @@ class Artifact:
     nonzeros: int | None = None
     macs: int | None = None
     encoded_bytes: int | None = None
+    steps_s: float | None = None  # processor time that compression took, training included
     file_weights: int | None = None  # that the file holds; of them,
     file_zeros: int | None = None
     sparse_path: str = (

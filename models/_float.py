@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Float:
     nonzeros: int
     macs: int
     encoded_bytes: int  # of the parameters, losslessly encoded by `_encode`
+    steps_s: float  # processor time that the steps took, training included
 
 
 @lru_cache(maxsize=1)  # the formats and precisions of one net are ordered one after the other
@@ -51,10 +53,11 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
     pixels = table["preprocess"]
     preprocess = declared(Pixels(**pixels)) if pixels else plugin.PREPROCESS
     data = table["data"] or plugin.DATA
+    steps_s = 0.0
     if steps := json.loads(steps_json):
         ctx = _step.Context(data, preprocess, seed)
         kept = _artifact.net(Model(**table), steps, seed) / "net.pt"
-        net = _kept(kept) or _keep(_stepped(net, steps, ctx), kept)
+        net, steps_s = _kept(kept) or _keep(_stepped(net, steps, ctx), kept)
     # litert-torch writes weights in their order in memory: from channels-last ones, which training
     # prefers, it makes a file with wrong answers and no error.
     net = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -74,30 +77,34 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
         macs=counter.get_total_flops() // 2,
         # Pruning by a product leaves -0.0, which the encoder keeps as another number.
         encoded_bytes=len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()})),
+        steps_s=steps_s,
     )
 
 
-def _stepped(net: nn.Module, steps: list[dict[str, Any]], ctx: _step.Context) -> nn.Module:
+def _stepped(
+    net: nn.Module, steps: list[dict[str, Any]], ctx: _step.Context
+) -> tuple[nn.Module, float]:
+    start = time.process_time()
     for step in steps:
         net = _step.apply(net, step, ctx).eval()
-    return net.requires_grad_(False)
+    return net.requires_grad_(False), time.process_time() - start
 
 
-def _keep(net: nn.Module, file: Path) -> nn.Module:
+def _keep(made: tuple[nn.Module, float], file: Path) -> tuple[nn.Module, float]:
     """Keep a net for the formats that are asked for later: training it again may take long."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.stem}.{os.getpid()}.part")
-    torch.save(net, part)
+    torch.save(made, part)
     part.replace(file)
-    return net
+    return made
 
 
-def _kept(file: Path) -> nn.Module | None:
-    """A net that `_keep` kept. It is a pickle, and trusted as far as the cache itself is."""
+def _kept(file: Path) -> tuple[nn.Module, float] | None:
+    """What `_keep` kept. It is a pickle, and trusted as far as the cache itself is."""
     if not file.exists():
         return None
-    net: nn.Module = torch.load(file, weights_only=False)
-    return net
+    made: tuple[nn.Module, float] = torch.load(file, weights_only=False)
+    return made
 
 
 def _load(net: nn.Module, weights: Path) -> None:

@@ -130,6 +130,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         nonzeros=known.nonzeros,
         macs=known.macs,
         encoded_bytes=known.encoded_bytes,
+        steps_s=known.steps_s,
         file_weights=counts[0],
         file_zeros=counts[1],
         sparse_path=sparse_path,

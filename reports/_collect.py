@@ -217,6 +217,7 @@ def _record(
             "nonzeros": artifact.nonzeros,
             "macs": artifact.macs,
             "encoded_bytes": artifact.encoded_bytes,
+            "steps_s": artifact.steps_s,
             "file_weights": artifact.file_weights,
             "file_zeros": artifact.file_zeros,
             "sparse_path": artifact.sparse_path,

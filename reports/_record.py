@@ -85,6 +85,9 @@ class Record(_Row):
     parameters: int | None = field(default=None, metadata=_is("parameters", "", "lower"))
     nonzeros: int | None = field(default=None, metadata=_is("nonzeros", "", "lower"))
     macs: int | None = field(default=None, metadata=_is("MACs", "", "lower"))
+    steps_s: float | None = field(
+        default=None, metadata=_is("compression, processor time", "s", "lower")
+    )
     file_weights: int | None = field(default=None, metadata=_is("weights in the file"))
     file_zeros: int | None = field(default=None, metadata=_is("zeros in the file"))
     sparse_path: str = field(

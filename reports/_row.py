@@ -76,6 +76,7 @@ class Row:
     )
     macs: int | None = field(default=None, metadata=_col("MACs", "", "lower"))
     encoded_bytes: int | None = field(default=None, metadata=_col("weights, encoded", "B", "lower"))
+    steps_s: float | None = field(default=None, metadata=_col("compressed in", "s", "lower"))
     sparse_path: str = field(default="", metadata=_col("verdict on the file"))
     zeros: str = field(default="", metadata=_col("what zeros bring"))
     zeros_why: str = field(default="", metadata=_col("why"))

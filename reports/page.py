@@ -144,7 +144,7 @@ def _every_cell(rows: Sequence[Row]) -> str:
         "MACs", "load",
         "first call", "model memory", "peak memory", "same answer as float", "off float, mean",
         "off float, max", "placement",
-        "visits valid", "data", "steps",
+        "visits valid", "data", "steps", "compressed in",
     )  # fmt: skip
     widest = reach(rows)
     table = [
@@ -163,14 +163,15 @@ def _every_cell(rows: Sequence[Row]) -> str:
             _html.number(r.parity_mean_abs, _table.count),
             _html.number(r.parity_max_abs, _table.count), _html.text(_placement(r)),
             Cell(f"{r.valid_visits} of {r.visits}", r.valid_visits, "n"), _html.text(r.data),
-            _html.text(r.steps),
+            _html.text(r.steps), _html.number(r.steps_s or None, _table.seconds),
         )
         for r in rows
     ]  # fmt: skip
     return (
         "<h2>Every cell</h2><p class=soft>In the order of the plan; click a column to sort. ▼ "
         "marks a loss of accuracy that is more than chance, counting how many differences this "
-        f"page tests (false discovery rate {SIGNIFICANT * 100:.0f} %).</p>"
+        f"page tests (false discovery rate {SIGNIFICANT * 100:.0f} %). Compressed in: processor "
+        "time of the steps on the building machine, training included.</p>"
         + _html.card(_html.table(columns, table, [not r.valid for r in rows]))
     )
 

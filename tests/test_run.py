@@ -149,6 +149,13 @@ def test_pruning_and_precision_are_seen_in_the_records(
     assert pruned.nonzeros is not None
     assert dense.nonzeros is not None
     assert 0.1 < pruned.nonzeros / dense.nonzeros < 0.15  # biases are not pruned
+    assert pruned.file_weights == dense.file_weights
+    assert pruned.file_zeros is not None
+    assert pruned.file_weights is not None
+    assert 0.85 < pruned.file_zeros / pruned.file_weights < 0.95
+    assert dense.steps_s == 0
+    assert pruned.steps_s is not None
+    assert pruned.steps_s > 0
     assert pruned.outcomes.count("1") < dense.outcomes.count("1")
     assert half.artifact_bytes is not None
     assert dense.artifact_bytes is not None
