@@ -17,12 +17,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretomark.models import _data, _zoo
+from paretomark.models import _data, _libraries, _zoo
 from paretomark.models.export import _export
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._suite import RANDOM, Model, Recipe
 
 CALIBRATION_EXAMPLES = 256
 ARTIFACT = "artifact.json"
+UNTRAINED = "random weights"  # in place of a data set: there is no accuracy
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Artifact:
     sha256: str
     bytes: int
     lineage: str  # JSON: parent, steps, seeds, data, versions
-    data: str  # the data set; "" when the file is only timed
+    data: str  # the data set; "" when the file is only timed, or UNTRAINED
     images: str  # .npy, uint8 (N, H, W, C)
-    labels: str  # .npy, int64 (N,)
+    labels: str  # .npy, int64 (N,); "" when no accuracy can be stated
     reference: str  # .npy, float32 (N, classes): the answers of the float net; "" if there is none
     preprocess: dict[str, Any]
     label_offset: int
@@ -90,7 +91,7 @@ def folder(order: Order) -> Path:
         parts.append(sha256(Path(order.model.file)))
     else:
         parts += [json.dumps(_export.versions(order.format), sort_keys=True)]
-        parts += [sha256(path) for path in _sources(order.model, order.recipe.steps)]
+        parts += _identity(order.model, order.recipe.steps)
         exporters = _zoo.FOLDER / "export"
         parts += [sha256(exporters / f"{order.format}.py", *sorted(exporters.glob("_*.py")))]
     parts += [stamp(spec) for spec in (order.model.data, order.model.calibration)]
@@ -101,8 +102,7 @@ def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     """The folder where the float net after these steps is, or will be kept."""
     used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
     parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
-    parts += [metadata.version("torch"), stamp(model.data)]
-    parts += [sha256(path) for path in _sources(model, steps)]
+    parts += [metadata.version("torch"), stamp(model.data), *_identity(model, steps)]
     return cache() / "nets" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -133,21 +133,41 @@ def stamp(spec: str) -> str:
     return hashlib.sha256("\n".join([spec, *listing]).encode()).hexdigest()
 
 
-def weights(model: Model) -> Path:
-    """The trained weights of a net: the suite's, or those the project ships."""
-    return Path(model.weights) if model.weights else _zoo.weights(model.net)
+def weights(model: Model) -> Path | None:
+    """The file with the trained weights of a net: the suite's, or what the project ships.
+
+    None where there is no file: random weights, those of a library, or of the user's function.
+    """
+    if model.weights:
+        return None if model.weights == RANDOM else Path(model.weights)
+    return None if model.kind else _zoo.weights(_zoo.split(model.net).name)
 
 
-def _sources(model: Model, steps: Sequence[Mapping[str, Any]]) -> Iterable[Path]:
-    """Every file of this project that can change a float net. Rather too many than too few."""
+def _identity(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of all that makes a float net: the libraries' versions, and the content of files."""
+    teachers = [
+        Model(net=step["teacher"], weights=step.get("teacher_weights", ""))
+        for step in steps
+        if step.get("teacher")
+    ]
+    found = []
+    for each in (model, *teachers):
+        found.append(RANDOM if each.weights == RANDOM else "")
+        found += [f"{p} {v}" for p, v in _libraries.versions(each.kind).items()]
+    return found + [sha256(path) for path in _sources(model, teachers, steps)]
+
+
+def _sources(
+    model: Model, teachers: Sequence[Model], steps: Sequence[Mapping[str, Any]]
+) -> Iterable[Path]:
+    """Every file that can change a float net. Rather too many than too few."""
     models = _zoo.FOLDER
-    yield weights(model)
-    yield models / f"{model.net}.py"
+    for each in (model, *teachers):
+        if file := weights(each):
+            yield file
+        yield from _zoo.sources(each.net)
     for step in steps:
         yield models / "compress" / f"{step['method']}.py"
-        if teacher := step.get("teacher"):
-            yield models / f"{teacher}.py"
-            yield Path(step.get("teacher_weights") or _zoo.weights(teacher))
     yield from sorted((models / "data").glob("*.py"))
     for engine in ("*_*.py", "compress/_*.py"):
         yield from sorted(p for p in models.glob(engine) if p.name.startswith("_"))
@@ -157,5 +177,6 @@ def prepared(spec: str, preprocess: _data.Preprocess, count: int) -> Path:
     """Where test pictures are kept at a net's size, so that a visit need only stream them."""
     name = spec.partition(":")[0]
     source = _zoo.FOLDER / "data" / f"{name}.py"
-    parts = [stamp(spec), sha256(source), repr(preprocess.size), repr(preprocess.crop), str(count)]
+    shape = preprocess.size, preprocess.crop, preprocess.interpolation, len(preprocess.mean)
+    parts = [stamp(spec), sha256(source), repr(shape), str(count)]
     return cache() / "data" / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"

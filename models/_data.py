@@ -32,9 +32,9 @@ SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 class Preprocess:
     """How a picture (uint8, RGB) becomes the input of a net.
 
-    The picture is scaled so that `crop` of its shorter side covers `size` (bilinear) and cut
-    to the centre; `crop=None` squashes the whole picture to `size` instead. Then, per channel
-    in the order `order`: (pixel - mean) / std, with pixels in 0..255.
+    The picture is scaled so that `crop` of its shorter side covers `size`, and cut to the centre;
+    `crop=None` squashes the whole picture to `size` instead. Then, per channel in the order
+    `order`: (pixel - mean) / std, with pixels in 0..255.
     """
 
     size: tuple[int, int]
@@ -42,6 +42,7 @@ class Preprocess:
     std: tuple[float, ...] = (255.0, 255.0, 255.0)
     order: Literal["rgb", "bgr"] = "rgb"
     crop: float | None = None
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
 
     def normalise(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 RGB pictures (N, H, W, C) to the float input of the net, still (N, H, W, C)."""

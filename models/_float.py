@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import shutil
@@ -15,17 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from paretomark.models import _artifact, _data, _encode
+from paretomark.models import _artifact, _data, _describe, _encode, _nets
 from paretomark.models._artifact import CALIBRATION_EXAMPLES, Order
 from paretomark.models._data import Examples, Preprocess
 from paretomark.models.compress import _step
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import Model, Pixels
+from paretomark.suites._suite import RANDOM, Model, Pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +30,9 @@ class Float:
 
     net: nn.Module
     data: str
+    scored: bool  # whether the data has classes that the net was trained for
+    weights: str  # which they are
+    digest: str  # of them all, before the steps
     preprocess: Preprocess
     parameters: int
     nonzeros: int
@@ -45,40 +44,39 @@ class Float:
 @lru_cache(maxsize=1)  # the formats and precisions of one net are ordered one after the other
 def compressed(model_json: str, steps_json: str, seed: int) -> Float:
     """The trained net after the steps. Arguments are JSON so that they can be remembered."""
-    table = json.loads(model_json)
-    weights = Path(table["weights"]) if table["weights"] else None
-    plugin = importlib.import_module(f"paretomark.models.{table['net']}")
-    net: nn.Module = plugin.net().eval()
-    _load(net, weights or _artifact.weights(Model(net=table["net"])))
-    pixels = table["preprocess"]
-    preprocess = declared(Pixels(**pixels)) if pixels else plugin.PREPROCESS
-    data = table["data"] or plugin.DATA
+    model = _model(json.loads(model_json))
+    loaded = _nets.load(model, seed)
+    digest = _nets.digest(loaded.module)
+    net, data, preprocess = loaded.module, loaded.data or "noise", loaded.preprocess
     steps_s = 0.0
     if steps := json.loads(steps_json):
         ctx = _step.Context(data, preprocess, seed)
-        kept = _artifact.net(Model(**table), steps, seed) / "net.pt"
+        kept = _artifact.net(model, steps, seed) / "net.pt"
         net, steps_s = _kept(kept) or _keep(_stepped(net, steps, ctx), kept)
     # litert-torch writes weights in their order in memory: from channels-last ones, which training
     # prefers, it makes a file with wrong answers and no error.
     net = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    channels = len(preprocess.mean)
-    sample = torch.zeros(1, channels, *preprocess.size)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        net(sample)
     named = {name: p.detach() for name, p in net.named_parameters()}
     parameters = named.values()
     return Float(
         net=net,
         data=data,
+        scored=bool(loaded.data) and model.weights != RANDOM,
+        weights=loaded.weights,
+        digest=digest,
         preprocess=preprocess,
         parameters=sum(p.numel() for p in parameters),
         nonzeros=sum(int(p.count_nonzero()) for p in parameters),
-        macs=counter.get_total_flops() // 2,
+        macs=_describe.macs(net, preprocess),
         # Pruning by a product leaves -0.0, which the encoder keeps as another number.
         encoded_bytes=len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()})),
         steps_s=steps_s,
     )
+
+
+def _model(table: dict[str, Any]) -> Model:
+    pixels = table.pop("preprocess")
+    return Model(**table, preprocess=Pixels(**pixels) if pixels else None)
 
 
 def _stepped(
@@ -107,21 +105,6 @@ def _kept(file: Path) -> tuple[nn.Module, float] | None:
     return made
 
 
-def _load(net: nn.Module, weights: Path) -> None:
-    try:
-        net.load_state_dict(load_file(weights))
-    except FileNotFoundError:
-        raise UserError(
-            f"{weights} is missing: name trained weights with 'weights = \"...\"' in the suite, "
-            "or train the net with `bench.py train`"
-        ) from None
-    except SafetensorError as error:
-        raise UserError(f"{weights} is not a readable safetensors file: {error}") from None
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise UserError(f"{weights} does not fit the net: {' '.join(lines[1:3]).strip()}") from None
-
-
 def prepare(spec: str, preprocess: Preprocess, count: int) -> tuple[Path, Path]:
     """Test pictures at the net's size, as .npy files that a visit streams."""
     folder = _artifact.prepared(spec, preprocess, count)
@@ -147,7 +130,7 @@ def answers(
     images = np.load(pictures, mmap_mode="r")
     with torch.no_grad():
         batches = [
-            known.net(inputs(known.preprocess, images[i : i + 64])).numpy()
+            known.net(_nets.inputs(known.preprocess, images[i : i + 64])).numpy()
             for i in range(0, len(images), 64)
         ]
     return np.concatenate(batches).astype(np.float32)
@@ -163,20 +146,4 @@ def calibration(order: Order, known: Float) -> np.ndarray[Any, np.dtype[np.float
         raise UserError(
             f"{source}: {len(examples.labels)} pictures to calibrate on are fewer than a batch"
         )
-    return inputs(known.preprocess, examples.images[:whole]).numpy()
-
-
-def inputs(preprocess: Preprocess, images: Any) -> torch.Tensor:
-    """Pictures as the net wants them: float32 (N, C, H, W)."""
-    pixels = torch.from_numpy(preprocess.normalise(np.asarray(images)))
-    return pixels.permute(0, 3, 1, 2).contiguous()
-
-
-def declared(pixels: Pixels) -> Preprocess:
-    if len(pixels.size) != 2 or pixels.order not in ("rgb", "bgr"):
-        raise UserError(
-            f"preprocess needs size = [height, width] and order rgb or bgr, got {pixels}"
-        )
-    size = (pixels.size[0], pixels.size[1])
-    order: Any = pixels.order
-    return Preprocess(size, tuple(pixels.mean), tuple(pixels.std), order, pixels.crop)
+    return _nets.inputs(known.preprocess, examples.images[:whole]).numpy()

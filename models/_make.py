@@ -17,14 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.fx.experimental.optimization import fuse
 
-from paretomark.models import _artifact, _data, _float
+from paretomark.models import _artifact, _data, _float, _fold, _nets
 from paretomark.models._artifact import Artifact, Order, Refused
 from paretomark.models._data import Preprocess
 from paretomark.models.export import _export
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import AS_IS, Model, Pixels, Recipe
+from paretomark.suites._suite import AS_IS, RANDOM, Model, Pixels, Recipe
+
+
+ROTATING = 8  # batches, see `paretomark.devices._visit`
+FEWEST_UNSCORED = 16  # pictures of noise
 
 
 def make(order: Order) -> Artifact:
@@ -53,7 +56,7 @@ def _adopt(order: Order) -> Artifact:
     pixels = model.preprocess
     if model.data and pixels is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
-    preprocess = _float.declared(pixels) if pixels else Preprocess((0, 0))
+    preprocess = _nets.declared(pixels) if pixels else Preprocess((0, 0))
     images, labels = (
         _float.prepare(model.data, preprocess, order.examples) if model.data else ("", "")
     )
@@ -77,7 +80,8 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     exporter = _export.module(order.format)
     asked = json.dumps(dataclasses.asdict(model)), json.dumps(order.recipe.steps), order.seed
     known = _float.compressed(*asked)
-    images, labels = _float.prepare(known.data, known.preprocess, order.examples)
+    count = order.examples if known.scored else max(FEWEST_UNSCORED, ROTATING * order.batch)
+    images, labels = _float.prepare(known.data, known.preprocess, count)
     np.save(part / "reference.npy", _float.answers(*asked, images))
     name, sparse_path = f"model.{order.format}", ""
     if order.recipe.storage == "sparse":
@@ -86,9 +90,9 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         parent = _artifact.lookup(dense) or make(dense)
         sparse_path = exporter.sparsify(Path(parent.file), part / name)
     elif precision == "fp32":
-        sample = _float.inputs(known.preprocess, np.load(images, mmap_mode="r")[: order.batch])
+        sample = _nets.inputs(known.preprocess, np.load(images, mmap_mode="r")[: order.batch])
         sample = torch.cat([sample] * order.batch)[: order.batch]
-        exporter.export(fuse(known.net), sample, part / name)
+        exporter.export(_fold.folded(known.net), sample, part / name)
     else:
         recipe = dataclasses.replace(order.recipe, precision="fp32", quantization={})
         exact = dataclasses.replace(order, recipe=recipe)
@@ -103,8 +107,9 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     )
     counts = exporter.zeros(part / name) if hasattr(exporter, "zeros") else (None, None)
     weights = _artifact.weights(model)
+    digest = _artifact.sha256(weights) if weights else known.digest
     lineage = {
-        "parent": {"net": model.net, "weights": weights.name, "sha256": _artifact.sha256(weights)},
+        "parent": {"net": _public(model), "weights": known.weights, "sha256": digest},
         "steps": order.recipe.steps,
         "precision": precision,
         "quantization": order.recipe.quantization,
@@ -120,9 +125,9 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         sha256=_artifact.sha256(*files),
         bytes=sum(file.stat().st_size for file in files),
         lineage=json.dumps(lineage),
-        data=known.data,
+        data=_scores_on(model, known),
         images=str(images),
-        labels=str(labels),
+        labels=str(labels) if known.scored else "",
         reference=str(target / "reference.npy"),
         preprocess=dataclasses.asdict(known.preprocess),
         label_offset=model.label_offset,
@@ -135,6 +140,17 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         file_zeros=counts[1],
         sparse_path=sparse_path,
     )
+
+
+def _public(model: Model) -> str:
+    """The name of a net, without the path that it has on this machine."""
+    return f"python:{Path(model.net).name}" if model.kind == "python" else model.net
+
+
+def _scores_on(model: Model, known: _float.Float) -> str:
+    if known.scored:
+        return known.data
+    return _artifact.UNTRAINED if model.weights == RANDOM else ""
 
 
 def _order(line: str) -> Order:

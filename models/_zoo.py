@@ -1,6 +1,8 @@
-"""The zoo: one net per file in this folder, named by its file.
+"""The zoo: one net per file in this folder, named by its file, and the names of all other nets.
 
-A net's file has
+Width is part of a name (`mobilenet_v1_0_25`, `timm:mobilenetv2_050`), and so is the size of the
+input, if it is not the net's own: `scenes_resnet@64`, `timm:resnet50@160`, `NAME@128x256` (height
+x width). A net's file has
 
     DATA = "scenes"                 the data set it was trained on
     PREPROCESS = Preprocess(...)    how it wants to see a picture
@@ -15,8 +17,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from paretomark.suites._errors import UserError
+from paretomark.suites._suite import KINDS
 
 FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER / "weights"
@@ -45,18 +52,67 @@ class Training:
     frozen_norm: bool = False  # batch normalisation keeps the statistics that it has
 
 
+@dataclass(frozen=True)
+class Name:
+    """A net's name in parts: `kind` is one of KINDS, or "" for a file of this folder."""
+
+    kind: str
+    name: str
+    size: tuple[int, int] | None  # height and width; None: its own
+
+
+def split(net: str) -> Name:
+    """The parts of a name. Raises UserError for a size that is none."""
+    kind, colon, rest = net.partition(":")
+    kind, rest = (kind, rest) if colon and kind in KINDS else ("", net)
+    name, at, size = rest.rpartition("@")
+    if not at or kind == "file":
+        return Name(kind, rest, None)
+    found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", size)
+    if not found:
+        raise UserError(f"{net}: after @ comes the size of the input, as in @160 or @128x256")
+    return Name(kind, name, (int(found[1]), int(found[2] or found[1])))
+
+
+def python(spec: str) -> tuple[Path, str]:
+    """File and function of `PATH.py:FUNCTION`. Raises UserError if there is no such file."""
+    path, _, function = spec.rpartition(":")
+    if not path.endswith(".py") or not function.isidentifier():
+        raise UserError(f"python:{spec}: write python:PATH.py:FUNCTION")
+    if not Path(path).is_file():
+        raise UserError(f"python:{spec}: there is no file {path}")
+    return Path(path), function
+
+
+def sources(net: str) -> Iterator[Path]:
+    """The files that the code of a net is in; of a library's net, none."""
+    parts = split(net)
+    if parts.kind == "python":  # what it imports from its own folder may change it as well
+        yield from sorted(python(parts.name)[0].parent.glob("*.py"))
+    elif not parts.kind:
+        yield FOLDER / f"{parts.name}.py"
+
+
 def names() -> list[str]:
     """The nets there are: the files of this folder without a leading underscore."""
     return sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
 
 
-def data(name: str) -> str:
-    """The data set that a net was trained on: DATA in its file, which is not imported for that."""
+def data(net: str) -> str:
+    """The data set that a net was trained on: DATA in its file, which is not imported for that.
+
+    "" for a net that is no file of this folder.
+    """
+    parts = split(net)
+    return "" if parts.kind else _data(parts.name)
+
+
+def _data(name: str) -> str:
     for node in ast.parse((FOLDER / f"{name}.py").read_text()).body:
         if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["DATA"]:
             return str(ast.literal_eval(node.value))
         if isinstance(node, ast.ImportFrom) and any(alias.name == "DATA" for alias in node.names):
-            return data(str(node.module).rpartition(".")[2])
+            return _data(str(node.module).rpartition(".")[2])
     raise ValueError(f"models/{name}.py has no DATA")
 
 

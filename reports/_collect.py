@@ -17,7 +17,7 @@ from typing import Any
 
 from paretomark.devices import _device, _host, _run
 from paretomark.devices._visit import Spec
-from paretomark.models import _artifact, _build, _data, _zoo
+from paretomark.models import _artifact, _build, _data, _known, _zoo
 from paretomark.models._artifact import Artifact, Order, Refused
 from paretomark.models.compress import _step
 from paretomark.models.export import _export
@@ -256,17 +256,18 @@ def _probes(cells: Sequence[Cell]) -> list[Probe]:
 def _check_files(cell: Cell) -> None:
     """Raise UserError if a file that the cell needs is missing or plainly not what it must be."""
     model = cell.model
-    path = Path(model.file) if model.file else _artifact.weights(model)
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
+    _known.check(model.net)
+    if path := Path(model.file) if model.file else _artifact.weights(model):
         what = "model file" if model.file else f"trained weights of '{model.net}'"
-        raise UserError(
-            f"model '{model.name}': cannot read the {what} {path}: {error.strerror}"
-        ) from None
-    if path.suffix == ".tflite" and head[4:8] != b"TFL3":
-        raise UserError(f"model '{model.name}': {path} is not a TFLite file")
+        try:
+            with path.open("rb") as file:
+                head = file.read(16)
+        except OSError as error:
+            raise UserError(
+                f"model '{model.name}': cannot read the {what} {path}: {error.strerror}"
+            ) from None
+        if path.suffix == ".tflite" and head[4:8] != b"TFL3":
+            raise UserError(f"model '{model.name}': {path} is not a TFLite file")
     for spec in (model.data, model.calibration):
         name, colon, where = spec.partition(":")
         if colon and not Path(where).exists():

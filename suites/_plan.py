@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.suites._errors import UserError, unknown
-from paretomark.suites._suite import AS_IS, Model, Recipe, Suite
+from paretomark.suites._suite import AS_IS, KINDS, Model, Recipe, Suite
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def plan(
 ) -> list[Cell]:
     """The cells of a suite, in the order of the file.
 
-    `nets`: the zoo; `methods`: parameters by compression method; `formats`: the file format
+    `nets`: the zoo's own; `methods`: parameters by compression method; `formats`: the file format
     that each known device target loads; `precisions`: what some format can be written in. A file
     that the user brings meets only the devices that load its format. Raises UserError for a name
     that is none of these.
@@ -105,7 +105,9 @@ def _offers(
             loaders = ", ".join(sorted(d for d, f in formats.items() if f == kind))
             raise UserError(f"{where}: no device of the suite loads {model.file}; add {loaders}")
         return [Recipe(AS_IS, (), AS_IS)], matching
-    if model.net not in nets:
+    if model.kind and model.kind not in KINDS:
+        raise unknown("kind of net", model.kind, KINDS, f"{where}, [model.{model.name}]")
+    if not model.kind and model.net.partition("@")[0] not in nets:
         raise unknown("model", model.net, nets, where)
     for recipe in model.recipes:
         if recipe not in suite.recipe:

@@ -28,6 +28,8 @@ from paretomark.suites._errors import UserError, unknown
 
 FOLDER = Path(__file__).parent
 STORAGES = ("dense", "sparse")
+KINDS = ("file", "python", "timm", "torchvision")  # of nets, before the colon
+RANDOM = "random"  # instead of trained weights: drawn by the seed, and no accuracy is stated
 AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
 T = TypeVar("T")
 
@@ -41,15 +43,20 @@ class Pixels:
     std: tuple[float, ...] = (255.0, 255.0, 255.0)
     order: str = "rgb"
     crop: float | None = None
+    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A net of the zoo, or a file. Paths are relative to the suite; `${VAR}` is expanded."""
+    """A net, or a file. Paths are relative to the suite; `${VAR}` is expanded.
+
+    A net is NAME of the zoo, timm:NAME, torchvision:NAME, or python:PATH.py:FUNCTION; each may say
+    its input size, as in NAME@160. A file is file:PATH.
+    """
 
     name: str = ""  # the key in the suite
-    net: str = ""  # a net of the zoo, or file:PATH; by default the name
-    weights: str = ""  # by default those the project ships
+    net: str = ""  # by default the name
+    weights: str = ""  # a file, or "random"; by default those that come with the net
     data: str = ""  # by default the data set of the net
     calibration: str = ""  # by default the calibration split of the data set
     recipes: tuple[str, ...] = ()  # by default all
@@ -58,9 +65,15 @@ class Model:
     preprocess: Pixels | None = None  # by default the net's own
 
     @property
+    def kind(self) -> str:
+        """One of KINDS; "" for a net of the zoo's own."""
+        kind, colon, _ = self.net.partition(":")
+        return kind if colon else ""
+
+    @property
     def file(self) -> str:
-        """The path of a file that the user brings; "" for a net of the zoo."""
-        return self.net.removeprefix("file:") if self.net.startswith("file:") else ""
+        """The path of a file that the user brings; "" for a net."""
+        return self.net.removeprefix("file:") if self.kind == "file" else ""
 
 
 @dataclass(frozen=True)
@@ -175,16 +188,16 @@ def _located(model: Model, name: str, folder: Path, where: str) -> Model:
 
     def place(text: str) -> str:
         kind, colon, path = text.partition(":")
-        if not colon:
+        if not colon or kind in ("timm", "torchvision"):
             return text
         return f"{kind}:{_path(path, folder, where)}" if path else text
 
-    weights = str(_path(model.weights, folder, where)) if model.weights else ""
+    given = model.weights not in ("", RANDOM)
     return dataclasses.replace(
         model,
         name=name,
         net=place(model.net or name),
-        weights=weights,
+        weights=str(_path(model.weights, folder, where)) if given else model.weights,
         data=place(model.data),
         calibration=place(model.calibration),
     )

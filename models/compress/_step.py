@@ -64,9 +64,11 @@ def methods() -> dict[str, list[str]]:
     return {name: list(_parameters(_module(name))) for name in names()}
 
 
-def check(steps: Sequence[Mapping[str, Any]], net: str, weights: Path, where: str) -> None:
+def check(
+    steps: Sequence[Mapping[str, Any]], net: str, weights: Path | None, where: str
+) -> None:
     """Raise UserError if a step lacks a parameter, or has one that this net cannot have."""
-    names: set[str] | None = _zoo.layers(weights) if weights.exists() else None
+    names: set[str] | None = _zoo.layers(weights) if weights and weights.exists() else None
     for step in steps:
         _check(step, where)
         label = f"{where}: {step['method']}"
@@ -74,7 +76,7 @@ def check(steps: Sequence[Mapping[str, Any]], net: str, weights: Path, where: st
             if names is not None and layer not in names:
                 raise unknown("layer to exclude", layer, names, label)
         teacher = step.get("teacher")
-        if teacher and _zoo.data(teacher) != _zoo.data(net):
+        if teacher and len({_zoo.data(teacher), _zoo.data(net)} - {""}) > 1:
             what = f"on '{_zoo.data(teacher)}', and {net} on '{_zoo.data(net)}'"
             raise UserError(f"{label}: {teacher} cannot teach: it was trained {what}")
         if getattr(_module(step["method"]), "RENAMES", False):

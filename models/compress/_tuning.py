@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -11,6 +11,7 @@ from paretomark.models import _zoo
 from paretomark.models._zoo import Training
 from paretomark.models.compress._step import Context
 from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._suite import Model, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,9 +67,12 @@ def check(**tuning: Unpack[Tuning]) -> None:
         raise UserError(f"temperature must be above 0, weight 0 to 1, got {given}")
     if not t["teacher"]:
         return
-    if t["teacher"] not in _zoo.names():
+    teacher = _zoo.split(t["teacher"])
+    if not teacher.kind and teacher.name not in _zoo.names():
         raise unknown("teacher", t["teacher"], _zoo.names())
-    if not (file := weights_of(t["teacher"], t["teacher_weights"])).exists():
+    if teacher.kind and not t["teacher_weights"]:
+        return  # those of a library, or of the user's function
+    if not (file := weights_of(teacher.name, t["teacher_weights"])).exists():
         raise UserError(f"the teacher's weights are missing: {file}; name some by teacher_weights")
 
 
@@ -127,12 +131,13 @@ def zeros(net: nn.Module) -> dict[str, Tensor]:
 
 
 def _teacher(name: str, file: str, ctx: Context) -> nn.Module:
-    from safetensors.torch import load_file
+    from paretomark.models import _nets
 
-    plugin = importlib.import_module(f"paretomark.models.{name}")
-    if ctx.preprocess != plugin.PREPROCESS:
-        wants = f"{plugin.PREPROCESS}, not {ctx.preprocess}"
+    # A function of the user's says nothing of pictures, so it sees them as the pupil does.
+    same = _zoo.split(name).kind == "python"
+    pixels = Pixels(**dataclasses.asdict(ctx.preprocess)) if same else None
+    teacher = _nets.load(Model(net=name, weights=file, preprocess=pixels), ctx.seed)
+    if ctx.preprocess != teacher.preprocess:
+        wants = f"{teacher.preprocess}, not {ctx.preprocess}"
         raise UserError(f"teacher {name} wants its pictures as {wants}")
-    net: nn.Module = plugin.net().eval()
-    net.load_state_dict(load_file(weights_of(name, file)))
-    return net.requires_grad_(False)
+    return teacher.module.requires_grad_(False)

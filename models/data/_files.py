@@ -23,7 +23,7 @@ def folder(argument: str, name: str) -> Path:
 
 
 def resized(picture: Image.Image, preprocess: Preprocess) -> Image.Image:
-    """The picture at the net's size, as `Preprocess` says: bilinear, squashed or centre-cropped."""
+    """The picture at the net's size, as `Preprocess` says, squashed or centre-cropped."""
     height, width = preprocess.size
     if preprocess.crop is None:
         box = (0.0, 0.0, float(picture.width), float(picture.height))
@@ -32,7 +32,8 @@ def resized(picture: Image.Image, preprocess: Preprocess) -> Image.Image:
         across, down = width * scale, height * scale
         left, top = (picture.width - across) / 2, (picture.height - down) / 2
         box = (left, top, left + across, top + down)
-    return picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    how = Image.Resampling[preprocess.interpolation.upper()]
+    return picture.resize((width, height), how, box=box)
 
 
 def read(files: Sequence[Path], labels: Sequence[int], preprocess: Preprocess | None) -> Examples:

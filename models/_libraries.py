@@ -1,0 +1,179 @@
+"""The nets of timm and torchvision: `timm:NAME[.TAG]` and `torchvision:NAME[.WEIGHTS]`.
+
+Width is part of the library's own name, as in `timm:mobilenetv2_050`. How a picture is prepared is
+what the library says of the weights. Torch and the libraries are imported inside functions only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from paretomark.models._data import Preprocess
+from paretomark.suites._errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Size = tuple[int, int]
+NAMES = ("timm", "torchvision")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A net of a library: `build(pretrained)` makes it, in float32, (N, 3, H, W) to logits."""
+
+    build: Callable[[bool], nn.Module]
+    preprocess: Preprocess
+    licence: str  # of the weights; "" if the library does not say
+    weights: str  # which pretrained weights these are; "" if there are none
+
+
+def versions(kind: str) -> dict[str, str]:
+    """The versions of what defines the nets of a kind; nothing for kinds that are no library."""
+    wanted = {"timm": ("timm", "torchvision"), "torchvision": ("torchvision",)}.get(kind, ())
+    found = {}
+    for package in wanted:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            raise UserError(
+                f"the nets of {kind} need the package {package}; pip install 'paretomark[zoo]'"
+            ) from None
+    return found
+
+
+def names(library: str) -> list[str]:
+    """The classification nets of a library."""
+    if library == "timm":
+        found: list[str] = _timm().list_models()
+    else:
+        found = _torchvision().models.list_models(module=_torchvision().models)
+    return sorted(found)
+
+
+def entry(library: str, name: str, size: Size | None) -> Entry:
+    """A net by its name, at its own input size or another. Raises UserError if that cannot be."""
+    return _of_timm(name, size) if library == "timm" else _of_torchvision(name, size)
+
+
+def _of_timm(name: str, size: Size | None) -> Entry:
+    timm = _timm()
+    found = timm.models.get_pretrained_cfg(name)
+    cfg = found.to_dict() if found is not None else {}
+    own: Size = tuple(cfg["input_size"][1:])
+    options: dict[str, Any] = {}
+    if size not in (None, own) and cfg.get("fixed_input_size"):
+        options["img_size"] = size
+
+    def build(pretrained: bool) -> nn.Module:
+        # Attention as plain products: the fused operator exists in no file format but PyTorch's,
+        # and torch does not count its multiplications.
+        timm.layers.set_fused_attn(False)
+        try:
+            return plain(timm.create_model(name, pretrained=pretrained, **options))
+        except TypeError:
+            if not options:
+                raise
+            raise UserError(f"timm:{name} has a fixed input of {_at(own)}, not {_at(size)}") from None
+
+    scaled = [tuple(255 * v for v in cfg[key]) for key in ("mean", "std")]
+    crop = None if cfg.get("crop_mode") == "squash" else float(cfg["crop_pct"])
+    return Entry(
+        build,
+        Preprocess(size or own, *scaled, crop=crop, interpolation=_filter(cfg["interpolation"])),
+        cfg.get("license") or "",
+        f"{name.partition('.')[0]}.{cfg['tag']}" if found and found.has_weights else "",
+    )
+
+
+def _of_torchvision(name: str, size: Size | None) -> Entry:
+    models = _torchvision().models
+    base, _, wanted = name.partition(".")
+    known = models.get_model_weights(base)
+    weights = known[wanted] if wanted else known.DEFAULT
+    how = weights.transforms()
+    own: Size = tuple(how.crop_size * 2)[:2]
+    options: dict[str, Any] = {}
+    if size not in (None, own) and base.startswith("vit_"):
+        if size is None or size[0] != size[1]:
+            raise UserError(f"torchvision:{base} takes square pictures only, not {_at(size)}")
+        options["image_size"] = size[0]
+    if base in ("googlenet", "inception_v3"):
+        options["init_weights"] = False  # by SciPy, one weight after the other
+
+    def build(pretrained: bool) -> nn.Module:
+        with warnings.catch_warnings(action="ignore"):
+            net: nn.Module = models.get_model(base, weights=weights if pretrained else None, **options)
+        for part in ("aux1", "aux2", "AuxLogits"):  # second classifiers, for training only
+            if hasattr(net, part):
+                setattr(net, part, None)
+                net.aux_logits = False
+        return net
+
+    return Entry(
+        build,
+        Preprocess(
+            size or own,
+            tuple(255 * v for v in how.mean),
+            tuple(255 * v for v in how.std),
+            crop=how.crop_size[0] / how.resize_size[0],
+            interpolation=_filter(how.interpolation.value),
+        ),
+        "BSD-3-Clause",
+        str(weights),
+    )
+
+
+def plain(net: nn.Module) -> nn.Module:
+    """The net, with timm's normalisation-and-activation modules as two modules in a row.
+
+    What knows batch normalisation by its type (folding, pruning, equalisation) sees it then.
+    """
+    from torch import nn
+
+    fused = _timm().layers.BatchNormAct2d
+    for parent in list(net.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is not fused:
+                continue
+            norm = nn.BatchNorm2d(child.num_features, child.eps, child.momentum)
+            norm.load_state_dict(child.state_dict())
+            after = [m for m in (child.drop, child.act) if not isinstance(m, nn.Identity)]
+            setattr(parent, name, nn.Sequential(norm, *after) if after else norm)
+    return net
+
+
+def _filter(name: str) -> Any:
+    return name if name in ("bicubic", "nearest") else "bilinear"
+
+
+def _at(size: Size | None) -> str:
+    return "x".join(map(str, size or ()))
+
+
+def _timm() -> Any:
+    _torchvision()  # which timm imports
+    return importlib.import_module("timm")
+
+
+def _torchvision() -> Any:
+    versions("timm")
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        # Its compiled operators are those of another build of torch (PyPI has them for CUDA only),
+        # and it stops at the first one that it describes and does not find. No net of the zoo uses
+        # any: with their names alone it imports. A build that matches never comes here.
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+    import torch
+
+    for name in ("nms", "qnms"):
+        signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        torch.library.define(f"torchvision::{name}", signature)
+    return importlib.import_module("torchvision")
