@@ -106,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("--json", action="store_true")
     devices.set_defaults(command=_devices)
 
+    models = commands.add_parser("models", help="list the nets of the zoo by family")
+    models.add_argument("--model", action="append", default=[], help="only this one (repeatable)")
+    models.add_argument(
+        "--check", action="store_true", help="run a net of each family on every runtime (an hour)"
+    )
+    models.add_argument("--json", action="store_true")
+    models.set_defaults(command=_models)
+
     show = commands.add_parser("show", help="tell how an artifact came to be")
     show.add_argument("artifact", help="its file, or the start of its sha256")
     show.add_argument("--json", action="store_true")
@@ -238,6 +246,13 @@ def _devices(arguments: argparse.Namespace) -> int:
     else:
         good = devices.show(devices.targets(arguments.device), arguments.json)
     return 0 if good else SOME_FAILED
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from paretomark.reports import models
+
+    act = models.check if arguments.check else models.show
+    return 0 if act(arguments.model, arguments.json) else SOME_FAILED
 
 
 def _show(arguments: argparse.Namespace) -> int:

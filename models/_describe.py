@@ -71,7 +71,7 @@ def _bare(name: str) -> tuple[nn.Module, Preprocess, str]:
     what = _zoo.split(name)
     if what.kind:
         entry = _libraries.entry(what.kind, what.name, what.size)
-        return entry.build(False), entry.preprocess, entry.licence
+        return _libraries.plain(entry.build(False)), entry.preprocess, entry.licence
     plugin = importlib.import_module(f"paretomark.models.{what.name}")
     size = what.size or plugin.PREPROCESS.size
     return plugin.net(), Preprocess(size, plugin.PREPROCESS.mean), "Apache-2.0"
@@ -87,7 +87,9 @@ def main() -> None:
         try:
             answer = describe(name)
         except Exception as error:
-            what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            what = (
+                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            )
             answer = {"error": " ".join(what.split())[:300]}
         print(json.dumps(answer), file=out, flush=True)
 

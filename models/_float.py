@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Float:
     parameters: int
     nonzeros: int
     macs: int
-    encoded_bytes: int  # of the parameters, losslessly encoded by `_encode`
+    encoded_bytes: int | None  # of the parameters, losslessly encoded; None if they are random
     steps_s: float  # processor time that the steps took, training included
 
 
@@ -68,10 +69,14 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
         parameters=sum(p.numel() for p in parameters),
         nonzeros=sum(int(p.count_nonzero()) for p in parameters),
         macs=_describe.macs(net, preprocess),
-        # Pruning by a product leaves -0.0, which the encoder keeps as another number.
-        encoded_bytes=len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()})),
+        encoded_bytes=None if model.weights == RANDOM else _encoded_bytes(named),
         steps_s=steps_s,
     )
+
+
+def _encoded_bytes(named: Mapping[str, torch.Tensor]) -> int:
+    # Pruning by a product leaves -0.0, which the encoder keeps as another number.
+    return len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()}))
 
 
 def _model(table: dict[str, Any]) -> Model:

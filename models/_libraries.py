@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
 import warnings
 from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from paretomark.models._data import Preprocess
-from paretomark.suites._errors import UserError
+from paretomark.suites._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +26,10 @@ NAMES = ("timm", "torchvision")
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A net of a library: `build(pretrained)` makes it, in float32, (N, 3, H, W) to logits."""
+    """A net of a library: `build(pretrained)` makes it, in float32, (N, 3, H, W) to logits.
+
+    Its weights are named as the library names them; `plain` is for when they have been loaded.
+    """
 
     build: Callable[[bool], nn.Module]
     preprocess: Preprocess
@@ -63,8 +67,12 @@ def entry(library: str, name: str, size: Size | None) -> Entry:
 
 def _of_timm(name: str, size: Size | None) -> Entry:
     timm = _timm()
+    base, _, tag = name.partition(".")
+    tags = [w.partition(".")[2] for w in timm.list_pretrained(f"{base}.*")]
+    if tag and tag not in tags:
+        raise unknown("weights", tag, tags, f"timm:{base}")
     found = timm.models.get_pretrained_cfg(name)
-    cfg = found.to_dict() if found is not None else {}
+    cfg = found.to_dict()
     own: Size = tuple(cfg["input_size"][1:])
     options: dict[str, Any] = {}
     if size not in (None, own) and cfg.get("fixed_input_size"):
@@ -75,27 +83,36 @@ def _of_timm(name: str, size: Size | None) -> Entry:
         # and torch does not count its multiplications.
         timm.layers.set_fused_attn(False)
         try:
-            return plain(timm.create_model(name, pretrained=pretrained, **options))
+            net: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+            return net
         except TypeError:
             if not options:
                 raise
-            raise UserError(f"timm:{name} has a fixed input of {_at(own)}, not {_at(size)}") from None
+            raise UserError(
+                f"timm:{name} has a fixed input of {_at(own)}, not {_at(size)}"
+            ) from None
 
-    scaled = [tuple(255 * v for v in cfg[key]) for key in ("mean", "std")]
-    crop = None if cfg.get("crop_mode") == "squash" else float(cfg["crop_pct"])
     return Entry(
         build,
-        Preprocess(size or own, *scaled, crop=crop, interpolation=_filter(cfg["interpolation"])),
+        Preprocess(
+            size or own,
+            tuple(255 * v for v in cfg["mean"]),
+            tuple(255 * v for v in cfg["std"]),
+            crop=None if cfg.get("crop_mode") == "squash" else float(cfg["crop_pct"]),
+            interpolation=_filter(cfg["interpolation"]),
+        ),
         cfg.get("license") or "",
-        f"{name.partition('.')[0]}.{cfg['tag']}" if found and found.has_weights else "",
+        f"{base}.{cfg['tag']}" if found.has_weights else "",
     )
 
 
 def _of_torchvision(name: str, size: Size | None) -> Entry:
     models = _torchvision().models
     base, _, wanted = name.partition(".")
-    known = models.get_model_weights(base)
-    weights = known[wanted] if wanted else known.DEFAULT
+    known = {w.name: w for w in models.get_model_weights(base)}
+    if wanted and wanted not in known:
+        raise unknown("weights", wanted, known, f"torchvision:{base}")
+    weights = known[wanted] if wanted else models.get_model_weights(base).DEFAULT
     how = weights.transforms()
     own: Size = tuple(how.crop_size * 2)[:2]
     options: dict[str, Any] = {}
@@ -108,11 +125,9 @@ def _of_torchvision(name: str, size: Size | None) -> Entry:
 
     def build(pretrained: bool) -> nn.Module:
         with warnings.catch_warnings(action="ignore"):
-            net: nn.Module = models.get_model(base, weights=weights if pretrained else None, **options)
-        for part in ("aux1", "aux2", "AuxLogits"):  # second classifiers, for training only
-            if hasattr(net, part):
-                setattr(net, part, None)
-                net.aux_logits = False
+            net: nn.Module = models.get_model(
+                base, weights=weights if pretrained else None, **options
+            )
         return net
 
     return Entry(
@@ -130,15 +145,24 @@ def _of_torchvision(name: str, size: Size | None) -> Entry:
 
 
 def plain(net: nn.Module) -> nn.Module:
-    """The net, with timm's normalisation-and-activation modules as two modules in a row.
+    """The net, once it has its weights, without what is peculiar to the libraries.
 
-    What knows batch normalisation by its type (folding, pruning, equalisation) sees it then.
+    Second classifiers, which are for training only, are left out. timm's modules of normalisation
+    and activation in one become two in a row: what knows batch normalisation by its type (folding,
+    pruning, equalisation) sees it then.
     """
     from torch import nn
 
+    for part in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(net, part):
+            setattr(net, part, None)
+            vars(net)["aux_logits"] = False
+    if "timm" not in sys.modules:
+        return net
     fused = _timm().layers.BatchNormAct2d
     for parent in list(net.modules()):
-        for name, child in list(parent.named_children()):
+        children: list[tuple[str, Any]] = list(parent.named_children())
+        for name, child in children:
             if type(child) is not fused:
                 continue
             norm = nn.BatchNorm2d(child.num_features, child.eps, child.momentum)

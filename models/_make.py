@@ -25,7 +25,6 @@ from paretomark.models.export import _export
 from paretomark.suites._errors import UserError
 from paretomark.suites._suite import AS_IS, RANDOM, Model, Pixels, Recipe
 
-
 ROTATING = 8  # batches, see `paretomark.devices._visit`
 FEWEST_UNSCORED = 16  # pictures of noise
 

@@ -67,13 +67,15 @@ def load(model: Model, seed: int) -> Net:
             "preprocess = { size = [224, 224] }"
         )
     net.eval()
-    if model.weights == RANDOM:
-        _random.initialise(net, _pictures(preprocess), seed)
-        weights, data = f"random, seed {seed}", ""
-    elif model.weights or not what.kind:
+    if model.weights not in ("", RANDOM) or (trained and not what.kind):
         file = Path(model.weights) if model.weights else _zoo.weights(what.name)
         _fill(net, file)
         weights = file.name
+    if what.kind in _libraries.NAMES:
+        net = _libraries.plain(net)
+    if model.weights == RANDOM:
+        _random.initialise(net, _pictures(preprocess), seed)
+        weights, data = f"random, seed {seed}", ""
     return Net(net, preprocess, model.data or data, weights)
 
 
@@ -113,6 +115,8 @@ def _pictures(preprocess: Preprocess) -> torch.Tensor:
 def _of_library(net: str, entry: _libraries.Entry, trained: bool) -> nn.Module:
     if trained and not entry.weights:
         raise UserError(f"there are no trained weights of {net}: {_INSTEAD}")
+    if trained and net in _unreachable:  # every attempt may take a minute, and formats are many
+        raise UserError(_unreachable[net])
     try:
         return entry.build(trained)
     except UserError:
@@ -121,12 +125,14 @@ def _of_library(net: str, entry: _libraries.Entry, trained: bool) -> nn.Module:
         if not trained:
             raise
         why = " ".join(str(error).split())[:200]
-        raise UserError(
+        _unreachable[net] = (
             f"the weights of {net} ({entry.weights}) cannot be loaded ({why}). With a network they "
             f"are fetched once; without one, {_INSTEAD}"
-        ) from None
+        )
+        raise UserError(_unreachable[net]) from None
 
 
+_unreachable: dict[str, str] = {}  # weights that could not be loaded, and why
 _INSTEAD = (
     "give a file with 'weights = \"FILE.safetensors\"', or measure latency only, with "
     "'weights = \"random\"'"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from paretomark.devices import _device, coreml
-from paretomark.models import _artifact, _build, digits_cnn
+from paretomark.models import _artifact, _build, _zoo, digits_cnn
 from paretomark.models.export import mlpackage
 from paretomark.suites._suite import Model, Recipe
 
@@ -138,7 +138,7 @@ def test_weights_are_those_of_the_net_within_the_precision(
     from torch.fx.experimental.optimization import fuse
 
     net = digits_cnn.net().eval()
-    net.load_state_dict(load_file(_artifact.weights(Model(net="digits_cnn"))))
+    net.load_state_dict(load_file(_zoo.weights("digits_cnn")))
     exact = [p.detach().numpy() for p in fuse(net).parameters() if p.ndim > 1]
     single, half, byte = (weights(Path(built[p].file)) for p in mlpackage.PRECISIONS[:3])
     assert len(exact) == len(single) == len(half) == len(byte) == 6

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from paretomark.devices._device import Device, Placement, open_device
-from paretomark.models import _artifact, digits_cnn
+from paretomark.models import _artifact, _zoo, digits_cnn
 from paretomark.models.export import pte
 from paretomark.reports import _store
 from paretomark.reports._record import Record
@@ -198,7 +198,7 @@ def _net_and_sample() -> tuple[torch.nn.Module, torch.Tensor]:
     from torch.fx.experimental.optimization import fuse
 
     net = digits_cnn.net().eval()
-    net.load_state_dict(load_file(_artifact.weights(Model(name="", net="digits_cnn"))))
+    net.load_state_dict(load_file(_zoo.weights("digits_cnn")))
     return fuse(net), torch.zeros(1, 1, 8, 8)
 
 

@@ -16,10 +16,9 @@ from torch.fx.experimental.optimization import fuse
 
 from paretomark.devices import _device, _nvidia, _torch_cuda, pytorch
 from paretomark.devices._device import Device, Operator, Placement, State, Unavailable
-from paretomark.models import _artifact, _data, digits_cnn, digits_mlp
+from paretomark.models import _data, _zoo, digits_cnn, digits_mlp
 from paretomark.models.export import pt2
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import Model
 
 pytest.importorskip("torchao", reason="torchao is not installed")
 # Inductor warns of its own code where it lowers int8 convolutions; importing torchao warns, too.
@@ -41,7 +40,7 @@ def pictures() -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def net() -> torch.nn.Module:
     trained = digits_cnn.net().eval()
-    trained.load_state_dict(load_file(_artifact.weights(Model(name="", net="digits_cnn"))))
+    trained.load_state_dict(load_file(_zoo.weights("digits_cnn")))
     return fuse(trained)
 
 

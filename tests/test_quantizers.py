@@ -12,10 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from paretomark.devices._device import open_device
-from paretomark.models import _artifact, _data, digits_cnn, scenes_mobilenet
+from paretomark.models import _data, _zoo, digits_cnn, scenes_mobilenet
 from paretomark.models.export import _export, _options
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import Model
 
 torch = pytest.importorskip("torch")
 for package in ("onnxruntime", "openvino", "nncf", "ai_edge_quantizer", "executorch"):
@@ -40,7 +39,7 @@ def trained() -> Any:
     from torch.fx.experimental.optimization import fuse
 
     net = digits_cnn.net().eval()
-    net.load_state_dict(load_file(_artifact.weights(Model(net="digits_cnn"))))
+    net.load_state_dict(load_file(_zoo.weights("digits_cnn")))
     return fuse(net)
 
 

@@ -64,9 +64,7 @@ def methods() -> dict[str, list[str]]:
     return {name: list(_parameters(_module(name))) for name in names()}
 
 
-def check(
-    steps: Sequence[Mapping[str, Any]], net: str, weights: Path | None, where: str
-) -> None:
+def check(steps: Sequence[Mapping[str, Any]], net: str, weights: Path | None, where: str) -> None:
     """Raise UserError if a step lacks a parameter, or has one that this net cannot have."""
     names: set[str] | None = _zoo.layers(weights) if weights and weights.exists() else None
     for step in steps:

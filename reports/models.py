@@ -1,0 +1,248 @@
+"""The zoo: its nets by family, what is published of them, and on which runtimes they work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from paretomark.models import _families, _known, _zoo
+from paretomark.models._families import AGREE, Published
+from paretomark.reports import _html, _table, _zoo_check
+from paretomark.reports._zoo_check import Checked
+from paretomark.suites._errors import unknown
+
+DOCUMENT = _zoo.FOLDER.parent / "docs" / "zoo.md"
+OTHERS = "of this project"  # the family of nets that no paper has
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A net, what is published of it, and what was counted (in `fused` form, if that is stated)."""
+
+    published: Published
+    parameters: int | None
+    macs: int | None
+    size: tuple[int, int] | None
+    licence: str
+    missing: str  # why nothing was counted; "" if it was
+
+    @property
+    def parameters_off(self) -> float | None:
+        return _families.off(self.parameters, self.published.parameters)
+
+    @property
+    def macs_off(self) -> float | None:
+        return _families.off(self.macs, self.published.macs)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the counts are those that are published, or a note says why not."""
+        found = [abs(off) for off in (self.parameters_off, self.macs_off) if off is not None]
+        return bool(self.published.note) or all(off <= AGREE for off in found)
+
+
+def listed(wanted: Sequence[str] = ()) -> list[Listed]:
+    """The nets of the zoo, or those wanted. Raises UserError for one that it does not have."""
+    rows = _rows(wanted)
+    facts = _known.facts([row.net for row in rows])
+    return [_listed(row, facts[row.net]) for row in rows]
+
+
+def _rows(wanted: Sequence[str]) -> list[Published]:
+    rows = _families.published()
+    named = {row.net for row in rows}
+    rows += [
+        Published(OTHERS, net, None, False, None, None, "", None, "", "")
+        for net in _zoo.names()
+        if net not in named
+    ]
+    known = {row.net for row in rows}
+    for net in wanted:
+        if net not in known:
+            raise unknown("net of the zoo", net, known, "--model")
+    return [row for row in rows if not wanted or row.net in wanted]
+
+
+def _listed(row: Published, facts: dict[str, Any]) -> Listed:
+    if "error" in facts:
+        return Listed(row, None, None, None, "", facts["error"])
+    form = "fused_" if row.fused else ""
+    height, width = facts["size"]
+    return Listed(
+        row,
+        facts[f"{form}parameters"],
+        facts[f"{form}macs"],
+        (height, width),
+        facts["licence"],
+        "",
+    )
+
+
+def show(wanted: Sequence[str], as_json: bool) -> bool:
+    """Print the zoo, family by family. Whether all counts agree with what is published."""
+    rows = listed(wanted)
+    if as_json:
+        print(json.dumps([_as_json(row) for row in rows], indent=1))
+        return all(row.agrees for row in rows)
+    columns = ("family", "net", "parameters", "MACs", "input", "top-1 %", "of", "licence")
+    table = Table(*columns, box=box.SIMPLE_HEAD)
+    family = ""
+    for row in rows:
+        it = row.published
+        if row.missing:
+            table.add_row(it.family, it.net, row.missing)
+            continue
+        table.add_row(
+            it.family if it.family != family else "",
+            it.net + (" (fused)" if it.fused else ""),
+            _table.count(row.parameters) + ("" if _close(row.parameters_off) else " *"),
+            _table.count(row.macs) + ("" if _close(row.macs_off) else " *"),
+            _size(row),
+            "" if it.top1 is None else f"{it.top1:.1f}",
+            it.accuracy,
+            row.licence,
+        )
+        family = it.family
+    legend = (
+        "top-1 is published, not measured here. * more than 2 % off the published count: "
+        "docs/zoo.md says why. Width is in the name, and so is another input size: NAME@160."
+    )
+    _table.show_all(table, legend)
+    return all(row.agrees for row in rows)
+
+
+def check(wanted: Sequence[str], as_json: bool) -> bool:
+    """Try the family's nets on all runtimes, print what works, and write DOCUMENT.
+
+    Whether every count agrees and every net works.
+    """
+    rows = listed()
+    mine = [row.published for row in rows if row.published.check]
+    known = {row.net for row in mine}
+    for net in wanted:
+        if net not in known:
+            raise unknown("net of the check", net, known, "--model")
+
+    def say(result: Checked) -> None:
+        print(f"{result.net} on {result.device}: {_outcome(result)}", flush=True)
+
+    nets = [row.checked for row in mine if not wanted or row.net in wanted]
+    tried = _zoo_check.check(nets, say if not as_json else _quiet)
+    every = _zoo_check.check([row.checked for row in mine], _quiet, kept_only=True)
+    if as_json:
+        print(json.dumps([asdict(result) for result in tried], indent=1))
+    else:
+        works = sum(result.works for result in tried)
+        print(f"{works} of {len(tried)} work")
+    if DOCUMENT.parent.is_dir():  # not where the project is installed without its sources
+        _html.save(DOCUMENT, document(rows, every))
+    return all(result.works for result in tried) and all(row.agrees for row in rows)
+
+
+def _quiet(result: Checked) -> None:
+    pass
+
+
+def document(rows: Sequence[Listed], checked: Sequence[Checked]) -> str:
+    """The page docs/zoo.md: counts against what is published, and which net works where."""
+    lines = [
+        "# The zoo",
+        "",
+        "Written by `bench.py models --check`. Counts are in millions, for one picture, multiply-",
+        "accumulates of convolutions, linear layers and matrix products. *Published* is what the",
+        "source states, for the same input size; top-1 is published too, never measured here.",
+        "",
+        "| family | net | input | parameters | published | off | MACs | published | off | source |"
+        " top-1 | source |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|---|",
+        *(_line(row) for row in rows),
+        "",
+        f"## More than {AGREE * 100:.0f} % off, or not stated",
+        "",
+        *(f"- `{r.published.net}`: {r.published.note}." for r in rows if r.published.note),
+        "",
+        "## What works where",
+        "",
+        "One net of each family, with random weights drawn by a seed, exported in float32 and run:",
+        "the largest difference to the float net's answers, in standard deviations of those. It",
+        f"works if that is at most {_zoo_check.LIMIT:g}.",
+        "",
+        *_grid(checked),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Listed) -> str:
+    it = row.published
+    cells = (
+        it.family,
+        f"`{it.net}`" + (" fused" if it.fused else ""),
+        _size(row),
+        _millions(row.parameters),
+        _millions(it.parameters),
+        _off(row.parameters_off),
+        _millions(row.macs),
+        _millions(it.macs),
+        _off(row.macs_off),
+        it.counts,
+        "" if it.top1 is None else f"{it.top1:.1f}",
+        it.accuracy,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _grid(checked: Sequence[Checked]) -> list[str]:
+    devices = list(dict.fromkeys(result.device for result in checked))
+    by_net: dict[str, dict[str, Checked]] = {}
+    for result in checked:
+        by_net.setdefault(result.net, {})[result.device] = result
+    lines = [f"| net | {' | '.join(devices)} |", "|---|" + "--:|" * len(devices)]
+    for net, results in by_net.items():
+        cells = [_error(results[d]) if d in results else "not tried" for d in devices]
+        lines.append(f"| `{net}` | {' | '.join(cells)} |")
+    failed = [result for result in checked if not result.works]
+    lines += ["", f"{len(checked) - len(failed)} of {len(checked)} work.", ""]
+    lines += [f"- `{r.net}` on {r.device}: {_outcome(r)}" for r in failed]
+    return lines
+
+
+def _error(result: Checked) -> str:
+    number = "" if result.error is None else f"{result.error:.0e}"
+    return number if result.works else f"**fails** {number}".rstrip()
+
+
+def _outcome(result: Checked) -> str:
+    error = "" if result.error is None else f"off by {result.error:.1e} of the spread"
+    return f"works, {error}" if result.works else _table.clean(f"{result.reason} {error}".strip())
+
+
+def _as_json(row: Listed) -> dict[str, Any]:
+    return {
+        **asdict(row.published),
+        "counted": {"parameters": row.parameters, "macs": row.macs},
+        "size": row.size,
+        "licence": row.licence,
+        "missing": row.missing,
+        "agrees": row.agrees,
+    }
+
+
+def _close(off: float | None) -> bool:
+    return off is None or abs(off) <= AGREE
+
+
+def _off(off: float | None) -> str:
+    return "" if off is None else f"{off * 100:+.1f} %".replace("-", "−")
+
+
+def _millions(value: float | None) -> str:
+    return "" if value is None else _table.number(value / 1e6, 4 if value >= 1e9 else 3)
+
+
+def _size(row: Listed) -> str:
+    return "" if row.size is None else "x".join(map(str, dict.fromkeys(row.size)))
