@@ -82,15 +82,8 @@ def _of_timm(name: str, size: Size | None) -> Entry:
         # Attention as plain products: the fused operator exists in no file format but PyTorch's,
         # and torch does not count its multiplications.
         timm.layers.set_fused_attn(False)
-        try:
-            net: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
-            return net
-        except TypeError:
-            if not options:
-                raise
-            raise UserError(
-                f"timm:{name} has a fixed input of {_at(own)}, not {_at(size)}"
-            ) from None
+        net: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+        return net
 
     return Entry(
         build,
@@ -117,9 +110,7 @@ def _of_torchvision(name: str, size: Size | None) -> Entry:
     own: Size = tuple(how.crop_size * 2)[:2]
     options: dict[str, Any] = {}
     if size not in (None, own) and base.startswith("vit_"):
-        if size is None or size[0] != size[1]:
-            raise UserError(f"torchvision:{base} takes square pictures only, not {_at(size)}")
-        options["image_size"] = size[0]
+        options["image_size"] = size[0] if size else 0
     if base in ("googlenet", "inception_v3"):
         options["init_weights"] = False  # by SciPy, one weight after the other
 
@@ -174,10 +165,6 @@ def plain(net: nn.Module) -> nn.Module:
 
 def _filter(name: str) -> Any:
     return name if name in ("bicubic", "nearest") else "bilinear"
-
-
-def _at(size: Size | None) -> str:
-    return "x".join(map(str, size or ()))
 
 
 def _timm() -> Any:

@@ -66,17 +66,29 @@ def load(model: Model, seed: int) -> Net:
             f"{model.name or model.net}: declare how pictures are prepared, as in "
             "preprocess = { size = [224, 224] }"
         )
-    net.eval()
     if model.weights not in ("", RANDOM) or (trained and not what.kind):
         file = Path(model.weights) if model.weights else _zoo.weights(what.name)
         _fill(net, file)
         weights = file.name
     if what.kind in _libraries.NAMES:
         net = _libraries.plain(net)
+    net.eval()
+    if what.size:
+        _try(net, preprocess, model.net)
     if model.weights == RANDOM:
         _random.initialise(net, _pictures(preprocess), seed)
         weights, data = f"random, seed {seed}", ""
     return Net(net, preprocess, model.data or data, weights)
+
+
+def _try(net: nn.Module, preprocess: Preprocess, name: str) -> None:
+    """Raise UserError if a net cannot have its input at another size than its own."""
+    try:
+        with torch.no_grad():
+            net(torch.zeros(1, len(preprocess.mean), *preprocess.size))
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{name}: the net does not take an input of this size ({why})") from None
 
 
 def declared(pixels: Pixels) -> Preprocess:

@@ -66,7 +66,7 @@ def split(net: str) -> Name:
     kind, colon, rest = net.partition(":")
     kind, rest = (kind, rest) if colon and kind in KINDS else ("", net)
     name, at, size = rest.rpartition("@")
-    if not at or kind == "file":
+    if not at or kind == "file" or "/" in size:  # of a path, an @ may be part
         return Name(kind, rest, None)
     found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", size)
     if not found:

@@ -59,7 +59,7 @@ def check(
         files = {device: _file(orders[device], probes[device]) for device in probes}
         results = {d: Checked(**json.loads(f.read_text())) for d, f in files.items() if f.exists()}
         missing = {d: orders[d] for d in probes if d not in results and not kept_only}
-        for device, result in _tried(net, missing).items():
+        for device, result in (_tried(net, missing) if missing else {}).items():
             files[device].parent.mkdir(parents=True, exist_ok=True)
             files[device].write_text(json.dumps(asdict(result)))
             results[device] = result

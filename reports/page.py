@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from paretomark.reports import _csv, _figure, _html, _plot, _stats, _table
+from paretomark.reports import _csv, _figure, _html, _plot, _ranks, _stats, _table
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._row import SIGNIFICANT, TIE, Row
 from paretomark.reports._store import Run
@@ -42,6 +42,7 @@ def write(run: Run, out: Path) -> list[Path]:
         _head(run, rows, title),
         *(sections or [nothing]),
         _zeros(rows),
+        _ranks.section(rows),
         _every_cell(rows),
         _missing(rows),
         _devices(run),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST = 100  # valid names that are all told
+
 
 class UserError(Exception):
     """What is wrong, where, and what to do next, in one sentence."""
@@ -17,7 +19,9 @@ class UserError(Exception):
 def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> UserError:
     """An error for `name`, which is none of `valid`, that names the nearest valid one."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=10, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     place = f"{where}: " if where else ""
+    if len(names) > MOST:
+        return UserError(f"{place}unknown {kind} '{name}'; {hint}like it: {', '.join(near) or '-'}")
     return UserError(f"{place}unknown {kind} '{name}'; {hint}valid: {', '.join(names) or 'none'}")

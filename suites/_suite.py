@@ -110,6 +110,8 @@ class Suite:
     blocks: int = 3  # how often each cell is visited
     seed: int = 0
     examples: int = 1000  # test pictures that are scored
+    weights: str = ""  # of the nets that say none themselves
+    data: str = ""  # likewise
     seconds: float = 0.5  # how long a visit samples latency
     max_samples: int = 2000
     deadline_s: float = 120.0  # of one visit
@@ -156,7 +158,9 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
         for key, t in _tables(table, "recipe", where).items()
     }
     models = {
-        key: _located(_table(Model, t, f"{where}, [model.{key}]"), key, folder, where)
+        key: _located(
+            _with_defaults(_table(Model, t, f"{where}, [model.{key}]"), suite), key, folder, where
+        )
         for key, t in _tables(table, "model", where).items()
     }
     suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes)
@@ -181,6 +185,14 @@ def _check(suite: Suite, where: str) -> None:
     for key in ("batch", "threads"):
         if not getattr(suite, key) or min(getattr(suite, key)) < 1:
             raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
+
+
+def _with_defaults(model: Model, suite: Suite) -> Model:
+    """A net with the weights and data that the suite has for all; a file has its own."""
+    if model.file:
+        return model
+    weights, data = model.weights or suite.weights, model.data or suite.data
+    return dataclasses.replace(model, weights=weights, data=data)
 
 
 def _located(model: Model, name: str, folder: Path, where: str) -> Model:

@@ -1,0 +1,166 @@
+"""Do multiply-accumulates tell the order of nets by time? Spearman's rank correlation per device.
+
+Its interval is a percentile bootstrap over nets, for it is nets that another suite would draw anew.
+Only whole nets count, in one precision, on one device, batch and number of threads; nets
+of different data sets share a place here, for time does not depend on the labels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
+
+from paretomark.reports import _html, _table
+from paretomark.reports._html import Cell
+from paretomark.reports._row import Group, Row
+
+FEWEST = 8  # nets
+WORST = 3  # nets that are named
+WHOLE = ("", "reparameterize()")  # steps that leave the net what it is
+RESAMPLES = 4000
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A net by its rank (1: least) in multiply-accumulates and in time."""
+
+    model: str
+    by_macs: float
+    by_time: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Spearman's rho of MACs with latency among `nets` nets, with its 95 % interval."""
+
+    place: Group
+    precision: str
+    nets: int
+    rho: float
+    low: float
+    high: float
+    worst: tuple[Misplaced, ...]  # the farthest off first
+
+
+def rankings(rows: Sequence[Row]) -> list[Ranking]:
+    """One for each place and precision that has FEWEST nets with a valid latency."""
+    found = []
+    key = _place
+    fit = sorted((r for r in rows if r.valid and r.macs and r.steps in WHOLE), key=key)
+    for (device, batch, threads, simulated, precision), members in itertools.groupby(fit, key=key):
+        nets = list({row.model: row for row in members}.values())
+        if len(nets) >= FEWEST:
+            place = Group("", device, batch, threads, simulated)
+            found.append(_ranking(place, precision, nets))
+    return found
+
+
+def _place(row: Row) -> tuple[str, int, int, str, str]:
+    return row.device, row.batch, row.threads, row.simulated, row.precision
+
+
+def _ranking(place: Group, precision: str, nets: Sequence[Row]) -> Ranking:
+    macs = np.array([row.macs for row in nets], float)
+    seconds = np.array([row.latency_s for row in nets], float)
+    low, high = interval(macs, seconds)
+    by_macs, by_time = ranks(macs[None])[0], ranks(seconds[None])[0]
+    order = np.argsort(-np.abs(by_macs - by_time), kind="stable")[:WORST]
+    worst = [Misplaced(nets[i].model, float(by_macs[i]), float(by_time[i])) for i in order]
+    return Ranking(
+        place,
+        precision,
+        len(nets),
+        spearman(macs, seconds),
+        low,
+        high,
+        tuple(m for m in worst if m.by_macs != m.by_time),
+    )
+
+
+def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row (R, N) the ranks from 1 to N; equal values share the mean of theirs."""
+    below = (values[:, None, :] < values[:, :, None]).sum(2)
+    equal = (values[:, None, :] == values[:, :, None]).sum(2)
+    shared: NDArray[np.float64] = below + (equal + 1) / 2
+    return shared
+
+
+def spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """The correlation of the ranks of x and y (N,); nan where one of them is constant."""
+    return float(_correlation(ranks(x[None]), ranks(y[None]))[0])
+
+
+def interval(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """A 95 % percentile interval of `spearman`, over pairs drawn with replacement."""
+    picked = np.random.default_rng(SEED).integers(0, len(x), (RESAMPLES, len(x)))
+    drawn = _correlation(ranks(x[picked]), ranks(y[picked]))
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pearson's correlation row by row (R, N)."""
+    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    norm = np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.float64] = (x * y).sum(1) / norm
+    return found
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print a line per place, if there are any."""
+    found = rankings(rows)
+    if not found:
+        return
+    table = _table.frame()
+    for title in ("do MACs tell the order by time?", "nets", "rank correlation", "farthest off"):
+        table.add_column(title, overflow="fold")
+    for ranking in found:
+        table.add_row(_where(ranking), str(ranking.nets), _rho(ranking), _worst(ranking))
+    _table.show_all(Text(""), table)
+
+
+def section(rows: Sequence[Row]) -> str:
+    """The same as a part of the page; "" if there is nothing to say."""
+    found = rankings(rows)
+    if not found:
+        return ""
+    table = [
+        (
+            _html.text(_where(ranking)),
+            Cell(str(ranking.nets), ranking.nets, "n"),
+            Cell(_html.esc(_rho(ranking)), ranking.rho, "n"),
+            _html.text(_worst(ranking), "wide"),
+        )
+        for ranking in found
+    ]
+    columns = ("place", "nets", "rank correlation", "farthest off")
+    return (
+        "<h2>Do multiply-accumulates tell the order by time?</h2><p class=soft>Spearman's rank "
+        f"correlation of MACs with latency, where {FEWEST} or more whole nets ran, with a 95 % "
+        "percentile bootstrap over nets: 1 if fewer MACs always mean less time. Farthest off are "
+        "nets whose place by time is not that by MACs.</p>"
+        + _html.card(_html.table(columns, table))
+    )
+
+
+def _where(ranking: Ranking) -> str:
+    return f"{_table.place(ranking.place)}, {_table.clean(ranking.precision)}"
+
+
+def _rho(ranking: Ranking) -> str:
+    low, high = (f"{end:.2f}".replace("-", "−") for end in (ranking.low, ranking.high))
+    return f"{ranking.rho:.2f} [{low}, {high}]".replace("-", "−")
+
+
+def _worst(ranking: Ranking) -> str:
+    return "; ".join(
+        f"{_table.clean(m.model)}: {m.by_macs:g}. by MACs, {m.by_time:g}. by time"
+        for m in ranking.worst
+    )

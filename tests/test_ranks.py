@@ -1,0 +1,82 @@
+"""Rank correlation of multiply-accumulates with time, against values worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paretomark.reports import _ranks
+from paretomark.reports._row import Row
+
+
+def rows(macs: list[int], seconds: list[float], **changes: Any) -> list[Row]:
+    values: dict[str, Any] = {
+        "recipe": "fp32",
+        "device": "cpu",
+        "batch": 1,
+        "threads": 1,
+        "precision": "fp32",
+        "status": "ok",
+        "valid_visits": 3,
+    } | changes
+    return [
+        Row(cell=f"{i}{values['device']}", model=f"net{i}", macs=m, latency_s=s, **values)
+        for i, (m, s) in enumerate(zip(macs, seconds, strict=True))
+    ]
+
+
+def test_spearman_by_hand() -> None:
+    x, y = np.array([1.0, 2, 3, 4, 5, 6]), np.array([1.0, 3, 2, 4, 7, 3.5])
+    assert _ranks.ranks(y[None])[0].tolist() == [1, 3, 2, 5, 6, 4]
+    # differences of ranks 0, 1, 1, 1, 1, 2: 1 - 6 * 8 / (6 * 35)
+    assert _ranks.spearman(x, y) == pytest.approx(1 - 48 / 210)
+
+
+def test_equal_values_share_the_mean_of_their_ranks() -> None:
+    assert _ranks.ranks(np.array([[3.0, 1, 3, 2, 3]]))[0].tolist() == [4, 1, 4, 2, 4]
+    # ranks 1.5 1.5 3 against 1 2 3: sxy = 1.5, sxx = 1.5, syy = 2
+    x, y = np.array([5.0, 5, 9]), np.array([1.0, 2, 3])
+    assert _ranks.spearman(x, y) == pytest.approx(1.5 / 3**0.5)
+
+
+def test_the_interval_holds_the_estimate_and_is_certain_where_the_order_is() -> None:
+    x = np.arange(1.0, 13)
+    assert _ranks.interval(x, x**3) == pytest.approx((1, 1))
+    y = x.copy()
+    y[[0, 5]] = y[[5, 0]]
+    low, high = _ranks.interval(x, y)
+    assert low < _ranks.spearman(x, y) < high <= 1
+    assert _ranks.interval(x, y) == (low, high)
+
+
+def test_the_net_that_breaks_the_order_is_named() -> None:
+    macs = [10, 20, 30, 40, 50, 60, 70, 80]
+    seconds = [1.0, 2, 3, 4, 5, 6, 7, 0.5]
+    (found,) = _ranks.rankings(rows(macs, seconds))
+    assert (found.nets, found.place.device, found.precision) == (8, "cpu", "fp32")
+    assert found.worst[0] == _ranks.Misplaced("net7", 8, 1)
+    # d = -1 seven times, and 7: 1 - 6 * 56 / (8 * 63)
+    assert found.rho == pytest.approx(1 - 336 / 504)
+
+
+def test_only_whole_nets_with_a_valid_time_count_and_places_are_apart() -> None:
+    macs, seconds = list(range(1, 9)), [float(i) for i in range(1, 9)]
+    here = rows(macs, seconds)
+    assert _ranks.rankings(here[:7]) == []
+    assert _ranks.rankings(rows(macs, seconds, steps="magnitude(sparsity=0.5)")) == []
+    assert _ranks.rankings(rows(macs, seconds, valid_visits=0)) == []
+    there = rows(macs, seconds[::-1], device="tpu", simulated="predicted")
+    both = {r.place.device: r for r in _ranks.rankings([*here, *there])}
+    assert both["cpu"].rho == pytest.approx(1)
+    assert both["cpu"].worst == ()
+    assert both["tpu"].rho == pytest.approx(-1)
+    assert "predicted" in _ranks.section([*here, *there])
+
+
+def test_the_page_names_them_safely() -> None:
+    page = _ranks.section(rows(list(range(1, 9)), [8.0, 2, 3, 4, 5, 6, 7, 1], device="<b>"))
+    assert "net0: 1. by MACs, 8. by time" in page
+    assert "<b>" not in page
+    assert _ranks.section([]) == ""
