@@ -74,7 +74,11 @@ def widths(net: nn.Module) -> list[int]:
     return [m.weight.shape[0] for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
 
-@pytest.mark.parametrize("name", _zoo.names())
+# A shuffle of channels is not followed, and the AlexNets take no smaller pictures.
+FOLLOWED = [name for name in _zoo.names() if not name.startswith(("shufflenet", "alexnet"))]
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
 def test_a_net_of_the_zoo_loses_its_channels_as_if_they_were_zero(name: str) -> None:
     module = importlib.import_module(f"paretomark.models.{name}")
     net = scattered(module.net())

@@ -145,7 +145,7 @@ class Idle(nn.Module):
         super().__init__()
         self.stem = conv_bn(3, 8, 3, 2)
         self.branch = conv_bn(8, 8, 3)
-        nn.init.zeros_(self.branch[1].weight)
+        nn.init.zeros_(self.branch.get_parameter("1.weight"))
         self.scale = nn.Parameter(torch.full((8, 1, 1), 1e-5))
         self.head = nn.Linear(8, 5)
 
@@ -173,11 +173,11 @@ def test_random_weights_leave_no_part_idle_and_tell_pictures_apart() -> None:
     with torch.no_grad():
         answers = net(x)
         before = answers.clone()
-        net.branch[0].weight.zero_()
+        net.branch.get_parameter("0.weight").zero_()
         assert float((net(x) - before).abs().max()) > 0.1  # the branch matters
     assert 0.3 < float(answers.std()) < 3
     assert float(answers.std(0).min()) > 0.05  # and so does the picture
-    assert float(net.stem[1].running_var.std()) > 0  # type: ignore[union-attr, operator]
+    assert float(net.stem.get_buffer("1.running_var").std()) > 0
 
 
 def test_random_weights_are_those_of_the_seed() -> None:
