@@ -12,7 +12,7 @@ from typing import Any
 from paretomark.devices import _device, _run
 from paretomark.devices._device import Operator, Profiler
 from paretomark.devices._peak import Peaks
-from paretomark.models import _artifact, _zoo
+from paretomark.models import _artifact, _libraries, _zoo
 from paretomark.models._artifact import Artifact
 from paretomark.models.compress import _step
 from paretomark.models.export import _export
@@ -194,7 +194,9 @@ def _model(name: str, suite: Suite) -> Model:
         return Model(path.stem, f"file:{path}")
     if name in suite.model:
         return suite.model[name]
-    if name not in _zoo.names():
+    if _zoo.split(name).kind in _libraries.NAMES:
+        return Model(name, name)
+    if name.partition("@")[0] not in _zoo.names():
         raise unknown("model", name, {*suite.model, *_zoo.names()})
     return Model(name, name)
 

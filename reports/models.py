@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich import box
-from rich.table import Table
+from rich.text import Text
 
 from paretomark.models import _families, _known, _zoo
 from paretomark.models._families import AGREE, Published
@@ -89,31 +89,37 @@ def show(wanted: Sequence[str], as_json: bool) -> bool:
     if as_json:
         print(json.dumps([_as_json(row) for row in rows], indent=1))
         return all(row.agrees for row in rows)
-    columns = ("family", "net", "parameters", "MACs", "input", "top-1 %", "of", "licence")
-    table = Table(*columns, box=box.SIMPLE_HEAD)
-    family = ""
-    for row in rows:
-        it = row.published
-        if row.missing:
-            table.add_row(it.family, it.net, row.missing)
-            continue
-        table.add_row(
-            it.family if it.family != family else "",
-            it.net + (" (fused)" if it.fused else ""),
-            _table.count(row.parameters) + ("" if _close(row.parameters_off) else " *"),
-            _table.count(row.macs) + ("" if _close(row.macs_off) else " *"),
-            _size(row),
-            "" if it.top1 is None else f"{it.top1:.1f}",
-            it.accuracy,
-            row.licence,
-        )
-        family = it.family
+    table = _table.frame()
+    table.add_column("net", no_wrap=True)
+    for title in ("parameters", "MACs", "input", "top-1 %"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("of", "licence"):
+        table.add_column(title, overflow="fold")
+    for family, members in itertools.groupby(rows, key=lambda row: row.published.family):
+        table.add_row(Text(family, style="bold"))
+        for row in members:
+            table.add_row(*map(Text, _cells(row)))
     legend = (
         "top-1 is published, not measured here. * more than 2 % off the published count: "
         "docs/zoo.md says why. Width is in the name, and so is another input size: NAME@160."
     )
     _table.show_all(table, legend)
     return all(row.agrees for row in rows)
+
+
+def _cells(row: Listed) -> Sequence[str]:
+    it = row.published
+    if row.missing:
+        return (f"  {it.net}", "", "", "", "", row.missing)
+    return (
+        f"  {it.net}" + (" (fused)" if it.fused else ""),
+        _table.count(row.parameters) + (" " if _close(row.parameters_off) else "*"),
+        _table.count(row.macs) + (" " if _close(row.macs_off) else "*"),
+        _size(row),
+        "" if it.top1 is None else f"{it.top1:.1f}",
+        it.accuracy,
+        row.licence,
+    )
 
 
 def check(wanted: Sequence[str], as_json: bool) -> bool:

@@ -38,6 +38,8 @@ def write(run: Run, out: Path) -> list[Path]:
     written.append(_html.save(out / "visits.csv", _csv.visits(run)))
     title = run.header.title or run.header.suite or run.header.run
     nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
+    if any(r.latency_s is not None for r in rows):
+        nothing = "<p>No accuracy is known of these nets, so there is no front.</p>"
     parts = [
         _head(run, rows, title),
         *(sections or [nothing]),

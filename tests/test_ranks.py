@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from paretomark.reports import _ranks
+from paretomark.reports import _ranks, page
 from paretomark.reports._row import Row
+from paretomark.tests import _runs
 
 
 def rows(macs: list[int], seconds: list[float], **changes: Any) -> list[Row]:
@@ -76,7 +78,22 @@ def test_only_whole_nets_with_a_valid_time_count_and_places_are_apart() -> None:
 
 
 def test_the_page_names_them_safely() -> None:
-    page = _ranks.section(rows(list(range(1, 9)), [8.0, 2, 3, 4, 5, 6, 7, 1], device="<b>"))
-    assert "net0: 1. by MACs, 8. by time" in page
-    assert "<b>" not in page
+    text = _ranks.section(rows(list(range(1, 9)), [8.0, 2, 3, 4, 5, 6, 7, 1], device="<b>"))
+    assert "net0: 1. by MACs, 8. by time" in text
+    assert "<b>" not in text
     assert _ranks.section([]) == ""
+
+
+def test_a_page_of_nets_without_accuracy_ranks_them_all_the_same(tmp_path: Path) -> None:
+    records = [
+        r
+        for i in range(1, 9)
+        for r in _runs.visits(
+            [i * 1e-3] * 2, f"net{i}", outcomes="", examples=0, data="random weights", macs=i
+        )
+    ]
+    page.write(_runs.run(records), tmp_path)
+    text = _runs.assert_self_contained(tmp_path / "index.html")
+    assert "No accuracy is known of these nets" in text
+    assert "Nothing was measured" not in text
+    assert "1.00 [1.00, 1.00]" in text
