@@ -26,7 +26,7 @@ from paretomark.reports._record import SCHEMA, Header, Host, Probe, Record
 from paretomark.suites import _plan, _suite
 from paretomark.suites._errors import UserError
 from paretomark.suites._plan import Cell
-from paretomark.suites._suite import AS_IS, Suite
+from paretomark.suites._suite import AS_IS, RANDOM, Suite
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,8 @@ def _check_splits(cell: Cell, where: str) -> None:
     wanted.pop("", None)
     if not wanted or model.file:
         return
-    data = model.data or _zoo.data(model.net)
+    trained = "" if model.weights == RANDOM else _zoo.data(model.net)
+    data = model.data or trained or "noise"
     has = _data.splits(data)
     for split, what in wanted.items():
         if split not in has:

@@ -208,6 +208,7 @@ def test_a_change_of_the_code_is_another_artifact(
         ("net.py:redness", "gone.py:redness", "there is no file"),
         ("net.py:redness", "net.py", "write python:PATH.py:FUNCTION"),
         ("net.py:redness", "net.py:redness@big", "after @ comes the size of the input"),
+        ("[recipe.fp32]", "[recipe.fp32]\nsteps = [{ method = 'finetune' }]", "the train split"),
         ("python:net.py:redness", "pythn:net.py:redness", "unknown kind of net 'pythn'; did you"),
     ],
 )

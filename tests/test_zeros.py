@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from paretomark.models import _data, digits_cnn, digits_mlp
-from paretomark.models._artifact import weights
+from paretomark.models._zoo import weights
 from paretomark.models.compress import _budgets, _step
 from paretomark.models.export import _export, _zeros
-from paretomark.suites._suite import Model
 
 torch = pytest.importorskip("torch")
 for package in ("onnxruntime", "openvino", "ai_edge_quantizer", "torchao", "coremltools"):
@@ -30,7 +29,7 @@ def pruned(module: Any, name: str) -> Any:
     from torch.fx.experimental.optimization import fuse
 
     net = module.net().eval()
-    net.load_state_dict(load_file(weights(Model(net=name))))
+    net.load_state_dict(load_file(weights(name)))
     step = {"method": "magnitude", "sparsity": 0.7}
     return fuse(_step.apply(net, step, CTX).eval())
 
