@@ -101,8 +101,9 @@ def declared(pixels: Pixels) -> Preprocess:
             raise unknown(f"{key} of preprocess", getattr(pixels, key), valid)
     if len(pixels.size) != 2:
         raise UserError(f"preprocess needs size = [height, width], got {list(pixels.size)}")
-    values: dict[str, Any] = dataclasses.asdict(pixels)
-    return Preprocess(**values)
+    size = (pixels.size[0], pixels.size[1])
+    named: dict[str, Any] = {"order": pixels.order, "interpolation": pixels.interpolation}
+    return Preprocess(size, tuple(pixels.mean), tuple(pixels.std), crop=pixels.crop, **named)
 
 
 def digest(net: nn.Module) -> str:

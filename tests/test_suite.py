@@ -129,7 +129,9 @@ def test_the_suites_of_the_project_are_valid(
         assert cells, name
         for cell in cells:
             weights = _artifact.weights(cell.model)
-            for teacher in {s["teacher_weights"] for s in cell.recipe.steps if "teacher" in s}:
+            for teacher in {
+                s["teacher_weights"] for s in cell.recipe.steps if "teacher_weights" in s
+            }:
                 Path(teacher).touch()  # only whether it is there is looked at
             if cell.recipe.steps:
                 _step.check(cell.recipe.steps, cell.model.net, weights, name)
