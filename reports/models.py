@@ -243,7 +243,7 @@ def _close(off: float | None) -> bool:
 
 
 def _off(off: float | None) -> str:
-    return "" if off is None else f"{off * 100:+.1f} %".replace("-", "−")
+    return "" if off is None else f"{_table.points(off)} %"
 
 
 def _millions(value: float | None) -> str:

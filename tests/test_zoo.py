@@ -26,6 +26,7 @@ from paretomark.models import (
     _zoo,
 )
 from paretomark.models._blocks import conv_bn
+from paretomark.models.compress import _step, reparameterize
 from paretomark.reports import _store, _zoo_check, models
 from paretomark.suites._errors import UserError
 from paretomark.suites._suite import RANDOM, Model
@@ -209,6 +210,17 @@ def test_normalisation_is_folded_also_inside_of_what_cannot_be_traced() -> None:
         assert torch.allclose(small(x), net(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0", "fastvit_t8"])
+def test_branches_of_the_library_are_fused_exactly(name: str) -> None:
+    loaded = _nets.load(Model(net=f"timm:{name}@64", weights=RANDOM), 0)
+    small = reparameterize.apply(loaded.module, _step.Context("", loaded.preprocess, 0))
+    x = _nets.inputs(loaded.preprocess, _data.load("noise", "test", 2, loaded.preprocess).images)
+    with torch.no_grad():
+        before, after = loaded.module(x), small(x)
+    assert float((after - before).abs().max() / before.std()) < 1e-3
+    assert sum(1 for _ in small.modules()) < sum(1 for _ in loaded.module.modules())
+
+
 def test_every_family_is_there_and_has_a_net_for_the_check() -> None:
     rows = _families.published()
     assert list(dict.fromkeys(row.family for row in rows)) == FAMILIES
@@ -266,6 +278,24 @@ def test_the_list_is_asked_for_once(
     assert rows["timm:resnet18"]["licence"] == "apache-2.0"
     assert "ResNet" in call("models", "--model", "timm:resnet18").out
     assert call("models", "--model", "resnet").code == 2
+
+
+def test_without_the_library_the_list_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
+) -> None:
+    from importlib import metadata
+
+    def version(package: str) -> str:
+        if package == "timm":
+            raise metadata.PackageNotFoundError(package)
+        return "0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    with pytest.raises(
+        UserError, match=r"timm need the package timm; pip install 'paretomark\[zoo"
+    ):
+        _known.check("timm:resnet18")
+    assert "pip install" in call("models", "--model", "timm:resnet18").out
 
 
 @pytest.fixture(scope="module")
