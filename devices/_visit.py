@@ -76,6 +76,7 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
     load_s = time.perf_counter() - start
     answer = {
         "placement": dict(placement.operators),
+        "placement_costs": dict(placement.costs),
         "fell_back": placement.fell_back,
         "home": placement.home,
         "load_s": load_s - (placement.compile_s or 0.0),

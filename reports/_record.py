@@ -98,6 +98,9 @@ class Record(_Row):
     )
     # where and how fast it ran
     placement: dict[str, int] = field(default_factory=dict, metadata=_is("placement", "operators"))
+    placement_costs: dict[str, float] = field(
+        default_factory=dict, metadata=_is("share of the cost that the runtime estimates")
+    )
     load_s: float | None = field(default=None, metadata=_is("load", "s", "lower"))
     compile_s: float | None = field(default=None, metadata=_is("compile", "s", "lower"))
     first_s: float | None = field(default=None, metadata=_is("first inference", "s", "lower"))

@@ -90,6 +90,9 @@ class Row:
     parity_mean_abs: float | None = field(default=None, metadata=_col("parity mean", "", "lower"))
     parity_top1: float | None = field(default=None, metadata=_col("parity top-1", "", "higher"))
     placement: dict[str, int] = field(default_factory=dict, metadata=_col("placement"))
+    placement_costs: dict[str, float] = field(
+        default_factory=dict, metadata=_col("share of estimated cost")
+    )
     sha256: str = field(default="", metadata=_col("artifact"))
     lineage: str = field(default="", metadata=_col("lineage"))
     on_front: bool = field(default=False, metadata=_col("on the front"))

@@ -205,7 +205,8 @@ def _zeros(rows: Sequence[Row]) -> str:
 
 
 def _placement(row: Row) -> str:
-    return ", ".join(f"{where} {count}" for where, count in row.placement.items())
+    costs = {unit: f" ({_table.percent(c)} of the cost)" for unit, c in row.placement_costs.items()}
+    return ", ".join(f"{u} {count}{costs.get(u, '')}" for u, count in row.placement.items())
 
 
 def _missing(rows: Sequence[Row]) -> str:
