@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from paretomark.reports import _stats, _table
+from paretomark.reports import _scores, _stats, _table
 from paretomark.reports._row import SIGNIFICANT, Row
 from paretomark.reports._store import Run
 from paretomark.reports._summary import Visits, summarise, visits
@@ -123,7 +123,8 @@ def _measure(a: Row, b: Row, mine: Visits, yours: Visits, delta: float) -> Verdi
             "p_different": _stats.p_different(ratio),
             "p_same": _stats.p_same(ratio, delta),
         }
-    change = _stats.paired_difference(mine.outcomes, yours.outcomes) if a.data == b.data else None
+    same = (a.data, a.task) == (b.data, b.task)
+    change = _scores.difference(mine.outcomes, yours.outcomes) if same else None
     if change:
         values |= {
             "accuracy_change": change.value,

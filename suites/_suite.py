@@ -55,6 +55,7 @@ class Model:
     recipes: tuple[str, ...] = ()  # by default all
     devices: tuple[str, ...] = ()  # by default all
     label_offset: int = 0  # outputs before class 0, as TensorFlow's "background"
+    task: str = ""  # of a file: classification, if it is not said; a net of the zoo has its own
     preprocess: Pixels | None = None  # by default the net's own
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -91,9 +90,10 @@ def tune(
     t: Tuning = {**DEFAULTS, **tuning}
     guide = None
     if t["teacher"]:
-        teacher = _teacher(t["teacher"], t["teacher_weights"], ctx)
+        file = weights_of(t["teacher"], t["teacher_weights"])
+        teacher = _train.teacher_of(t["teacher"], file, ctx.preprocess, ctx.task)
         guide = _train.Teacher(teacher, t["temperature"], t["weight"])
-    examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess)
+    examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess, ctx.task)
     changes: dict[str, Any] = {}
     for name in t["augment"]:
         changes |= AUGMENT[name]
@@ -111,6 +111,8 @@ def tune(
         examples.labels,
         ctx.preprocess,
         training,
+        task=ctx.task,
+        mirrored=examples.mirrored,
         masks=zeros(net) if masks is None else masks,
         remask=remask,
         teacher=guide,
@@ -124,15 +126,3 @@ def zeros(net: nn.Module) -> dict[str, Tensor]:
         for name, weight in net.named_parameters()
         if weight.ndim > 1 and not weight.all()
     }
-
-
-def _teacher(name: str, file: str, ctx: Context) -> nn.Module:
-    from safetensors.torch import load_file
-
-    plugin = importlib.import_module(f"paretomark.models.{name}")
-    if ctx.preprocess != plugin.PREPROCESS:
-        wants = f"{plugin.PREPROCESS}, not {ctx.preprocess}"
-        raise UserError(f"teacher {name} wants its pictures as {wants}")
-    net: nn.Module = plugin.net().eval()
-    net.load_state_dict(load_file(weights_of(name, file)))
-    return net.requires_grad_(False)
