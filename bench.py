@@ -175,14 +175,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _present(run: Run, out: Path, as_json: bool) -> int:
     """Write the report of a run, and print its table and where the page is."""
-    from paretomark.reports import _summary, _table, page
+    from paretomark.reports import _published, _summary, _table, page
 
     rows = _summary.summarise(run)
     written = page.write(run, out)
     if as_json:
-        print(json.dumps(_table.as_json(run, rows), indent=1))
+        published = {"published": _published.as_json(run, rows)}
+        print(json.dumps(_table.as_json(run, rows) | published, indent=1))
     else:
         _table.show(rows)
+        _published.show(run, rows)
         print(f"report: {written[0]}")
     return (
         SOME_FAILED if any(row.status in ("failed", "fallback", "not run") for row in rows) else 0

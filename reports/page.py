@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from paretomark.reports import _csv, _figure, _html, _plot, _stats, _table
+from paretomark.reports import _csv, _figure, _html, _plot, _published, _stats, _table
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._row import SIGNIFICANT, TIE, Row
 from paretomark.reports._store import Run
@@ -41,6 +41,7 @@ def write(run: Run, out: Path) -> list[Path]:
     parts = [
         _head(run, rows, title),
         *(sections or [nothing]),
+        _published.section(run, rows),
         _zeros(rows),
         _every_cell(rows),
         _missing(rows),

@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from paretomark.suites import _published
 from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._published import Published
 
 FOLDER = Path(__file__).parent
 STORAGES = ("dense", "sparse")
@@ -103,6 +105,7 @@ class Suite:
     deadline_s: float = 120.0  # of one visit
     build_deadline_s: float = 900.0  # of one artifact
     foreign_load_cores: float = 0.5  # above this a visit is flagged
+    published: tuple[Published, ...] = ()  # figures to put beside ours
     name: str = ""
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
@@ -152,7 +155,24 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
     return suite
 
 
+def published(toml: str) -> tuple[Published, ...]:
+    """Only what a suite quotes, from its text. Raises UserError where that is not as it must be."""
+    try:
+        table = tomllib.loads(toml)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"not valid TOML: {error}") from None
+    found: tuple[Published, ...] = _value(
+        tuple[Published, ...], table.get("published", []), "published"
+    )
+    for entry in found:
+        if entry.quantity not in _published.QUANTITIES:
+            raise unknown("quantity", entry.quantity, _published.QUANTITIES)
+    return found
+
+
 def _check(suite: Suite, where: str) -> None:
+    devices = {*suite.devices, *(d for m in suite.model.values() for d in m.devices)}
+    _published.check(suite.published, suite.model, {*suite.recipe, AS_IS}, devices, where)
     if not suite.model:
         raise UserError(f"{where} has no [model.NAME]")
     if not suite.devices:
