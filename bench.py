@@ -260,13 +260,15 @@ def _train(arguments: argparse.Namespace) -> int:
         raise unknown("model", arguments.model, _zoo.names())
     from paretomark.models import _train
     from paretomark.reports import _progress
+    from paretomark.suites import _tasks
 
     out = arguments.out or _zoo.weights(arguments.model)
-    with _progress.training(arguments.model) as report:
+    metric = _tasks.metric(_zoo.task(arguments.model))
+    with _progress.training(arguments.model, metric) as report:
         accuracy = _train.train(
             arguments.model, out, epochs=arguments.epochs, seed=arguments.seed, report=report
         )
-    print(f"{out}: top-1 {100 * accuracy:.1f} % on the test split")
+    print(f"{out}: {metric} {100 * accuracy:.1f} % on the test split")
     return 0
 
 

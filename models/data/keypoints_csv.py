@@ -77,6 +77,8 @@ def _rows(table: Path) -> tuple[list[str], list[tuple[str, NDArray[np.float32]]]
 
 def _point(row: dict[str, str], name: str) -> tuple[float, float, float]:
     """x, y and visibility. Raises TypeError or ValueError for what is not a finite number."""
+    if None in row.values():
+        raise ValueError("the row is too short")
     if not row[f"{name}_x"].strip() or not row[f"{name}_y"].strip():
         return 0.0, 0.0, 0.0
     x, y = float(row[f"{name}_x"]), float(row[f"{name}_y"])
