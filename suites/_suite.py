@@ -27,6 +27,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from paretomark.suites import _published
 from paretomark.suites._errors import UserError, unknown
 from paretomark.suites._published import Published
+from paretomark.suites._tasks import METRICS
 
 FOLDER = Path(__file__).parent
 STORAGES = ("dense", "sparse")
@@ -179,6 +180,8 @@ def _check(suite: Suite, where: str) -> None:
         raise UserError(f'{where} names no devices: devices = ["onnxruntime:cpu"]')
     if not suite.recipe and any(not m.file for m in suite.model.values()):
         raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
+    for model in suite.model.values():
+        _check_task(model, f"{where}, [model.{model.name}]")
     for recipe in suite.recipe.values():
         if recipe.storage not in STORAGES:
             raise unknown("storage", recipe.storage, STORAGES, f"{where}, {recipe.name}")
@@ -189,6 +192,13 @@ def _check(suite: Suite, where: str) -> None:
     for key in ("batch", "threads"):
         if not getattr(suite, key) or min(getattr(suite, key)) < 1:
             raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
+
+
+def _check_task(model: Model, where: str) -> None:
+    if model.task and not model.file:
+        raise UserError(f"{where}: a net of the zoo has its own task; leave it out")
+    if model.task and model.task not in METRICS:
+        raise unknown("task", model.task, METRICS, where)
 
 
 def _located(model: Model, name: str, folder: Path, where: str) -> Model:
