@@ -264,10 +264,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
     out = arguments.out or _zoo.weights(arguments.model)
     metric = _tasks.metric(_zoo.task(arguments.model))
-    with _progress.training(arguments.model, metric) as report:
-        accuracy = _train.train(
-            arguments.model, out, epochs=arguments.epochs, seed=arguments.seed, report=report
-        )
+    try:
+        with _progress.training(arguments.model, metric) as report:
+            accuracy = _train.train(
+                arguments.model, out, epochs=arguments.epochs, seed=arguments.seed, report=report
+            )
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
+        return INTERRUPTED
     print(f"{out}: {metric} {100 * accuracy:.1f} % on the test split")
     return 0
 

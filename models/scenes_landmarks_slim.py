@@ -9,11 +9,12 @@ from __future__ import annotations
 from torch import nn
 
 from paretomark.models._blocks import MBConv, MeanHW, conv_bn
+from paretomark.models._data import Preprocess
 from paretomark.models._zoo import Training
-from paretomark.models.scenes_landmarks import DATA, PREPROCESS, TASK
 
-__all__ = ["DATA", "PREPROCESS", "TASK", "TRAIN", "net"]
-
+DATA = "scenes"
+TASK = "keypoints"
+PREPROCESS = Preprocess(size=(96, 96), mean=(127.5, 127.5, 127.5), std=(64.0, 64.0, 64.0))
 TRAIN = Training(
     epochs=8, count=16_000, batch=32, lr=0.05, weight_decay=3e-5, shift=4, flip=True,
     teacher="scenes_landmarks",

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from paretomark.models._data import Preprocess
 from paretomark.models._segmenter import Segmenter
-from paretomark.models.scenes_segmenter import DATA, PREPROCESS, TASK, TRAIN
+from paretomark.models._zoo import Training
 
-__all__ = ["DATA", "PREPROCESS", "TASK", "TRAIN", "net"]
+DATA = "scenes"
+TASK = "segmentation"
+PREPROCESS = Preprocess(size=(96, 96), mean=(127.5, 127.5, 127.5), std=(64.0, 64.0, 64.0))
+TRAIN = Training(epochs=6, count=16_000, batch=32, lr=0.1, weight_decay=3e-5, shift=4, flip=True)
 
 
 def net() -> nn.Module:

@@ -140,7 +140,7 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:
 
 def test_a_net_says_its_task_in_its_file() -> None:
     assert _zoo.task("scenes_resnet") == "classification"
-    assert _zoo.task("scenes_segmenter_wide") == "segmentation"  # imported from another file
+    assert _zoo.task("scenes_segmenter_wide") == "segmentation"
     assert _zoo.task("scenes_landmarks_slim") == "keypoints"
 
 
