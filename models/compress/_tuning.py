@@ -30,6 +30,7 @@ class Tuning(TypedDict, total=False):
     epochs: int
     lr: float
     count: int  # pictures of the train split
+    batch: int
     augment: Sequence[str]  # of AUGMENT
     frozen_norm: bool  # batch normalisation keeps its statistics: few pictures make poor ones
     teacher: str  # a net of the zoo, on the same data, to learn from as well
@@ -42,6 +43,7 @@ DEFAULTS = Tuning(
     epochs=1,
     lr=0.01,
     count=4000,
+    batch=64,
     augment=(),
     frozen_norm=False,
     teacher="",
@@ -54,7 +56,7 @@ DEFAULTS = Tuning(
 def check(**tuning: Unpack[Tuning]) -> None:
     """Raise UserError for a value that cannot be, or a teacher that is not there."""
     t: Tuning = {**DEFAULTS, **tuning}
-    for name in ("epochs", "lr", "count"):
+    for name in ("epochs", "lr", "count", "batch"):
         if t[name] <= 0:
             raise UserError(f"{name} must be positive, got {t[name]}")
     for name in t["augment"]:
@@ -100,6 +102,7 @@ def tune(
     training = Training(
         epochs=t["epochs"],
         count=t["count"],
+        batch=t["batch"],
         lr=t["lr"],
         seed=ctx.seed,
         frozen_norm=t["frozen_norm"],
