@@ -7,49 +7,24 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from paretomark.models import _augment, _checkpoint, _data, _loss, _zoo
+from paretomark.models import _augment, _checkpoint, _data, _loss, _teacher, _zoo
 from paretomark.models._data import Examples, Preprocess
+from paretomark.models._teacher import Teacher
 from paretomark.models._zoo import Training
 from paretomark.suites._errors import UserError, unknown
 from paretomark.suites._tasks import CLASSIFICATION
 
 Report = Callable[[int, int, float, float], None]
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A net to learn from besides the labels: the loss is (1 - weight) x that of the labels plus
-    weight x the distance to the teacher's answers, as in `paretomark.models._loss`."""
-
-    net: nn.Module
-    temperature: float = 4.0
-    weight: float = 0.7
-
-
-def teacher_of(name: str, weights: Path, preprocess: Preprocess, task: str) -> nn.Module:
-    """A trained net of the zoo. Raises UserError for one that sees or says something else."""
-    plugin = importlib.import_module(f"paretomark.models.{name}")
-    if preprocess != plugin.PREPROCESS:
-        wants = f"{plugin.PREPROCESS}, not {preprocess}"
-        raise UserError(f"teacher {name} wants its pictures as {wants}")
-    if _zoo.task(name) != task:
-        raise UserError(f"teacher {name} is trained for {_zoo.task(name)}, not for {task}")
-    net: nn.Module = plugin.net().eval()
-    try:
-        net.load_state_dict(load_file(weights))
-    except FileNotFoundError:
-        raise UserError(f"the teacher's weights are missing: {weights}; train {name}") from None
-    return net.requires_grad_(False)
 
 
 def silent(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
@@ -88,7 +63,7 @@ def train(
     guide = None
     if recipe.teacher:
         weights = _zoo.weights(recipe.teacher)
-        guide = Teacher(teacher_of(recipe.teacher, weights, file.PREPROCESS, task))
+        guide = Teacher(_teacher.load(recipe.teacher, weights, file.PREPROCESS, task))
     checkpoint = _checkpoint.place(name, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

@@ -101,7 +101,6 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
 
 
 def heading(data: str, task: str) -> str:
-    """What a part of a page is about."""
     return data if task == _tasks.CLASSIFICATION else f"{data}, {task}"
 
 
@@ -285,10 +284,9 @@ def _how(run: Run) -> str:
         "once, by its median. Latency is the geometric mean of the visits' medians, with a t "
         "interval over visits; a speed-up pairs the visits of the same block. Accuracy is scored "
         "through the timed file on the device itself, with Wilson's interval; Δ pairs the answers "
-        "to the same examples with the dense fp32 net in the same place (Agresti and Min). Where "
-        "an answer is not just right or wrong, an example scores from 0 to 1, by the mean over its "
-        "classes of intersection over union, or by the share of keypoints within a tenth of the "
-        "size of what they belong to, and intervals are t intervals over examples. All "
+        "to the same examples with the dense fp32 net in the same place (Agresti and Min). Mean "
+        "IoU and PCK are of each example: the mean over its classes, the share of its keypoints "
+        "within a tenth of the size; their intervals are t intervals over examples. All "
         "intervals are at 95 %. Front probabilities come from "
         f"{_stats.RESAMPLES} joint resamples of examples and visits. Percentiles are stated from "
         f"{_stats.NEEDED[90]} samples (p90) on. Machines, data sets, tasks, batch sizes, and "

@@ -35,7 +35,7 @@ class Tuning(TypedDict, total=False):
     frozen_norm: bool  # batch normalisation keeps its statistics: few pictures make poor ones
     teacher: str  # a net of the zoo, on the same data, to learn from as well
     teacher_weights: str  # instead of those that the project ships
-    temperature: float  # of the soft targets, see `paretomark.models._train.Teacher`
+    temperature: float  # of the soft targets, see `paretomark.models._teacher`
     weight: float
 
 
@@ -87,14 +87,14 @@ def tune(
     **tuning: Unpack[Tuning],
 ) -> None:
     """Train `net` in place, by `paretomark.models._train.fit`; by default its zeros stay zero."""
-    from paretomark.models import _data, _train
+    from paretomark.models import _data, _teacher, _train
 
     t: Tuning = {**DEFAULTS, **tuning}
     guide = None
     if t["teacher"]:
         file = weights_of(t["teacher"], t["teacher_weights"])
-        teacher = _train.teacher_of(t["teacher"], file, ctx.preprocess, ctx.task)
-        guide = _train.Teacher(teacher, t["temperature"], t["weight"])
+        teacher = _teacher.load(t["teacher"], file, ctx.preprocess, ctx.task)
+        guide = _teacher.Teacher(teacher, t["temperature"], t["weight"])
     examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess, ctx.task)
     changes: dict[str, Any] = {}
     for name in t["augment"]:
