@@ -1,5 +1,7 @@
-"""A trained net of the zoo that another one learns from (Hinton et al., "Distilling the knowledge in
-a neural network", 2015)."""
+"""A trained net that another one learns from.
+
+Source: Hinton et al., "Distilling the knowledge in a neural network", 2015.
+"""
 
 from __future__ import annotations
 
