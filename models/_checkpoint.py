@@ -29,9 +29,9 @@ def place(name: str, recipe: Training) -> Path:
     """Where the checkpoint of this training is, or will be."""
     parts = [name, json.dumps(asdict(recipe), sort_keys=True), torch.__version__]
     parts += [str(torch.get_num_threads())]  # sums in another order are other sums
-    used = [*_artifact.sources(Model(net=name), ()), *_teachers(recipe)]
-    parts += [_artifact.sha256(path) for path in used if path.suffix == ".py"]
-    parts += [_artifact.sha256(path) for path in _teachers(recipe)]
+    parts += [_artifact.stamp(_zoo.data(name))]
+    sources = [path for path in _artifact.sources(Model(net=name), ()) if path.suffix == ".py"]
+    parts += [_artifact.sha256(path) for path in [*sources, *_teachers(recipe)]]
     digest = sha256("\n".join(parts).encode()).hexdigest()[:24]
     return _artifact.cache() / "training" / f"{name}-{digest}.pt"
 
