@@ -20,6 +20,7 @@ from typing import Any
 from paretomark.models import _data, _zoo
 from paretomark.models.export import _export
 from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._tasks import CLASSIFICATION
 
 CALIBRATION_EXAMPLES = 256
 ARTIFACT = "artifact.json"
@@ -48,10 +49,11 @@ class Artifact:
     lineage: str  # JSON: parent, steps, seeds, data, versions
     data: str  # the data set; "" when the file is only timed
     images: str  # .npy, uint8 (N, H, W, C)
-    labels: str  # .npy, int64 (N,)
-    reference: str  # .npy, float32 (N, classes): the answers of the float net; "" if there is none
+    labels: str  # .npy, the labels of `Examples`
+    reference: str  # .npy, (M, ...): what the float net says of the first M; "" if there is none
     preprocess: dict[str, Any]
     label_offset: int
+    task: str = CLASSIFICATION
     parameters: int | None = None
     nonzeros: int | None = None
     macs: int | None = None
@@ -90,7 +92,7 @@ def folder(order: Order) -> Path:
         parts.append(sha256(Path(order.model.file)))
     else:
         parts += [json.dumps(_export.versions(order.format), sort_keys=True)]
-        parts += [sha256(path) for path in _sources(order.model, order.recipe.steps)]
+        parts += [sha256(path) for path in sources(order.model, order.recipe.steps)]
         exporters = _zoo.FOLDER / "export"
         parts += [sha256(exporters / f"{order.format}.py", *sorted(exporters.glob("_*.py")))]
     parts += [stamp(spec) for spec in (order.model.data, order.model.calibration)]
@@ -102,7 +104,7 @@ def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
     parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
     parts += [metadata.version("torch"), stamp(model.data)]
-    parts += [sha256(path) for path in _sources(model, steps)]
+    parts += [sha256(path) for path in sources(model, steps)]
     return cache() / "nets" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -138,7 +140,7 @@ def weights(model: Model) -> Path:
     return Path(model.weights) if model.weights else _zoo.weights(model.net)
 
 
-def _sources(model: Model, steps: Sequence[Mapping[str, Any]]) -> Iterable[Path]:
+def sources(model: Model, steps: Sequence[Mapping[str, Any]]) -> Iterable[Path]:
     """Every file of this project that can change a float net. Rather too many than too few."""
     models = _zoo.FOLDER
     yield weights(model)
@@ -153,9 +155,10 @@ def _sources(model: Model, steps: Sequence[Mapping[str, Any]]) -> Iterable[Path]
         yield from sorted(p for p in models.glob(engine) if p.name.startswith("_"))
 
 
-def prepared(spec: str, preprocess: _data.Preprocess, count: int) -> Path:
+def prepared(spec: str, preprocess: _data.Preprocess, count: int, task: str) -> Path:
     """Where test pictures are kept at a net's size, so that a visit need only stream them."""
     name = spec.partition(":")[0]
-    source = _zoo.FOLDER / "data" / f"{name}.py"
-    parts = [stamp(spec), sha256(source), repr(preprocess.size), repr(preprocess.crop), str(count)]
+    sources = [_zoo.FOLDER / "data" / f"{name}.py", _zoo.FOLDER / "data" / "_files.py"]
+    size = [repr(preprocess.size), repr(preprocess.crop), str(count)]
+    parts = [stamp(spec), sha256(*sources), *size, task]
     return cache() / "data" / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"

@@ -25,6 +25,7 @@ from paretomark.models._data import Preprocess
 from paretomark.models.export import _export
 from paretomark.suites._errors import UserError
 from paretomark.suites._suite import AS_IS, Model, Pixels, Recipe
+from paretomark.suites._tasks import CLASSIFICATION
 
 
 def make(order: Order) -> Artifact:
@@ -54,8 +55,9 @@ def _adopt(order: Order) -> Artifact:
     if model.data and pixels is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
     preprocess = _float.declared(pixels) if pixels else Preprocess((0, 0))
+    task = model.task or CLASSIFICATION
     images, labels = (
-        _float.prepare(model.data, preprocess, order.examples) if model.data else ("", "")
+        _float.prepare(model.data, preprocess, order.examples, task) if model.data else ("", "")
     )
     return Artifact(
         file=str(file),
@@ -69,6 +71,7 @@ def _adopt(order: Order) -> Artifact:
         reference="",
         preprocess=dataclasses.asdict(preprocess),
         label_offset=model.label_offset,
+        task=task,
     )
 
 
@@ -77,7 +80,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     exporter = _export.module(order.format)
     asked = json.dumps(dataclasses.asdict(model)), json.dumps(order.recipe.steps), order.seed
     known = _float.compressed(*asked)
-    images, labels = _float.prepare(known.data, known.preprocess, order.examples)
+    images, labels = _float.prepare(known.data, known.preprocess, order.examples, known.task)
     np.save(part / "reference.npy", _float.answers(*asked, images))
     name, sparse_path = f"model.{order.format}", ""
     if order.recipe.storage == "sparse":
@@ -126,6 +129,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         reference=str(target / "reference.npy"),
         preprocess=dataclasses.asdict(known.preprocess),
         label_offset=model.label_offset,
+        task=known.task,
         parameters=known.parameters,
         nonzeros=known.nonzeros,
         macs=known.macs,

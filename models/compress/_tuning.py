@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -31,11 +30,12 @@ class Tuning(TypedDict, total=False):
     epochs: int
     lr: float
     count: int  # pictures of the train split
+    batch: int
     augment: Sequence[str]  # of AUGMENT
     frozen_norm: bool  # batch normalisation keeps its statistics: few pictures make poor ones
     teacher: str  # a net of the zoo, on the same data, to learn from as well
     teacher_weights: str  # instead of those that the project ships
-    temperature: float  # of the soft targets, see `paretomark.models._train.Teacher`
+    temperature: float  # of the soft targets, see `paretomark.models._teacher`
     weight: float
 
 
@@ -43,6 +43,7 @@ DEFAULTS = Tuning(
     epochs=1,
     lr=0.01,
     count=4000,
+    batch=64,
     augment=(),
     frozen_norm=False,
     teacher="",
@@ -55,7 +56,7 @@ DEFAULTS = Tuning(
 def check(**tuning: Unpack[Tuning]) -> None:
     """Raise UserError for a value that cannot be, or a teacher that is not there."""
     t: Tuning = {**DEFAULTS, **tuning}
-    for name in ("epochs", "lr", "count"):
+    for name in ("epochs", "lr", "count", "batch"):
         if t[name] <= 0:
             raise UserError(f"{name} must be positive, got {t[name]}")
     for name in t["augment"]:
@@ -86,20 +87,22 @@ def tune(
     **tuning: Unpack[Tuning],
 ) -> None:
     """Train `net` in place, by `paretomark.models._train.fit`; by default its zeros stay zero."""
-    from paretomark.models import _data, _train
+    from paretomark.models import _data, _teacher, _train
 
     t: Tuning = {**DEFAULTS, **tuning}
     guide = None
     if t["teacher"]:
-        teacher = _teacher(t["teacher"], t["teacher_weights"], ctx)
-        guide = _train.Teacher(teacher, t["temperature"], t["weight"])
-    examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess)
+        file = weights_of(t["teacher"], t["teacher_weights"])
+        teacher = _teacher.load(t["teacher"], file, ctx.preprocess, ctx.task)
+        guide = _teacher.Teacher(teacher, t["temperature"], t["weight"])
+    examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess, ctx.task)
     changes: dict[str, Any] = {}
     for name in t["augment"]:
         changes |= AUGMENT[name]
     training = Training(
         epochs=t["epochs"],
         count=t["count"],
+        batch=t["batch"],
         lr=t["lr"],
         seed=ctx.seed,
         frozen_norm=t["frozen_norm"],
@@ -111,6 +114,8 @@ def tune(
         examples.labels,
         ctx.preprocess,
         training,
+        task=ctx.task,
+        mirrored=examples.mirrored,
         masks=zeros(net) if masks is None else masks,
         remask=remask,
         teacher=guide,
@@ -124,15 +129,3 @@ def zeros(net: nn.Module) -> dict[str, Tensor]:
         for name, weight in net.named_parameters()
         if weight.ndim > 1 and not weight.all()
     }
-
-
-def _teacher(name: str, file: str, ctx: Context) -> nn.Module:
-    from safetensors.torch import load_file
-
-    plugin = importlib.import_module(f"paretomark.models.{name}")
-    if ctx.preprocess != plugin.PREPROCESS:
-        wants = f"{plugin.PREPROCESS}, not {ctx.preprocess}"
-        raise UserError(f"teacher {name} wants its pictures as {wants}")
-    net: nn.Module = plugin.net().eval()
-    net.load_state_dict(load_file(weights_of(name, file)))
-    return net.requires_grad_(False)
