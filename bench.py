@@ -183,14 +183,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _present(run: Run, out: Path, as_json: bool) -> int:
     """Write the report of a run, and print its table and where the page is."""
-    from paretomark.reports import _ranks, _summary, _table, page
+    from paretomark.reports import _published, _ranks, _summary, _table, page
 
     rows = _summary.summarise(run)
     written = page.write(run, out)
     if as_json:
-        print(json.dumps(_table.as_json(run, rows), indent=1))
+        published = {"published": _published.as_json(run, rows)}
+        print(json.dumps(_table.as_json(run, rows) | published, indent=1))
     else:
         _table.show(rows)
+        _published.show(run, rows)
         _ranks.show(rows)
         print(f"report: {written[0]}")
     return (
@@ -274,13 +276,19 @@ def _train(arguments: argparse.Namespace) -> int:
         raise unknown("model", arguments.model, _zoo.names())
     from paretomark.models import _train
     from paretomark.reports import _progress
+    from paretomark.suites import _tasks
 
     out = arguments.out or _zoo.weights(arguments.model)
-    with _progress.training(arguments.model) as report:
-        accuracy = _train.train(
-            arguments.model, out, epochs=arguments.epochs, seed=arguments.seed, report=report
-        )
-    print(f"{out}: top-1 {100 * accuracy:.1f} % on the test split")
+    metric = _tasks.metric(_zoo.task(arguments.model))
+    try:
+        with _progress.training(arguments.model, metric) as report:
+            accuracy = _train.train(
+                arguments.model, out, epochs=arguments.epochs, seed=arguments.seed, report=report
+            )
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{out}: {metric} {100 * accuracy:.1f} % on the test split")
     return 0
 
 

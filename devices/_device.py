@@ -60,7 +60,8 @@ class Placement:
     """Where the operators of a loaded model run, and its ports.
 
     `operators` counts them by unit. `home` is the unit that the target's name promises;
-    when most operators run elsewhere, the visit is a fallback.
+    when most operators run elsewhere, or most of the cost that the runtime estimates is spent
+    elsewhere, the visit is a fallback.
     """
 
     home: str
@@ -71,11 +72,13 @@ class Placement:
     # Latency that a model of an absent chip predicts. Such a visit is not timed, and is marked.
     predicted_s: float | None = None
     simulated: str = ""  # "emulated" if another machine only pretends to be this one
+    costs: Mapping[str, float] = field(default_factory=dict)  # by unit, share of estimated cost
 
     @property
     def fell_back(self) -> bool:
-        """Whether most operators run somewhere else than the target's name says."""
-        return 2 * self.operators.get(self.home, 0) < sum(self.operators.values())
+        """Whether most of it runs somewhere else than the target's name says."""
+        shares: Mapping[str, float] = self.costs or self.operators
+        return 2 * shares.get(self.home, 0) < sum(shares.values())
 
 
 @dataclass(frozen=True)

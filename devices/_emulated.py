@@ -70,7 +70,7 @@ class Emulated:
         return Chip(f"{CPU} (emulated)", versions)
 
     def load(self, model: Path, threads: int) -> Placement:
-        from paretomark.devices import litert
+        from paretomark.devices import _tflite, litert
 
         self.close()
         guest = Path(__file__).with_name("_emulated_guest.py")
@@ -86,8 +86,8 @@ class Emulated:
         return Placement(
             home="xnnpack",
             operators=litert._operators(nodes),
-            inputs=[litert._port(port) for port in loaded["inputs"]],
-            outputs=[litert._port(port) for port in loaded["outputs"]],
+            inputs=[_tflite.port(port) for port in loaded["inputs"]],
+            outputs=[_tflite.port(port) for port in loaded["outputs"]],
             simulated="emulated",
         )
 

@@ -282,6 +282,6 @@ def _misses(answer: dict[str, Any], spec: Spec) -> str:
         value = answer.get(name)
         if not isinstance(value, float) or not math.isfinite(value) or value < 0:
             return f"{name} is not a duration"
-    if spec.score and spec.labels and not answer.get("outcomes"):
-        return "no outcomes, though it was asked to score"
+    if spec.score and spec.labels and not (answer.get("outcomes") or answer.get("scores")):
+        return "no scores, though it was asked to score"
     return ""

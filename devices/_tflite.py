@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices._device import require
+import numpy as np
+
+from paretomark.devices._device import Port, require
 from paretomark.suites._errors import UserError
 
 IDENTIFIER = b"TFL3"
@@ -79,6 +81,14 @@ def read(file: Path) -> tuple[Subgraph, ...]:
     if not found:
         raise UserError(f"{file} is a TFLite file without a graph; export it again")
     return found
+
+
+def port(details: Any) -> Port:
+    """An input or output, from what an interpreter says of it."""
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(size) for size in details["shape"])
+    dtype = np.dtype(details["dtype"]).name
+    return Port(details["name"], shape, dtype, float(scale), int(zero_point))
 
 
 def _subgraph(schema: Any, model: Any, graph: Any) -> Subgraph:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.devices import _timing
+from paretomark.devices import _scoring, _timing
 from paretomark.devices._device import (
     Accelerator,
     Arrays,
@@ -36,6 +36,8 @@ from paretomark.devices._device import (
     open_device,
 )
 from paretomark.models._data import Preprocess
+from paretomark.models._score import Misfit
+from paretomark.suites._tasks import CLASSIFICATION
 
 ROTATING_INPUTS = 8
 
@@ -62,6 +64,7 @@ class Spec:
     score: bool
     parity_limit: float | None
     seed: int
+    task: str = CLASSIFICATION
 
 
 def visit(spec: Spec, stage: Path) -> dict[str, Any]:
@@ -76,6 +79,7 @@ def visit(spec: Spec, stage: Path) -> dict[str, Any]:
     load_s = time.perf_counter() - start
     answer = {
         "placement": dict(placement.operators),
+        "placement_costs": dict(placement.costs),
         "fell_back": placement.fell_back,
         "home": placement.home,
         "load_s": load_s - (placement.compile_s or 0.0),
@@ -158,60 +162,51 @@ def _check(outputs: Arrays, placement: Placement) -> None:
 
 
 def _score(spec: Spec, device: Device, placement: Placement) -> dict[str, Any]:
-    """Run every test picture. The data is streamed, lest it count as memory of the model."""
-    labels: NDArray[np.int64] = np.load(spec.labels) if spec.labels else _unknown(spec)
-    references = _stream(spec.reference, spec.batch) if spec.reference else None
-    outcomes: list[NDArray[np.bool_]] = []
-    top5 = agree = 0
-    largest = total = squares = values = 0.0
-    for images in _stream(spec.images, spec.batch):
+    """Run every test picture. The data is streamed, lest it count as memory of the model.
+
+    References may be fewer than the pictures: the first ones of them. Without labels there is
+    nothing to be right about, and answers are only compared.
+    """
+    truths = _stream(spec.labels, spec.batch) if spec.labels else itertools.repeat(None)
+    references = _stream(spec.reference, spec.batch) if spec.reference else iter(())
+    scorer: _scoring.Scorer | None = None
+    parity = _scoring.Parity()
+    for images, truth in zip(_stream(spec.images, spec.batch), truths, strict=bool(spec.labels)):
         count = len(images)
         if count < spec.batch:  # fill the last batch up; the filling is not scored
             images = np.concatenate([images, np.repeat(images[-1:], spec.batch - count, axis=0)])
         outputs = device.run(_encode(spec, placement, images))
         _check(outputs, placement)
-        scores = placement.outputs[0].decode(outputs[0]).reshape(spec.batch, -1)[:count]
-        scores = scores[:, spec.label_offset :]
-        done = sum(len(o) for o in outcomes)
-        truth = labels[done : done + count]
-        outcomes.append(scores.argmax(1) == truth)
-        top5 += int((np.argsort(-scores, 1)[:, :5] == truth[:, None]).any(1).sum())
-        if references is not None:
-            reference = next(references)
-            if scores.shape != reference.shape:
-                raise Wrong(f"answers of shape {scores.shape}, the float net's {reference.shape}")
-            agree += int((scores.argmax(1) == reference.argmax(1)).sum())
-            error = np.abs(scores - reference)
-            largest = max(largest, float(error.max()))
-            total += float(error.sum())
-            squares += float(((reference - reference.mean()) ** 2).sum())
-            values += error.size
-    bits = np.concatenate(outcomes)
-    result: dict[str, Any] = {
-        "examples": len(bits),
-        "outcomes": "".join("1" if right else "0" for right in bits),
-        "top5_right": top5 if scores.shape[1] > 5 else None,
-    }
-    if not spec.labels:  # there is nothing to be right about; the answers are compared all the same
-        result = {}
-    if references is not None:
-        mean, spread = total / values, (squares / values) ** 0.5
-        if spec.parity_limit is not None and mean > spec.parity_limit * spread:
-            raise Wrong(
-                f"wrong answers: they differ from the float net's by {mean:.3g} on average, "
-                f"whose own spread is {spread:.3g}"
-            )
-        result |= {
-            "parity_max_abs": largest,
-            "parity_mean_abs": mean,
-            "parity_top1": agree / len(bits),
-        }
-    return result
+        scorer = scorer or _scoring.scorer(spec.task, spec.label_offset, images.shape[1:3])
+        raw = placement.outputs[0].decode(outputs[0])
+        raw = raw if len(raw) == spec.batch else raw.reshape(spec.batch, -1)
+        try:
+            answers = scorer.read(raw[:count])
+            if truth is not None:
+                scorer.add(answers, truth)
+            if (wanted := next(references, None)) is not None:
+                reference = scorer.read(wanted.astype(np.float32))
+                answers = answers[: len(reference)]
+                if answers.shape != reference.shape:
+                    pair = f"answers of shape {answers.shape}, the float net's {reference.shape}"
+                    raise Wrong(pair)
+                parity.add(answers, reference, scorer)
+        except Misfit as error:
+            raise Wrong(str(error)) from None
+    assert scorer is not None
+    return (scorer.result() if spec.labels else {}) | _parity(parity, spec.parity_limit)
 
 
-def _unknown(spec: Spec) -> NDArray[np.int64]:
-    """In place of labels: no class."""
-    return np.full(len(np.load(spec.images, mmap_mode="r")), -1)
+def _parity(parity: _scoring.Parity, limit: float | None) -> dict[str, Any]:
+    """What is recorded of it; nothing without a float net. Raises Wrong if it is off too far."""
+    if not parity.values:
+        return {}
+    if limit is not None and parity.mean > limit * parity.spread:
+        raise Wrong(
+            f"wrong answers: they differ from the float net's by {parity.mean:.3g} on average, "
+            f"whose own spread is {parity.spread:.3g}"
+        )
+    return parity.result()
 
 
 def _stream(path: str, count: int) -> Iterator[NDArray[Any]]:

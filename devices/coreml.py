@@ -12,8 +12,8 @@ from __future__ import annotations
 import platform
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,15 @@ class _CoreML:
         program = ct.models.utils.compile_model(str(model), program)
         compile_s = time.perf_counter() - start
         self._model = ct.models.CompiledMLModel(program, compute_units=allowed)
-        operators = _operators(MLComputePlan.load_from_path(program, compute_units=allowed))
+        plan = MLComputePlan.load_from_path(program, compute_units=allowed)
+        operators, costs = _operators(plan)
         ports = ct.utils.load_spec(str(model)).description
         inputs, outputs = [_port(p) for p in ports.input], [_port(p) for p in ports.output]
         self._inputs, self._outputs = [p.name for p in inputs], [p.name for p in outputs]
         return Placement(
-            home=self._variant if self._variant in NAMES else _most(operators),
+            home=self._variant if self._variant in NAMES else _most(costs or operators),
             operators=operators,
+            costs=costs,
             inputs=inputs,
             outputs=outputs,
             compile_s=compile_s,
@@ -96,20 +98,24 @@ class _CoreML:
         return [np.asarray(answers[name]) for name in self._outputs]
 
 
-def _operators(plan: Any) -> dict[str, int]:
-    """Operators of an ML program by the unit that Core ML prefers for them."""
+def _operators(plan: Any) -> tuple[dict[str, int], dict[str, float]]:
+    """Operators by the unit that Core ML prefers, and shares of the cost that it estimates."""
     program = plan.model_structure.program
     if program is None:
         raise ValueError("this is no ML program: convert it with convert_to='mlprogram'")
     found: Counter[str] = Counter()
+    costs: dict[str, float] = defaultdict(float)
     for operation in _walk(function.block for function in program.functions.values()):
         usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
         if usage is not None:
-            found[_unit(usage.preferred_compute_device)] += 1
+            found[unit := _unit(usage.preferred_compute_device)] += 1
+            if cost := plan.get_estimated_cost_for_mlprogram_operation(operation):
+                costs[unit] += cost.weight
         # Constants, and what unpacks them (constexpr_*), are run nowhere.
         elif not operation.operator_name.rpartition(".")[2].startswith("const"):
             found["unknown"] += 1
-    return dict(found)
+    total = sum(costs.values())
+    return dict(found), {unit: cost / total for unit, cost in costs.items()} if total else {}
 
 
 def _walk(blocks: Iterable[Any]) -> Iterator[Any]:
@@ -124,9 +130,9 @@ def _unit(device: Any) -> str:
     return kinds.get(type(device).__name__.removesuffix("ComputeDevice"), "unknown")
 
 
-def _most(operators: dict[str, int]) -> str:
+def _most(shares: Mapping[str, float]) -> str:
     """The unit that `all` is judged by: it promises none, but that it is known where it runs."""
-    known = {unit: count for unit, count in operators.items() if unit != "unknown"}
+    known = {unit: share for unit, share in shares.items() if unit != "unknown"}
     return max(known, key=lambda unit: known[unit], default="cpu")
 
 

@@ -23,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _edgetpu_file, _edgetpu_model, litert
+from paretomark.devices import _edgetpu_file, _edgetpu_model, _tflite, litert
 from paretomark.devices._device import Arrays, Chip, Device, Placement, Unavailable, require
 
 FORMAT = "tflite"
@@ -73,8 +73,8 @@ class _EdgeTPU:
         return Placement(
             home="edgetpu",
             operators=operators,
-            inputs=[litert._port(port) for port in inputs],
-            outputs=[litert._port(port) for port in outputs],
+            inputs=[_tflite.port(port) for port in inputs],
+            outputs=[_tflite.port(port) for port in outputs],
             compile_s=compile_s,
         )
 

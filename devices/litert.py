@@ -8,13 +8,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from paretomark.devices import _host, _litert_profile
-from paretomark.devices._device import Arrays, Chip, Device, Operator, Placement, Port, Unavailable
+from paretomark.devices import _host, _litert_profile, _tflite
+from paretomark.devices._device import Arrays, Chip, Device, Operator, Placement, Unavailable
 
 FORMAT = "tflite"
-VARIANTS = ("xnnpack", "reference", "xnnpack@aarch64")
+VARIANTS = ("xnnpack", "reference", "xnnpack@aarch64", "gpu", "npu")
 PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
 
@@ -45,8 +43,8 @@ class _LiteRT:
         return Placement(
             home="xnnpack" if self._variant == "xnnpack" else "builtin",
             operators=_operators(interpreter),
-            inputs=[_port(port) for port in inputs],
-            outputs=[_port(port) for port in outputs],
+            inputs=[_tflite.port(port) for port in inputs],
+            outputs=[_tflite.port(port) for port in outputs],
         )
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -76,12 +74,6 @@ def _package() -> str:
     )
 
 
-def _port(port: Any) -> Port:
-    scale, zero_point = port["quantization"]
-    shape = tuple(int(size) for size in port["shape"])
-    return Port(port["name"], shape, np.dtype(port["dtype"]).name, float(scale), int(zero_point))
-
-
 def _operators(interpreter: Any) -> dict[str, int]:
     """Operators by unit. A DELEGATE node took all that lies between its inputs and outputs.
 
@@ -108,7 +100,9 @@ def _operators(interpreter: Any) -> dict[str, int]:
 
 def device(variant: str) -> Device:
     """`xnnpack`: with the delegate that the runtime applies by itself; `reference`: without any;
-    `xnnpack@aarch64`: the former, for Arm, in an emulator."""
-    from paretomark.devices import _emulated
+    `xnnpack@aarch64`: the former, for Arm, in an emulator; `gpu`, `npu`: all of it there."""
+    from paretomark.devices import _emulated, _litert_accelerator
 
+    if variant in ("gpu", "npu"):
+        return _litert_accelerator.Compiled(variant)
     return _emulated.Emulated() if variant == "xnnpack@aarch64" else _LiteRT(variant)

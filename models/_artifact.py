@@ -20,6 +20,7 @@ from typing import Any
 from paretomark.models import _data, _libraries, _zoo
 from paretomark.models.export import _export
 from paretomark.suites._suite import RANDOM, Model, Recipe
+from paretomark.suites._tasks import CLASSIFICATION
 
 CALIBRATION_EXAMPLES = 256
 ARTIFACT = "artifact.json"
@@ -49,10 +50,11 @@ class Artifact:
     lineage: str  # JSON: parent, steps, seeds, data, versions
     data: str  # the data set; "" when the file is only timed, or UNTRAINED
     images: str  # .npy, uint8 (N, H, W, C)
-    labels: str  # .npy, int64 (N,); "" when no accuracy can be stated
-    reference: str  # .npy, float32 (N, classes): the answers of the float net; "" if there is none
+    labels: str  # .npy, the labels of `Examples`; "" when no accuracy can be stated
+    reference: str  # .npy, (M, ...): what the float net says of the first M; "" if there is none
     preprocess: dict[str, Any]
     label_offset: int
+    task: str = CLASSIFICATION
     parameters: int | None = None
     nonzeros: int | None = None
     macs: int | None = None
@@ -145,24 +147,17 @@ def weights(model: Model) -> Path | None:
 
 def _identity(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
     """Of all that makes a float net: the libraries' versions, and the content of files."""
-    teachers = [
-        Model(net=step["teacher"], weights=step.get("teacher_weights", ""))
-        for step in steps
-        if step.get("teacher")
-    ]
     found = []
-    for each in (model, *teachers):
+    for each in (model, *_teachers(steps)):
         found.append(RANDOM if each.weights == RANDOM else "")
         found += [f"{p} {v}" for p, v in _libraries.versions(each.kind).items()]
-    return found + [sha256(path) for path in _sources(model, teachers, steps)]
+    return found + [sha256(path) for path in sources(model, steps)]
 
 
-def _sources(
-    model: Model, teachers: Sequence[Model], steps: Sequence[Mapping[str, Any]]
-) -> Iterable[Path]:
+def sources(model: Model, steps: Sequence[Mapping[str, Any]]) -> Iterable[Path]:
     """Every file that can change a float net. Rather too many than too few."""
     models = _zoo.FOLDER
-    for each in (model, *teachers):
+    for each in (model, *_teachers(steps)):
         if file := weights(each):
             yield file
         yield from _zoo.sources(each.net)
@@ -173,10 +168,18 @@ def _sources(
         yield from sorted(p for p in models.glob(engine) if p.name.startswith("_"))
 
 
-def prepared(spec: str, preprocess: _data.Preprocess, count: int) -> Path:
+def _teachers(steps: Sequence[Mapping[str, Any]]) -> list[Model]:
+    return [
+        Model(net=step["teacher"], weights=step.get("teacher_weights", ""))
+        for step in steps
+        if step.get("teacher")
+    ]
+
+
+def prepared(spec: str, preprocess: _data.Preprocess, count: int, task: str) -> Path:
     """Where test pictures are kept at a net's size, so that a visit need only stream them."""
     name = spec.partition(":")[0]
-    source = _zoo.FOLDER / "data" / f"{name}.py"
+    sources = [_zoo.FOLDER / "data" / f"{name}.py", _zoo.FOLDER / "data" / "_files.py"]
     shape = preprocess.size, preprocess.crop, preprocess.interpolation, len(preprocess.mean)
-    parts = [stamp(spec), sha256(source), repr(shape), str(count)]
+    parts = [stamp(spec), sha256(*sources), repr(shape), str(count), task]
     return cache() / "data" / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"

@@ -6,6 +6,8 @@ et al., 2018), CutMix (Yun et al., 2019). Pictures are uint8 (N, H, W, C).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,13 +16,25 @@ from paretomark.models._zoo import Training
 Pictures = NDArray[np.uint8]
 
 
-def augment(images: Pictures, training: Training, rng: np.random.Generator) -> Pictures:
-    """Change single pictures. `images` is a copy already, and may be changed."""
+def augment(
+    images: Pictures,
+    labels: NDArray[Any],
+    training: Training,
+    rng: np.random.Generator,
+    mirrored: tuple[int, ...] = (),
+) -> tuple[Pictures, NDArray[Any]]:
+    """Change single pictures, and masks (N, H, W) and keypoints (N, K, 3) with them.
+
+    Both are copies already, and may be changed. `mirrored` is that of `Examples`.
+    """
     if training.flip:
-        mirrored = rng.random(len(images)) < 0.5
-        images[mirrored] = images[mirrored, :, ::-1]
+        turned = rng.random(len(images)) < 0.5
+        images[turned] = images[turned, :, ::-1]
+        labels = _mirrored(labels, turned, images.shape[2], mirrored)
     if training.shift:
-        images = _shifted(images, training.shift, rng)
+        offsets = rng.integers(0, 2 * training.shift + 1, (len(images), 2))
+        images = _shifted(images, training.shift, offsets)
+        labels = _shifted_labels(labels, training.shift, offsets)
     if training.colour:
         images = _coloured(images, training.colour, rng)
     if training.cutout:
@@ -30,7 +44,7 @@ def augment(images: Pictures, training: Training, rng: np.random.Generator) -> P
             top, left = y - training.cutout // 2, x - training.cutout // 2
             bottom, right = min(height, top + training.cutout), min(width, left + training.cutout)
             image[max(0, top) : bottom, max(0, left) : right] = 128
-    return images
+    return images, labels
 
 
 def mix(
@@ -60,13 +74,34 @@ def mix(
     return mixed, partners, 1 - mixed[0, rows, columns, 0].size / (height * width)
 
 
-def _shifted(images: Pictures, reach: int, rng: np.random.Generator) -> Pictures:
-    count, height, width = images.shape[:3]
-    wide = np.pad(images, [(0, 0), (reach, reach), (reach, reach), (0, 0)], mode="edge")
-    offsets = rng.integers(0, 2 * reach + 1, (count, 2))
+def _mirrored(
+    labels: NDArray[Any], turned: NDArray[np.bool_], width: int, images: tuple[int, ...]
+) -> NDArray[Any]:
+    """Labels of which those `turned` are mirrored left to right; class indices stay."""
+    if labels.dtype == np.uint8:
+        labels[turned] = labels[turned, :, ::-1]
+    elif labels.ndim == 3:
+        points = labels[turned][:, list(images) or slice(None)]
+        points[..., 0] = width - points[..., 0]
+        labels[turned] = points
+    return labels
+
+
+def _shifted(images: Pictures, reach: int, offsets: NDArray[np.int64]) -> Pictures:
+    height, width = images.shape[1:3]
+    around = [(0, 0), (reach, reach), (reach, reach), (0, 0)][: images.ndim]
+    wide = np.pad(images, around, mode="edge")
     for image, source, (dy, dx) in zip(images, wide, offsets, strict=True):
         image[:] = source[dy : dy + height, dx : dx + width]
     return images
+
+
+def _shifted_labels(labels: NDArray[Any], reach: int, offsets: NDArray[np.int64]) -> NDArray[Any]:
+    if labels.dtype == np.uint8:
+        return _shifted(labels, reach, offsets)
+    if labels.ndim == 3:
+        labels[..., :2] += (reach - offsets[:, None, ::-1]).astype(labels.dtype)
+    return labels
 
 
 def _coloured(images: Pictures, reach: float, rng: np.random.Generator) -> Pictures:

@@ -34,3 +34,27 @@ class MeanHW(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((2, 3), keepdim=True).flatten(1)
+
+
+class MBConv(nn.Module):
+    """The inverted residual of MobileNetV2 (Sandler et al., 2018) and EfficientNet-Lite.
+
+    1x1 to `expand` times the channels, depthwise 3x3, 1x1 back, ReLU6 between; a shortcut where
+    shapes agree.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, expand: int = 4) -> None:
+        super().__init__()
+        inside = expand * inputs
+        self.layers = nn.Sequential(
+            conv_bn(inputs, inside, 1),
+            nn.ReLU6(),
+            conv_bn(inside, inside, 3, stride, groups=inside),
+            nn.ReLU6(),
+            conv_bn(inside, outputs, 1),
+        )
+        self.shortcut = inputs == outputs and stride == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return x + y if self.shortcut else y

@@ -76,10 +76,10 @@ def rounded(weight: Tensor, bits: int = 8, per_channel: bool = True) -> Tensor:
 def pictures(ctx: Context, split: str, count: int) -> Tensor:
     """Pictures to calibrate on, as the net wants them (N, C, H, W); labels are not looked at."""
     try:
-        examples = _data.load(ctx.data, cast(_data.Split, split), count, ctx.preprocess)
+        images = _data.pictures(ctx.data, cast(_data.Split, split), count, ctx.preprocess)
     except UserError as error:
         raise UserError(f"{error}; a step takes other pictures by its parameter 'split'") from None
-    pixels = torch.from_numpy(ctx.preprocess.normalise(examples.images))
+    pixels = torch.from_numpy(ctx.preprocess.normalise(images))
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 

@@ -19,10 +19,13 @@ from torch import nn
 
 from paretomark.models import _artifact, _data, _describe, _encode, _nets
 from paretomark.models._artifact import CALIBRATION_EXAMPLES, Order
-from paretomark.models._data import Examples, Preprocess
+from paretomark.models._data import Preprocess
 from paretomark.models.compress import _step
 from paretomark.suites._errors import UserError
 from paretomark.suites._suite import RANDOM, Model, Pixels
+
+NOISE = "noise"  # the data of nets that have none
+REFERENCE_BYTES = 8 * 2**20  # of answers for every pixel; those for a picture always fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Float:
     """The float net after the steps of a recipe, and what is known of it."""
 
     net: nn.Module
+    task: str
     data: str
     scored: bool  # whether the data has classes that the net was trained for
     weights: str  # which they are
@@ -48,10 +52,11 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
     model = _model(json.loads(model_json))
     loaded = _nets.load(model, seed)
     digest = _nets.digest(loaded.module)
-    net, data, preprocess = loaded.module, loaded.data or "noise", loaded.preprocess
+    net, task, preprocess = loaded.module, loaded.task, loaded.preprocess
+    data = loaded.data or NOISE
     steps_s = 0.0
     if steps := json.loads(steps_json):
-        ctx = _step.Context(data, preprocess, seed)
+        ctx = _step.Context(data, preprocess, seed, task)
         kept = _artifact.net(model, steps, seed) / "net.pt"
         net, steps_s = _kept(kept) or _keep(_stepped(net, steps, ctx), kept)
     # litert-torch writes weights in their order in memory: from channels-last ones, which training
@@ -61,8 +66,9 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
     parameters = named.values()
     return Float(
         net=net,
+        task=task,
         data=data,
-        scored=bool(loaded.data) and model.weights != RANDOM,
+        scored=data != NOISE and model.weights != RANDOM,
         weights=loaded.weights,
         digest=digest,
         preprocess=preprocess,
@@ -110,11 +116,11 @@ def _kept(file: Path) -> tuple[nn.Module, float] | None:
     return made
 
 
-def prepare(spec: str, preprocess: Preprocess, count: int) -> tuple[Path, Path]:
+def prepare(spec: str, preprocess: Preprocess, count: int, task: str) -> tuple[Path, Path]:
     """Test pictures at the net's size, as .npy files that a visit streams."""
-    folder = _artifact.prepared(spec, preprocess, count)
+    folder = _artifact.prepared(spec, preprocess, count, task)
     if not folder.exists():
-        examples = _data.load(spec, "test", count, preprocess)
+        examples = _data.load(spec, "test", count, preprocess, task)
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
         np.save(part / "images.npy", examples.images)
@@ -130,25 +136,25 @@ def prepare(spec: str, preprocess: Preprocess, count: int) -> tuple[Path, Path]:
 def answers(
     model_json: str, steps_json: str, seed: int, pictures: Path
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What the float net says of every test picture."""
+    """What the float net says of every test picture, or of as many as REFERENCE_BYTES hold."""
     known = compressed(model_json, steps_json, seed)
     images = np.load(pictures, mmap_mode="r")
+    batches: list[np.ndarray[Any, np.dtype[np.float32]]] = []
     with torch.no_grad():
-        batches = [
-            known.net(_nets.inputs(known.preprocess, images[i : i + 64])).numpy()
-            for i in range(0, len(images), 64)
-        ]
-    return np.concatenate(batches).astype(np.float32)
+        for i in range(0, len(images), 64):
+            answer = known.net(_nets.inputs(known.preprocess, images[i : i + 64])).numpy()
+            batches.append(answer.astype(np.float32))
+            if (i + 64) * answer[0].nbytes >= REFERENCE_BYTES:
+                break
+    return np.concatenate(batches)
 
 
 def calibration(order: Order, known: Float) -> np.ndarray[Any, np.dtype[np.float32]]:
     spec = order.model.calibration
     split: _data.Split = "test" if spec == "test" else "calibration"
     source = known.data if spec in ("", "test") else spec
-    examples: Examples = _data.load(source, split, CALIBRATION_EXAMPLES, known.preprocess)
-    whole = len(examples.labels) // order.batch * order.batch
+    images = _data.pictures(source, split, CALIBRATION_EXAMPLES, known.preprocess)
+    whole = len(images) // order.batch * order.batch
     if not whole:
-        raise UserError(
-            f"{source}: {len(examples.labels)} pictures to calibrate on are fewer than a batch"
-        )
-    return _nets.inputs(known.preprocess, examples.images[:whole]).numpy()
+        raise UserError(f"{source}: {len(images)} pictures to calibrate on are fewer than a batch")
+    return _nets.inputs(known.preprocess, images[:whole]).numpy()

@@ -24,6 +24,7 @@ from paretomark.models._data import Preprocess
 from paretomark.models.export import _export
 from paretomark.suites._errors import UserError
 from paretomark.suites._suite import AS_IS, RANDOM, Model, Pixels, Recipe
+from paretomark.suites._tasks import CLASSIFICATION
 
 ROTATING = 8  # batches, see `paretomark.devices._visit`
 FEWEST_UNSCORED = 16  # pictures of noise
@@ -56,8 +57,9 @@ def _adopt(order: Order) -> Artifact:
     if model.data and pixels is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
     preprocess = _nets.declared(pixels) if pixels else Preprocess((0, 0))
+    task = model.task or CLASSIFICATION
     images, labels = (
-        _float.prepare(model.data, preprocess, order.examples) if model.data else ("", "")
+        _float.prepare(model.data, preprocess, order.examples, task) if model.data else ("", "")
     )
     return Artifact(
         file=str(file),
@@ -71,6 +73,7 @@ def _adopt(order: Order) -> Artifact:
         reference="",
         preprocess=dataclasses.asdict(preprocess),
         label_offset=model.label_offset,
+        task=task,
     )
 
 
@@ -80,7 +83,8 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     asked = json.dumps(dataclasses.asdict(model)), json.dumps(order.recipe.steps), order.seed
     known = _float.compressed(*asked)
     count = order.examples if known.scored else max(FEWEST_UNSCORED, ROTATING * order.batch)
-    images, labels = _float.prepare(known.data, known.preprocess, count)
+    task = CLASSIFICATION if known.data == _float.NOISE else known.task
+    images, labels = _float.prepare(known.data, known.preprocess, count, task)
     np.save(part / "reference.npy", _float.answers(*asked, images))
     name, sparse_path = f"model.{order.format}", ""
     if order.recipe.storage == "sparse":
@@ -130,6 +134,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         reference=str(target / "reference.npy"),
         preprocess=dataclasses.asdict(known.preprocess),
         label_offset=model.label_offset,
+        task=known.task,
         parameters=known.parameters,
         nonzeros=known.nonzeros,
         macs=known.macs,

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -38,6 +39,7 @@ class Net:
     module: nn.Module
     preprocess: Preprocess
     data: str
+    task: str
     weights: str
 
 
@@ -78,7 +80,8 @@ def load(model: Model, seed: int) -> Net:
     if model.weights == RANDOM:
         _random.initialise(net, _pictures(preprocess), seed)
         weights, data = f"random, seed {seed}", ""
-    return Net(net, preprocess, model.data or data, weights)
+    task = model.task or _zoo.task(model.net)
+    return Net(net, preprocess, model.data or data, task, weights)
 
 
 def _try(net: nn.Module, preprocess: Preprocess, name: str) -> None:
@@ -117,7 +120,7 @@ def digest(net: nn.Module) -> str:
 
 def inputs(preprocess: Preprocess, images: Any) -> torch.Tensor:
     """Pictures as the net wants them: float32 (N, C, H, W)."""
-    pixels = torch.from_numpy(preprocess.normalise(images))
+    pixels = torch.from_numpy(preprocess.normalise(np.asarray(images)))
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 

@@ -7,35 +7,24 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn import functional
 
-from paretomark.models import _augment, _data, _zoo
-from paretomark.models._data import Preprocess
+from paretomark.models import _augment, _checkpoint, _data, _loss, _teacher, _zoo
+from paretomark.models._data import Examples, Preprocess
+from paretomark.models._teacher import Teacher
 from paretomark.models._zoo import Training
 from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._tasks import CLASSIFICATION
 
 Report = Callable[[int, int, float, float], None]
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A net to learn from besides the labels (Hinton et al., 2015): soft targets.
-
-    The loss is (1 - weight) x cross-entropy + weight x temperature^2 x KL(teacher, net), the
-    logits of both divided by the temperature.
-    """
-
-    net: nn.Module
-    temperature: float = 4.0
-    weight: float = 0.7
 
 
 def silent(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
@@ -50,11 +39,13 @@ def train(
     seed: int | None = None,
     report: Report = silent,
 ) -> float:
-    """Train a net of the zoo by its TRAIN, write its weights to `out`, return its test accuracy.
+    """Train a net of the zoo by its TRAIN, write its weights to `out`, return its test accuracy,
+    by the measure of its task.
 
     `epochs` and `seed` replace those of the recipe. `out` becomes a safetensors file, whole or not
-    at all, whose metadata say how it was made. Raises UserError for an unknown net or one without
-    a recipe.
+    at all, whose metadata say how it was made. A training that was stopped goes on from its last
+    whole epoch, and ends in the same weights as if it had not been (`_checkpoint.py`). Raises
+    UserError for an unknown net or one without a recipe.
     """
     if name not in _zoo.names():
         raise unknown("net", name, _zoo.names())
@@ -67,13 +58,30 @@ def train(
         epochs=recipe.epochs if epochs is None else epochs,
         seed=recipe.seed if seed is None else seed,
     )
+    task = _zoo.task(name)
+    pictures = _data.load(file.DATA, "train", recipe.count, file.PREPROCESS, task)
+    guide = None
+    if recipe.teacher:
+        weights = _zoo.weights(recipe.teacher)
+        guide = Teacher(_teacher.load(recipe.teacher, weights, file.PREPROCESS, task))
+    checkpoint = _checkpoint.place(name, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net: nn.Module = file.net()
-    pictures = _data.load(file.DATA, "train", recipe.count, file.PREPROCESS)
-    fit(net, pictures.images, pictures.labels, file.PREPROCESS, recipe, report=report)
-    test = _data.load(file.DATA, "test", None, file.PREPROCESS)
-    reached = accuracy(net, test.images, test.labels, file.PREPROCESS)
+        fit(
+            net,
+            pictures.images,
+            pictures.labels,
+            file.PREPROCESS,
+            recipe,
+            task=task,
+            mirrored=pictures.mirrored,
+            teacher=guide,
+            report=report,
+            checkpoint=checkpoint,
+        )
+    test = _data.load(file.DATA, "test", None, file.PREPROCESS, task)
+    reached = accuracy(net, test.images, test.labels, file.PREPROCESS, task)
     _save(
         net,
         out,
@@ -84,44 +92,40 @@ def train(
             "torch": torch.__version__,
         },
     )
+    checkpoint.unlink(missing_ok=True)
     return reached
 
 
 def fit(
     net: nn.Module,
     images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     preprocess: Preprocess,
     training: Training,
     *,
+    task: str = CLASSIFICATION,
+    mirrored: tuple[int, ...] = (),
     masks: dict[str, Tensor] | None = None,
     remask: Callable[[int, int], None] | None = None,
     teacher: Teacher | None = None,
     report: Report = silent,
+    checkpoint: Path | None = None,
 ) -> None:
     """Train `net` in place on pictures uint8 (N, H, W, C), and leave it ready for evaluation.
 
-    `training.count` is not read: all pictures are used. `masks` gives, by parameter name, 0/1
+    `labels` and `mirrored` are those of `Examples`; all pictures are used, whatever
+    `training.count` says, and `training.teacher` is not read. `masks` gives, by parameter name, 0/1
     tensors of the parameter's shape: where they are 0, weights are and stay exactly 0.
     `remask(step, steps)` is called in every step before the weights move, while `.grad` is that of
-    the dense net, and may change the masks in place. Raises ValueError for a mask that fits no
-    parameter.
+    the dense net, and may change the masks in place. A `checkpoint` is gone on from if it is there,
+    and written after every epoch. Raises ValueError for a mask that fits no parameter, and
+    UserError for an augmentation that the task cannot have.
     """
     parameters = dict(net.named_parameters())
-    for name, mask in (masks or {}).items():
-        if name not in parameters or parameters[name].shape != mask.shape:
-            raise ValueError(f"mask '{name}' {tuple(mask.shape)} fits no parameter of the net")
-    matrices = [p for p in parameters.values() if p.dim() > 1]
-    vectors = [p for p in parameters.values() if p.dim() <= 1]
-    optimiser = torch.optim.SGD(
-        [
-            {"params": matrices, "weight_decay": training.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=training.lr,
-        momentum=training.momentum,
-    )
+    _check(masks, parameters, training, task)
+    optimiser = _optimiser(parameters, training)
     rng = np.random.default_rng(training.seed)
+    examples = Examples(images, labels, mirrored)
     batches = max(1, len(images) // training.batch)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.train()
@@ -130,22 +134,16 @@ def fit(
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
     _apply(masks, parameters)
-    for epoch in range(training.epochs):
-        loss_sum, correct = 0.0, 0
+    told = _checkpoint.restore(checkpoint, net, optimiser, rng) if checkpoint else {}
+    losses: list[float] = told.get("losses", [])
+    for epoch in range(len(losses), training.epochs):
+        if _flat(losses, training.patience):
+            break
+        loss_sum = right = 0.0
         for step, chosen in enumerate(np.array_split(rng.permutation(len(images)), batches)):
             for group in optimiser.param_groups:
                 group["lr"] = _rate(training, epoch * batches + step, batches)
-            changed = _augment.augment(images[chosen], training, rng)
-            mixed, partners, share = _augment.mix(changed, training, rng)
-            x = _tensor(mixed, preprocess)
-            target = torch.from_numpy(labels[chosen])
-            logits = net(x)
-            loss = share * functional.cross_entropy(logits, target, label_smoothing=0.1)
-            if share < 1:
-                other = torch.from_numpy(labels[chosen][partners])
-                loss += (1 - share) * functional.cross_entropy(logits, other, label_smoothing=0.1)
-            if teacher:
-                loss = _taught(loss, logits, x, teacher)
+            loss, good = _loss_of(net, examples, chosen, preprocess, training, task, teacher, rng)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             if remask:
@@ -154,30 +152,90 @@ def fit(
             optimiser.step()
             _apply(masks, parameters)
             loss_sum += loss.item() * len(chosen)
-            correct += int((logits.argmax(1) == target).sum())
-        report(epoch + 1, training.epochs, loss_sum / len(images), correct / len(images))
+            right += good
+        losses.append(loss_sum / len(images))
+        if checkpoint:
+            _checkpoint.save(checkpoint, net, optimiser, rng, {"losses": losses})
+        report(epoch + 1, training.epochs, losses[-1], right / len(images))
     net.eval()
+
+
+def _loss_of(
+    net: nn.Module,
+    examples: Examples,
+    chosen: NDArray[np.int64],
+    preprocess: Preprocess,
+    training: Training,
+    task: str,
+    teacher: Teacher | None,
+    rng: np.random.Generator,
+) -> tuple[Tensor, float]:
+    """The loss of a batch, and the sum of its scores."""
+    images, labels = examples.images[chosen], examples.labels[chosen]
+    images, labels = _augment.augment(images, labels, training, rng, examples.mirrored)
+    images, partners, share = _augment.mix(images, training, rng)
+    x, truth, size = _tensor(images, preprocess), torch.from_numpy(labels), images.shape[1:3]
+    answers = net(x)
+    loss = share * _loss.loss(task, answers, truth, size)
+    if share < 1:
+        loss += (1 - share) * _loss.loss(task, answers, truth[partners], size)
+    if teacher:
+        with torch.no_grad():
+            taught = teacher.net(x)
+        far = _loss.distance(task, answers, taught, teacher.temperature)
+        loss = (1 - teacher.weight) * loss + teacher.weight * far
+    return loss, _loss.scores(task, answers, truth, size)
 
 
 def accuracy(
-    net: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64], preprocess: Preprocess
+    net: nn.Module,
+    images: NDArray[np.uint8],
+    labels: NDArray[Any],
+    preprocess: Preprocess,
+    task: str = CLASSIFICATION,
 ) -> float:
-    """The share, 0..1, of pictures whose largest logit is that of their label."""
+    """The mean over the pictures, 0..1, of the measure of the task."""
     net.eval()
-    correct = 0
+    total, size = 0.0, images.shape[1:3]
     with torch.inference_mode():
         for at in range(0, len(images), 250):
-            logits = net(_tensor(images[at : at + 250], preprocess))
-            correct += int((logits.argmax(1) == torch.from_numpy(labels[at : at + 250])).sum())
-    return correct / len(images)
+            answers = net(_tensor(images[at : at + 250], preprocess))
+            truth = torch.from_numpy(labels[at : at + 250])
+            total += _loss.scores(task, answers, truth, size)
+    return total / len(images)
 
 
-def _taught(loss: Tensor, logits: Tensor, x: Tensor, teacher: Teacher) -> Tensor:
-    with torch.no_grad():
-        soft = functional.log_softmax(teacher.net(x) / teacher.temperature, 1)
-    mine = functional.log_softmax(logits / teacher.temperature, 1)
-    distance = functional.kl_div(mine, soft, reduction="batchmean", log_target=True)
-    return (1 - teacher.weight) * loss + teacher.weight * teacher.temperature**2 * distance
+def _check(
+    masks: dict[str, Tensor] | None,
+    parameters: dict[str, nn.Parameter],
+    training: Training,
+    task: str,
+) -> None:
+    for name, mask in (masks or {}).items():
+        if name not in parameters or parameters[name].shape != mask.shape:
+            raise ValueError(f"mask '{name}' {tuple(mask.shape)} fits no parameter of the net")
+    if task != CLASSIFICATION and (training.mixup or training.cutmix):
+        raise UserError(f"mixup and cutmix mix the classes of pictures; {task} has none")
+
+
+def _optimiser(parameters: dict[str, nn.Parameter], training: Training) -> torch.optim.SGD:
+    matrices = [p for p in parameters.values() if p.dim() > 1]
+    vectors = [p for p in parameters.values() if p.dim() <= 1]
+    return torch.optim.SGD(
+        [
+            {"params": matrices, "weight_decay": training.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=training.lr,
+        momentum=training.momentum,
+    )
+
+
+def _flat(losses: list[float], patience: int) -> bool:
+    """Whether none of the last `patience` epochs got 1 % below the least loss before them."""
+    if not patience or len(losses) <= patience:
+        return False
+    return min(losses[-patience:]) > 0.99 * min(losses[:-patience])
 
 
 def _rate(training: Training, step: int, batches: int) -> float:

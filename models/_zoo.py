@@ -7,7 +7,11 @@ x width). A net's file has
     DATA = "scenes"                 the data set it was trained on
     PREPROCESS = Preprocess(...)    how it wants to see a picture
     TRAIN = Training(...)           optional: the recipe of `bench.py train NAME`
-    def net() -> nn.Module          the float net, untrained: float32 (N, C, H, W) to logits
+    TASK = "segmentation"           optional: its task, of `paretomark.suites._tasks`
+    def net() -> nn.Module          the float net, untrained: float32 (N, C, H, W) to logits, of
+                                    a picture (N, classes), or of every pixel (N, classes, H, W),
+                                    a single one being that of the figure; or to x and y of
+                                    keypoints (N, 2K), in widths and heights
 
 and its trained weights, if the project ships them, in `models/weights/NAME.safetensors`.
 Only child processes import these files: they import torch.
@@ -24,6 +28,7 @@ from pathlib import Path
 
 from paretomark.suites._errors import UserError
 from paretomark.suites._suite import KINDS
+from paretomark.suites._tasks import CLASSIFICATION
 
 FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER / "weights"
@@ -31,7 +36,7 @@ WEIGHTS = FOLDER / "weights"
 
 @dataclass(frozen=True)
 class Training:
-    """SGD with momentum, one linear warm-up epoch, then a cosine to zero; label smoothing 0.1.
+    """SGD with momentum, one linear warm-up epoch, then a cosine to zero; see `_loss.py`.
 
     Weight decay acts on convolution and linear weights only, not on biases and normalisation.
     """
@@ -50,6 +55,8 @@ class Training:
     mixup: float = 0.0  # alpha of the Beta distribution that shares are drawn from; 0: not at all
     cutmix: float = 0.0  # likewise
     frozen_norm: bool = False  # batch normalisation keeps the statistics that it has
+    teacher: str = ""  # a net of the zoo to learn from besides the labels
+    patience: int = 0  # stop after so many epochs without a loss 1 % below the least; 0: never
 
 
 @dataclass(frozen=True)
@@ -104,16 +111,26 @@ def data(net: str) -> str:
     "" for a net that is no file of this folder.
     """
     parts = split(net)
-    return "" if parts.kind else _data(parts.name)
+    found = "" if parts.kind else _constant(parts.name, "DATA")
+    if found is None:
+        raise ValueError(f"models/{parts.name}.py has no DATA")
+    return found
 
 
-def _data(name: str) -> str:
+def task(net: str) -> str:
+    """The task of a net: TASK in its file, which is not imported for that; else classification."""
+    parts = split(net)
+    return CLASSIFICATION if parts.kind else _constant(parts.name, "TASK") or CLASSIFICATION
+
+
+def _constant(name: str, constant: str) -> str | None:
+    """A text that a net's file defines, or takes from that of another net."""
     for node in ast.parse((FOLDER / f"{name}.py").read_text()).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["DATA"]:
+        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == [constant]:
             return str(ast.literal_eval(node.value))
-        if isinstance(node, ast.ImportFrom) and any(alias.name == "DATA" for alias in node.names):
-            return _data(str(node.module).rpartition(".")[2])
-    raise ValueError(f"models/{name}.py has no DATA")
+        if isinstance(node, ast.ImportFrom) and any(alias.name == constant for alias in node.names):
+            return _constant(str(node.module).rpartition(".")[2], constant)
+    return None
 
 
 def layers(file: Path) -> set[str]:

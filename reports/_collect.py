@@ -200,6 +200,7 @@ def _spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> Spec:
         score=score,
         parity_limit=_run.PARITY_LIMITS.get(cell.recipe.precision),
         seed=suite.seed,
+        task=artifact.task,
     )
 
 
@@ -210,6 +211,7 @@ def _record(
     if isinstance(artifact, Artifact):
         of_artifact = {
             "data": _data.public(artifact.data),
+            "task": artifact.task,
             "sha256": artifact.sha256,
             "lineage": artifact.lineage,
             "artifact_bytes": artifact.bytes,

@@ -134,4 +134,5 @@ def _spec(target: str, built: Artifact, precision: str) -> Spec:
         score=False,
         parity_limit=_run.PARITY_LIMITS.get(precision, INT8_PARITY),
         seed=0,
+        task=built.task,
     )

@@ -22,7 +22,7 @@ def visits(run: Run) -> str:
     table = []
     for r in run.records:
         fields = r.to_json()
-        for heavy in ("samples_ns", "outcomes", "lineage"):
+        for heavy in ("samples_ns", "outcomes", "scores", "lineage"):
             del fields[heavy]
         fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
         table.append(fields | {"median_s": visit_median(r) if r.timed else None})

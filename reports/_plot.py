@@ -13,6 +13,7 @@ from paretomark.reports import _figure
 from paretomark.reports._figure import COLOURS, INK, LINE, NEAR, Plot
 from paretomark.reports._row import Group, Row
 from paretomark.reports._table import clean, percent, place, points, seconds, standing
+from paretomark.suites import _tasks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ _MAX_LABELS = 40
 
 
 def pareto(rows: Sequence[Row], title: str) -> Plot | None:
-    """The plot of the rows that have a latency and an accuracy; None if there are none."""
+    """The plot of the rows of one task that have a latency and an accuracy; None without any."""
     rows = [r for r in rows if r.latency_s is not None and r.accuracy is not None]
     if not rows:
         return None
@@ -39,7 +40,7 @@ def pareto(rows: Sequence[Row], title: str) -> Plot | None:
 def _tip(row: Row) -> str:
     tip = (
         f"{clean(row.model)} · {clean(row.recipe)} · {place(row.group)}: "
-        f"{percent(row.accuracy)} in {seconds(row.latency_s)}"
+        f"{percent(row.accuracy)} {row.metric} in {seconds(row.latency_s)}"
     )
     tip += f", {points(row.delta)} points to dense" if row.delta is not None else ""
     return tip + (f" ({note})" if (note := standing(row)) else "")
@@ -53,7 +54,7 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
     bottom = _bottom(rows)
     for i, row in enumerate(rows):
         _point(axes, row, colours[row.group.device], f"point{i}", bottom)
-    _axes(axes, bottom)
+    _axes(axes, bottom, _tasks.LONG.get(rows[0].task, "accuracy"))
     right = axes.get_xlim()[1]
     for group in sorted({r.group for r in rows}):
         front = sorted(
@@ -131,7 +132,7 @@ def _point(axes: Axes, row: Row, colour: str, name: str, bottom: float) -> None:
     )  # fmt: skip
 
 
-def _axes(axes: Axes, bottom: float) -> None:
+def _axes(axes: Axes, bottom: float, quality: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = axes.get_xlim()
@@ -141,7 +142,7 @@ def _axes(axes: Axes, bottom: float) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(_tick))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda a, _: f"{a * 100:g} %"))
     axes.set_xlabel("latency of one call (log scale, faster is to the left)")
-    axes.set_ylabel("accuracy (top-1)")
+    axes.set_ylabel(quality)
     low, high = axes.get_ylim()
     axes.set_ylim(bottom or max(low, -0.02), min(high, 1.02))
     axes.grid(color=LINE, lw=0.6)

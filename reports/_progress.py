@@ -60,13 +60,13 @@ def show(to_stderr: bool) -> Iterator[Progress]:
 
 
 @contextmanager
-def training(name: str) -> Iterator[Callable[[int, int, float, float], None]]:
-    """Progress of a training: called with step, steps, loss, accuracy."""
+def training(name: str, metric: str) -> Iterator[Callable[[int, int, float, float], None]]:
+    """Progress of a training: called with epoch, epochs, loss, and the measure of its task."""
     with Bars(console=Console(stderr=True), auto_refresh=False) as bars:
         task = bars.add_task(name)
 
         def report(step: int, steps: int, loss: float, accuracy: float) -> None:
-            note = f"{name}  loss {loss:.3f}  top-1 {100 * accuracy:.1f} %"
+            note = f"{name}  loss {loss:.3f}  {metric} {100 * accuracy:.1f} %"
             bars.update(task, completed=step, total=steps, description=note)
             bars.refresh()
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
+from paretomark.suites._tasks import CLASSIFICATION, METRICS
+
 SCHEMA = 1
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
@@ -98,6 +100,9 @@ class Record(_Row):
     )
     # where and how fast it ran
     placement: dict[str, int] = field(default_factory=dict, metadata=_is("placement", "operators"))
+    placement_costs: dict[str, float] = field(
+        default_factory=dict, metadata=_is("share of the cost that the runtime estimates")
+    )
     load_s: float | None = field(default=None, metadata=_is("load", "s", "lower"))
     compile_s: float | None = field(default=None, metadata=_is("compile", "s", "lower"))
     first_s: float | None = field(default=None, metadata=_is("first inference", "s", "lower"))
@@ -134,6 +139,17 @@ class Record(_Row):
     parity_top1: float | None = field(
         default=None, metadata=_is("same top answer as the float net", "", "higher")
     )
+    # of other tasks than classification, in place of outcomes
+    task: str = field(default=CLASSIFICATION, metadata=_is("task"))
+    scores: tuple[float, ...] = field(
+        default=(), metadata=_is("mean IoU or PCK, per example", "", "higher")
+    )
+    pooled_iou: float | None = field(
+        default=None, metadata=_is("mean IoU over the pixels of all examples", "", "higher")
+    )
+    keypoint_error: float | None = field(
+        default=None, metadata=_is("mean error of keypoints", "sizes", "lower")
+    )
 
     @property
     def timed(self) -> bool:
@@ -156,8 +172,14 @@ class Record(_Row):
         self._check_answers()
 
     def _check_answers(self) -> None:
-        if self.outcomes.strip("01") or len(self.outcomes) != self.examples:
+        if self.task not in METRICS:
+            raise Malformed(f"task is none of {', '.join(METRICS)}")
+        if self.scores if self.task == CLASSIFICATION else self.outcomes:
+            raise Malformed(f"the scores are not those of {self.task}")
+        if self.outcomes.strip("01") or len(self.outcomes or self.scores) != self.examples:
             raise Malformed("outcomes are not one 0 or 1 per example")
+        if any(not 0 <= score <= 1 for score in (*self.scores, self.pooled_iou or 0)):
+            raise Malformed("a score is not between 0 and 1")
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if isinstance(value, int | float) and value < 0:

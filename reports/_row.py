@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from paretomark.suites._tasks import CLASSIFICATION
+
 NOT_RUN = "not run"
 TIE = 0.05  # off the front, but with at least this probability on it: that is called a tie
 SIGNIFICANT = 0.05  # false discovery rate among the differences of one report
@@ -22,11 +24,14 @@ class Group(NamedTuple):
     batch: int
     threads: int
     simulated: str
+    task: str = CLASSIFICATION
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One planned cell. Times in seconds, accuracies from 0 to 1; None is `not known`.
+
+    `accuracy` is the mean over the examples of the measure of the task, which `metric` names.
 
     `latency_s` is the geometric mean of the visits' medians: of the valid visits, or if there are
     none, of all. `_low` and `_high` bound a 95 % interval. Differences and speed-ups are to the
@@ -62,6 +67,10 @@ class Row:
     accuracy_low: float | None = field(default=None, metadata=_col("accuracy from", "", "higher"))
     accuracy_high: float | None = field(default=None, metadata=_col("accuracy to", "", "higher"))
     top5: float | None = field(default=None, metadata=_col("top-5 accuracy", "", "higher"))
+    task: str = field(default=CLASSIFICATION, metadata=_col("task"))
+    metric: str = field(default="", metadata=_col("what accuracy is"))
+    pooled_iou: float | None = field(default=None, metadata=_col("pooled mean IoU", "", "higher"))
+    keypoint_error: float | None = field(default=None, metadata=_col("keypoint error", "", "lower"))
     delta: float | None = field(default=None, metadata=_col("Δ to dense", "", "higher"))
     delta_low: float | None = field(default=None, metadata=_col("Δ from", "", "higher"))
     delta_high: float | None = field(default=None, metadata=_col("Δ to", "", "higher"))
@@ -90,6 +99,9 @@ class Row:
     parity_mean_abs: float | None = field(default=None, metadata=_col("parity mean", "", "lower"))
     parity_top1: float | None = field(default=None, metadata=_col("parity top-1", "", "higher"))
     placement: dict[str, int] = field(default_factory=dict, metadata=_col("placement"))
+    placement_costs: dict[str, float] = field(
+        default_factory=dict, metadata=_col("share of estimated cost")
+    )
     sha256: str = field(default="", metadata=_col("artifact"))
     lineage: str = field(default="", metadata=_col("lineage"))
     on_front: bool = field(default=False, metadata=_col("on the front"))
@@ -103,7 +115,8 @@ class Row:
     @property
     def group(self) -> Group:
         """The rows that it may share a front with."""
-        return Group(self.data, self.device, self.batch, self.threads, self.simulated)
+        place = self.data, self.device, self.batch, self.threads
+        return Group(*place, self.simulated, self.task)
 
     @property
     def mark(self) -> str:

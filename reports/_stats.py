@@ -12,7 +12,11 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist, fmean, variance
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -236,11 +240,12 @@ def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool
 
 
 def front_probability(
-    medians: Sequence[Sequence[float]], outcomes: Sequence[str], seed: int = 0
+    medians: Sequence[Sequence[float]], outcomes: Sequence[str | Sequence[float]], seed: int = 0
 ) -> list[float] | None:
     """For each cell the probability that it is on the front, were the run done again.
 
-    `medians` holds one median per visit, `outcomes` the answers per example, both by cell.
+    `medians` holds one median per visit, `outcomes` the scores per example, as text of 0 and 1 or
+    as numbers, both by cell.
     A bootstrap (Efron & Tibshirani 1993) of both axes at once: examples are drawn with the same
     indices for all cells, so that differences stay paired; a latency moves by its standard error
     times Student's t. A cell with one visit borrows the pooled spread of the others. None if no
@@ -261,14 +266,22 @@ def front_probability(
     right = np.empty((RESAMPLES, len(logs)))
     for n in sorted({len(o) for o in outcomes}):
         cells = [i for i, o in enumerate(outcomes) if len(o) == n]
-        bits = np.array([np.frombuffer(outcomes[i].encode(), np.uint8) - 48 for i in cells])
-        answers = bits.T.astype(np.float32)  # sums stay exact below 2**24 examples
+        answers = np.array([_numbers(outcomes[i]) for i in cells]).T
         for at in range(0, RESAMPLES, _CHUNK):
             drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_CHUNK)]
-            right[at : at + _CHUNK, cells] = np.array(drawn, np.float32) @ answers / n
+            # Rounded, lest the order in which sums are taken should part equal scores.
+            right[at : at + _CHUNK, cells] = np.round(np.array(drawn, float) @ answers / n, 9)
     chances = []
     for i in range(len(logs)):
         t, a = times[:, [i]], right[:, [i]]
         beaten = (times <= t) & (right >= a) & ((times < t) | (right > a))
         chances.append(float((~beaten.any(axis=1)).mean()))
     return chances
+
+
+def _numbers(scores: str | Sequence[float]) -> NDArray[np.float64]:
+    import numpy as np
+
+    if isinstance(scores, str):
+        return np.frombuffer(scores.encode(), np.uint8).astype(float) - ord("0")
+    return np.asarray(scores, float)

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from paretomark.reports import _sparsity, _stats
+from paretomark.reports import _scores, _sparsity, _stats
 from paretomark.reports._record import Record
 from paretomark.reports._row import Group, Row
+from paretomark.reports._scores import Scores
 from paretomark.reports._store import Run
+from paretomark.suites import _tasks
 
 Getter = Callable[[Record], Any]
 _WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
@@ -36,9 +38,9 @@ class Visits:
         return [visit_median(r) for r in self.valid]
 
     @property
-    def outcomes(self) -> str:
-        """One 0 or 1 per scored example; "" if none was scored."""
-        return next((r.outcomes for r in self.records if r.outcomes), "")
+    def outcomes(self) -> Scores:
+        """One score per scored example; "" if none was scored."""
+        return next((s for r in self.records if (s := r.outcomes or r.scores)), "")
 
 
 def visit_median(record: Record) -> float:
@@ -61,7 +63,7 @@ def _visits(records: Sequence[Record]) -> Visits:
     few = [r for r in timed if r.samples_ns and len(r.samples_ns) < _stats.NEEDED[50]]
     flags = {flag for r in records for flag in r.flags} | ({"few samples"} if few else set())
     valid = [r for r in timed if r.status == "ok" and not r.flags and r not in few]
-    if len({(r.sha256, r.data, r.simulated) for r in timed}) > 1:
+    if len({(r.sha256, r.data, r.task, r.simulated) for r in timed}) > 1:
         flags.add("artifact changed")  # visits of different things cannot be pooled
         valid = []
     return Visits(tuple(records), tuple(valid), tuple(sorted(flags)))
@@ -110,13 +112,16 @@ def _row(cell: str, found: Visits) -> Row:
 
 
 def _accuracy(scored: Record) -> dict[str, Any]:
-    right = scored.outcomes.count("1")
-    low, high = _stats.wilson(right, scored.examples) or (None, None)
+    scores = scored.outcomes or scored.scores
+    low, high = _scores.interval(scores) or (None, None)
     return {
         "examples": scored.examples,
-        "accuracy": right / scored.examples,
+        "accuracy": _scores.mean(scores),
+        "metric": _tasks.metric(scored.task),
         "accuracy_low": low,
         "accuracy_high": high,
+        "pooled_iou": scored.pooled_iou,
+        "keypoint_error": scored.keypoint_error,
         "top5": None if scored.top5_right is None else scored.top5_right / scored.examples,
         "parity_max_abs": scored.parity_max_abs,
         "parity_mean_abs": scored.parity_mean_abs,
@@ -174,7 +179,7 @@ def _against(row: Row, dense: Row | None, by_cell: Mapping[str, Visits]) -> Row:
         return row
     mine, other = by_cell[row.cell], by_cell[dense.cell]
     found: dict[str, Any] = {}
-    if difference := _stats.paired_difference(other.outcomes, mine.outcomes):
+    if difference := _scores.difference(other.outcomes, mine.outcomes):
         found = dict(zip(("delta", "delta_low", "delta_high", "delta_p"), difference, strict=True))
     if row.valid and dense.valid and row.latency_s and dense.latency_s:
         ratio = _ratio(row, dense, by_cell)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from paretomark.reports._row import Group, Row
 from paretomark.reports._store import Run
+from paretomark.suites import _tasks
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 MAX_TEXT = 400
 LEGEND = (
-    "±: 95 % interval. Δ: accuracy against the dense fp32 net, on the same examples, in points; "
+    "±: 95 % interval. Δ: against the dense fp32 net, on the same examples, in points; "
     "▼ lost by more than chance. ● on the front of its device, ≈ perhaps off it by chance only, "
     "with the probability to be on it; ✗ not valid, so on no front."
 )
@@ -140,7 +141,8 @@ def table(rows: Sequence[Row]) -> Table:
         page.add_row(Text("Nothing was measured."))
     widths = [max((len(clean(name(r))) for r in timed), default=0) for name in _NAMES]
     for group, members in itertools.groupby(timed, key=lambda r: r.group):
-        page.add_row(Text(f"{place(group)} · {clean(group.data) or 'no accuracy'}", style="bold"))
+        scored = clean(group.data) or f"no {_tasks.metric(group.task)}"
+        page.add_row(Text(f"{place(group)} · {scored}", style="bold"))
         page.add_row(_timed(list(members), widths))
         page.add_row("")
     page.add_row(Text(LEGEND, style="dim"))
@@ -156,7 +158,8 @@ def _timed(rows: Sequence[Row], widths: Sequence[int]) -> Table:
     body = frame()
     for title, width in zip(("model", "recipe"), widths, strict=True):
         body.add_column(title, overflow="fold", min_width=min(width, 12))
-    for title, width in (("accuracy %", 10), ("Δ", 11), ("latency", 13), ("speed-up", 11)):
+    quality = f"{_tasks.metric(rows[0].task)} %"
+    for title, width in ((quality, 10), ("Δ", 11), ("latency", 13), ("speed-up", 11)):
         body.add_column(title, justify="right", min_width=width)
     body.add_column("file", justify="right", min_width=7)
     zeros = any(row.zeros for row in rows)

@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from paretomark.reports import _stats, _table
+from paretomark.reports import _scores, _stats, _table
 from paretomark.reports._row import SIGNIFICANT, Row
 from paretomark.reports._store import Run
 from paretomark.reports._summary import Visits, summarise, visits
+from paretomark.suites import _tasks
 from paretomark.suites._errors import UserError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Verdict:
     accuracy_p: float | None = None
     accuracy_q: float | None = None
     accuracy_answer: str = ""
+    metric: str = ""  # what accuracy is, if it is not that of classes
     bytes_a: int | None = None
     bytes_b: int | None = None
 
@@ -123,14 +125,10 @@ def _measure(a: Row, b: Row, mine: Visits, yours: Visits, delta: float) -> Verdi
             "p_different": _stats.p_different(ratio),
             "p_same": _stats.p_same(ratio, delta),
         }
-    change = _stats.paired_difference(mine.outcomes, yours.outcomes) if a.data == b.data else None
-    if change:
-        values |= {
-            "accuracy_change": change.value,
-            "accuracy_low": change.low,
-            "accuracy_high": change.high,
-            "accuracy_p": change.p,
-        }
+    same = (a.data, a.task) == (b.data, b.task)
+    if same and (change := _scores.difference(mine.outcomes, yours.outcomes)):
+        names = ("accuracy_change", "accuracy_low", "accuracy_high", "accuracy_p")
+        values |= dict(zip(names, change, strict=True))
     return Verdict(
         cell=a.cell,
         answer="inconclusive",
@@ -140,6 +138,7 @@ def _measure(a: Row, b: Row, mine: Visits, yours: Visits, delta: float) -> Verdi
         latency_a_s=a.latency_s,
         latency_b_s=b.latency_s,
         ratio=b.latency_s / a.latency_s if a.latency_s and b.latency_s else None,
+        metric="" if a.task == _tasks.CLASSIFICATION else a.metric,
         bytes_a=a.artifact_bytes,
         bytes_b=b.artifact_bytes,
         **values,
@@ -285,7 +284,7 @@ def _line(v: Verdict) -> tuple[str, ...]:
         change += f" [{_table.points(v.ratio_low - 1)}, {_table.points(v.ratio_high - 1)}]"
     if v.accuracy_change is not None:
         accuracy = _table.points(v.accuracy_change) + _table.half(v.accuracy_low, v.accuracy_high)
-        accuracy += f" {v.accuracy_answer}" if v.accuracy_answer else ""
+        accuracy = " ".join(filter(None, (accuracy, v.accuracy_answer, v.metric)))
     size = _table.size(v.bytes_b)
     return (
         v.answer,

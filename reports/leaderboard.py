@@ -30,9 +30,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Board:
-    """What one machine reached on one data set, the rows with the fronts among them."""
+    """What one machine reached in one task on one data set, with the fronts among the rows."""
 
     data: str
+    task: str
     host: Host
     entries: tuple[Entry, ...]
 
@@ -49,13 +50,14 @@ def write(runs: Sequence[Run], out: Path) -> list[Path]:
     written, sections, last = [], [], None
     for i, board in enumerate(found):
         rows = [e.row for e in board.entries]
-        if board.data != last:
-            sections.append(f"<h2>{esc(board.data) or 'no accuracy scored'}</h2>")
-            last = board.data
+        what = page.heading(board.data, board.task)
+        if what != last:
+            sections.append(f"<h2>{esc(what) or 'no accuracy scored'}</h2>")
+            last = what
         sections.append(_heading(board))
-        title = f"{_table.clean(board.data)} · {_table.clean(board.host.chip, 80)}"
+        title = f"{_table.clean(what)} · {_table.clean(board.host.chip, 80)}"
         if plot := _plot.pareto(rows, title):
-            name = f"pareto_{named[board.data]}_{i}"
+            name = f"pareto_{named[board.data, board.task]}_{i}"
             written.append(_html.save(out / f"{name}.svg", plot.svg))
             written.append(_html.save(out / f"{name}.png", plot.png))
             sections.append(_html.card(_figure.inline(plot.svg)))
@@ -73,7 +75,7 @@ def write(runs: Sequence[Run], out: Path) -> list[Path]:
 
 
 def boards(runs: Sequence[Run]) -> list[Board]:
-    """The newest valid rows by data set and machine."""
+    """The newest valid rows by data set, task and machine."""
     newest: dict[tuple[object, ...], Entry] = {}
     hosts: dict[str, Host] = {}
     for run in sorted(runs, key=lambda r: (r.header.started, r.header.run)):
@@ -83,13 +85,15 @@ def boards(runs: Sequence[Run]) -> list[Board]:
         for row in summarise(run):
             if row.valid:
                 what = (row.model, row.recipe, row.steps, row.precision, *row.group)
-                newest[row.data, host.fingerprint, *what] = Entry(row, run, by_cell[row.cell])
-    grouped: dict[tuple[str, str], list[Entry]] = {}
-    for (data, fingerprint, *_), entry in newest.items():
-        grouped.setdefault((str(data), str(fingerprint)), []).append(entry)
+                newest[row.data, row.task, host.fingerprint, *what] = Entry(
+                    row, run, by_cell[row.cell]
+                )
+    grouped: dict[tuple[str, str, str], list[Entry]] = {}
+    for (data, task, fingerprint, *_), entry in newest.items():
+        grouped.setdefault((str(data), str(task), str(fingerprint)), []).append(entry)
     return [
-        Board(data, hosts[fingerprint], _fronts(entries))
-        for (data, fingerprint), entries in sorted(grouped.items(), key=lambda g: g[0])
+        Board(data, task, hosts[fingerprint], _fronts(entries))
+        for (data, task, fingerprint), entries in sorted(grouped.items(), key=lambda g: g[0])
     ]
 
 
@@ -117,7 +121,8 @@ def _heading(board: Board) -> str:
 
 
 def _entries(board: Board) -> str:
-    columns = ("device", "model", "recipe", "front", "accuracy", "Δ to dense, points", "latency",
+    quality = page.quality([e.row for e in board.entries])
+    columns = ("device", "model", "recipe", "front", quality, "Δ to dense, points", "latency",
                "speed-up", "file", "measured", "commit")  # fmt: skip
     reach = page.reach([e.row for e in board.entries])
     table = [

@@ -12,11 +12,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from paretomark.reports import _csv, _figure, _html, _plot, _ranks, _stats, _table
+from paretomark.reports import _csv, _figure, _html, _plot, _published, _ranks, _stats, _table
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._row import SIGNIFICANT, TIE, Row
 from paretomark.reports._store import Run
 from paretomark.reports._summary import summarise
+from paretomark.suites import _tasks
 
 
 def write(run: Run, out: Path) -> list[Path]:
@@ -26,14 +27,16 @@ def write(run: Run, out: Path) -> list[Path]:
     """
     rows = summarise(run)
     written, sections = [], []
-    for data, name in names(rows).items():
-        members = [r for r in rows if r.data == data]
-        plot = _plot.pareto(members, f"Accuracy over latency · {_table.clean(data)}")
+    for (data, task), name in names(rows).items():
+        members = [r for r in rows if (r.data, r.task) == (data, task)]
+        quality = _tasks.metric(task)
+        title = f"{quality[0].upper()}{quality[1:]} over latency · {_table.clean(data)}"
+        plot = _plot.pareto(members, title)
         if plot is None:
             continue
         written.append(_html.save(out / f"pareto_{name}.svg", plot.svg))
         written.append(_html.save(out / f"pareto_{name}.png", plot.png))
-        sections.append(_section(data, members, plot))
+        sections.append(_section(heading(data, task), members, plot))
     written.append(_html.save(out / "cells.csv", _csv.cells(rows)))
     written.append(_html.save(out / "visits.csv", _csv.visits(run)))
     title = run.header.title or run.header.suite or run.header.run
@@ -43,8 +46,9 @@ def write(run: Run, out: Path) -> list[Path]:
     parts = [
         _head(run, rows, title),
         *(sections or [nothing]),
-        _zeros(rows),
+        _published.section(run, rows),
         _ranks.section(rows),
+        _zeros(rows),
         _every_cell(rows),
         _missing(rows),
         _devices(run),
@@ -55,15 +59,22 @@ def write(run: Run, out: Path) -> list[Path]:
     return [index, *written]
 
 
-def names(rows: Sequence[Row]) -> dict[str, str]:
-    """A file name for each data set: its own name as far as that is one, and unique."""
-    found: dict[str, str] = {}
-    for data in sorted({r.data for r in rows if r.data}):
+def names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """A file name for each data set and task: their own as far as that is one, and unique."""
+    found: dict[tuple[str, str], str] = {}
+    for data, task in sorted({(r.data, r.task) for r in rows if r.data}):
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", data)[:60].strip("-").lower() or "data"
+        if task != _tasks.CLASSIFICATION:
+            name += f"-{task}"
         while name in found.values():
             name += "-2"
-        found[data] = name
+        found[data, task] = name
     return found
+
+
+def quality(rows: Sequence[Row]) -> str:
+    """What the accuracies of these rows are called: "accuracy", or "mean IoU, PCK"."""
+    return ", ".join(sorted({_tasks.metric(r.task) for r in rows})) or "accuracy"
 
 
 def commit(run: Run) -> str:
@@ -92,7 +103,11 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
     return f"<h1>{esc(title)}</h1><p class=soft>{says}.</p>{_html.facts(facts)}"
 
 
-def _section(data: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
+def heading(data: str, task: str) -> str:
+    return data if task == _tasks.CLASSIFICATION else f"{data}, {task}"
+
+
+def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
     text = (
         "Bars are 95 % intervals. The line is the front of a device: nothing else on it is both "
         "faster and more accurate. Pale points are beaten. Point at one to see its name."
@@ -102,7 +117,7 @@ def _section(data: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
         f"with a probability of {TIE * 100:.0f} % or more to be on it: statistically a tie."
     )
     return (
-        f"<h2>{esc(data)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
+        f"<h2>{esc(what)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
         f"<p class=soft>{front}</p>{fronts(rows)}"
     )
 
@@ -113,7 +128,7 @@ def fronts(rows: Sequence[Row]) -> str:
     columns = (
         "model",
         "recipe",
-        "accuracy",
+        quality(rows),
         "Δ to dense, points",
         "latency",
         "speed-up",
@@ -142,9 +157,9 @@ def reach(rows: Sequence[Row]) -> float:
 
 def _every_cell(rows: Sequence[Row]) -> str:
     columns = (
-        "model", "recipe", "device", "status", "accuracy", "Δ to dense, points", "latency",
-        "speed-up", "front", "p90", "top-5", "file", "weights encoded", "parameters", "sparsity",
-        "MACs", "load",
+        "model", "recipe", "device", "status", quality(rows), "Δ to dense, points", "latency",
+        "speed-up", "front", "p90", "top-5", "mean IoU of all pixels", "keypoint error", "file",
+        "weights encoded", "parameters", "sparsity", "MACs", "load",
         "first call", "model memory", "peak memory", "same answer as float", "off float, mean",
         "off float, max", "placement",
         "visits valid", "data", "steps", "compressed in",
@@ -155,7 +170,8 @@ def _every_cell(rows: Sequence[Row]) -> str:
             _html.text(r.model), _html.text(r.recipe), _html.device(r), _html.status(r),
             _html.accuracy(r), _html.delta(r, widest), _html.latency(r), _html.speedup(r),
             _html.standing(r), _html.number(r.p90_s, _table.seconds),
-            _html.number(r.top5, _table.percent),
+            _html.number(r.top5, _table.percent), _html.number(r.pooled_iou, _table.percent),
+            _html.number(r.keypoint_error, _table.percent),
             _html.number(r.artifact_bytes, _table.size),
             _html.number(r.encoded_bytes, _table.size), _html.number(r.parameters, _table.count),
             _html.number(r.sparsity, _table.percent), _html.number(r.macs, _table.count),
@@ -208,7 +224,8 @@ def _zeros(rows: Sequence[Row]) -> str:
 
 
 def _placement(row: Row) -> str:
-    return ", ".join(f"{where} {count}" for where, count in row.placement.items())
+    costs = {unit: f" ({_table.percent(c)} of the cost)" for unit, c in row.placement_costs.items()}
+    return ", ".join(f"{u} {count}{costs.get(u, '')}" for u, count in row.placement.items())
 
 
 def _missing(rows: Sequence[Row]) -> str:
@@ -271,11 +288,13 @@ def _how(run: Run) -> str:
         "once, by its median. Latency is the geometric mean of the visits' medians, with a t "
         "interval over visits; a speed-up pairs the visits of the same block. Accuracy is scored "
         "through the timed file on the device itself, with Wilson's interval; Δ pairs the answers "
-        "to the same examples with the dense fp32 net in the same place (Agresti and Min). All "
+        "to the same examples with the dense fp32 net in the same place (Agresti and Min). Mean "
+        "IoU and PCK are of each example: the mean over its classes, the share of its keypoints "
+        "within a tenth of the size; their intervals are t intervals over examples. All "
         "intervals are at 95 %. Front probabilities come from "
         f"{_stats.RESAMPLES} joint resamples of examples and visits. Percentiles are stated from "
-        f"{_stats.NEEDED[90]} samples (p90) on. Machines, data sets, batch sizes, and measured and "
-        "simulated numbers never share a front.</p>"
+        f"{_stats.NEEDED[90]} samples (p90) on. Machines, data sets, tasks, batch sizes, and "
+        "measured and simulated numbers never share a front.</p>"
     )
 
 

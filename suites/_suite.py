@@ -24,7 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from paretomark.suites import _published
 from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._published import Published
+from paretomark.suites._tasks import METRICS
 
 FOLDER = Path(__file__).parent
 STORAGES = ("dense", "sparse")
@@ -62,6 +65,7 @@ class Model:
     recipes: tuple[str, ...] = ()  # by default all
     devices: tuple[str, ...] = ()  # by default all
     label_offset: int = 0  # outputs before class 0, as TensorFlow's "background"
+    task: str = ""  # of a file or a function: classification, if it is not said
     preprocess: Pixels | None = None  # by default the net's own
 
     @property
@@ -117,6 +121,7 @@ class Suite:
     deadline_s: float = 120.0  # of one visit
     build_deadline_s: float = 900.0  # of one artifact
     foreign_load_cores: float = 0.5  # above this a visit is flagged
+    published: tuple[Published, ...] = ()  # figures to put beside ours
     name: str = ""
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
@@ -168,13 +173,32 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
     return suite
 
 
+def published(toml: str) -> tuple[Published, ...]:
+    """Only what a suite quotes, from its text. Raises UserError where that is not as it must be."""
+    try:
+        table = tomllib.loads(toml)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"not valid TOML: {error}") from None
+    found: tuple[Published, ...] = _value(
+        tuple[Published, ...], table.get("published", []), "published"
+    )
+    for entry in found:
+        if entry.quantity not in _published.QUANTITIES:
+            raise unknown("quantity", entry.quantity, _published.QUANTITIES)
+    return found
+
+
 def _check(suite: Suite, where: str) -> None:
+    devices = {*suite.devices, *(d for m in suite.model.values() for d in m.devices)}
+    _published.check(suite.published, suite.model, {*suite.recipe, AS_IS}, devices, where)
     if not suite.model:
         raise UserError(f"{where} has no [model.NAME]")
     if not suite.devices:
         raise UserError(f'{where} names no devices: devices = ["onnxruntime:cpu"]')
     if not suite.recipe and any(not m.file for m in suite.model.values()):
         raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
+    for model in suite.model.values():
+        _check_task(model, f"{where}, [model.{model.name}]")
     for recipe in suite.recipe.values():
         if recipe.storage not in STORAGES:
             raise unknown("storage", recipe.storage, STORAGES, f"{where}, {recipe.name}")
@@ -185,6 +209,13 @@ def _check(suite: Suite, where: str) -> None:
     for key in ("batch", "threads"):
         if not getattr(suite, key) or min(getattr(suite, key)) < 1:
             raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
+
+
+def _check_task(model: Model, where: str) -> None:
+    if model.task and model.kind not in ("file", "python"):
+        raise UserError(f"{where}: a net of the zoo has its own task; leave it out")
+    if model.task and model.task not in METRICS:
+        raise unknown("task", model.task, METRICS, where)
 
 
 def _with_defaults(model: Model, suite: Suite) -> Model:

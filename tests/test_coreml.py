@@ -315,9 +315,13 @@ def test_a_suite_for_it_alone_is_refused_with_the_reason(
     assert f"no device is available: coreml:ane: {REASON}" in " ".join(result.err.split())
 
 
-def plan(*kinds: tuple[str, str | None]) -> Any:
-    """A compute plan of one block with a loop in it, on devices of coremltools' own classes."""
+def plan(*kinds: tuple[str, str | None], costs: dict[str, float]) -> Any:
+    """A compute plan of one block with a loop in it, on devices of coremltools' own classes.
+
+    `costs` are estimated by the name of the operator; of others nothing is.
+    """
     from coremltools.models import compute_device
+    from coremltools.models.compute_plan import MLComputePlanCost
 
     def operation(name: str, kind: str | None, *inner: Any) -> Any:
         on = kind and object.__new__(getattr(compute_device, f"ML{kind}ComputeDevice"))
@@ -330,18 +334,33 @@ def plan(*kinds: tuple[str, str | None]) -> Any:
     return SimpleNamespace(
         model_structure=SimpleNamespace(program=program),
         get_compute_device_usage_for_mlprogram_operation=lambda operation: operation.usage,
+        get_estimated_cost_for_mlprogram_operation=lambda operation: (
+            MLComputePlanCost(costs[operation.operator_name])
+            if operation.operator_name in costs
+            else None
+        ),
     )
 
 
 @with_tools
 @pytest.mark.parametrize(
-    ("variant", "home", "fell_back"),
-    [("ane", "ane", False), ("gpu", "gpu", True), ("cpu", "cpu", True), ("all", "ane", False)],
+    ("variant", "costs", "home", "fell_back"),
+    [
+        ("ane", {}, "ane", False),
+        ("gpu", {}, "gpu", True),
+        ("cpu", {}, "cpu", True),
+        ("all", {}, "ane", False),
+        # three small operators on the Neural Engine, and a large one on the GPU
+        ("ane", {"ios16.conv": 0.1, "ios16.linear": 0.7}, "ane", True),
+        ("gpu", {"ios16.conv": 0.1, "ios16.linear": 0.7}, "gpu", False),
+        ("all", {"ios16.conv": 0.1, "ios16.linear": 0.7}, "gpu", False),
+    ],
 )
 def test_the_adapter_around_stand_ins_for_what_only_macos_has(
     built: dict[str, _artifact.Artifact],
     monkeypatch: pytest.MonkeyPatch,
     variant: str,
+    costs: dict[str, float],
     home: str,
     fell_back: bool,
 ) -> None:
@@ -360,7 +379,7 @@ def test_the_adapter_around_stand_ins_for_what_only_macos_has(
 
     operators = [("ios16.conv", "NeuralEngine")] * 3 + [("ios16.linear", "GPU")]
     unplaced = [("const", None), ("ios16.constexpr_affine_dequantize", None), ("ios16.relu", None)]
-    found = plan(*operators, *unplaced)
+    found = plan(*operators, *unplaced, costs=costs)
     monkeypatch.setattr(ct.models.utils, "compile_model", lambda model, out: out)
     monkeypatch.setattr(ct.models, "CompiledMLModel", Compiled)
     monkeypatch.setattr(
@@ -370,6 +389,7 @@ def test_the_adapter_around_stand_ins_for_what_only_macos_has(
     placement = device.load(Path(built["int8-weights"].file), 1)
     assert placement.operators == {"cpu": 1, "ane": 3, "gpu": 1, "unknown": 1}
     assert (placement.home, placement.fell_back) == (home, fell_back)
+    assert placement.costs == (pytest.approx({"ane": 0.3, "gpu": 0.7}) if costs else {})
     assert asked == [("model.mlmodelc", ct.ComputeUnit[coreml.ALLOWED[variant]])]
     assert placement.inputs == [_device.Port("input", (1, 1, 8, 8), "float32")]
     assert placement.outputs == [_device.Port("output", (1, 10), "float32")]

@@ -91,6 +91,11 @@ def test_paths_start_at_the_suite_and_variables_are_expanded(
         (('"one:cpu", "two:cpu"', ""), "names no devices"),
         (("[model.alpha]", '[model.alpha]\nweights = "${NOT_SET}/w"'), "needs $NOT_SET"),
         (("[model.alpha]", '[model.alpha]\nnet = "file:x.exe"'), "unknown model format 'exe'"),
+        (("[model.alpha]", '[model.alpha]\ntask = "keypoints"'), "a net of the zoo has its own"),
+        (
+            ("[model.alpha]", '[model.alpha]\nnet = "file:x.onnx"\ntask = "keypoint"'),
+            "unknown task 'keypoint'; did you mean 'keypoints'?",
+        ),
     ],
 )
 def test_mistakes_are_named(change: tuple[str, str], message: str) -> None:

@@ -29,7 +29,7 @@ RIDGE = 1e-3
 
 def pictures(ctx: Context, count: int) -> list[Tensor]:
     """The first `count` of the train split, as batches of the net's input (N, C, H, W)."""
-    images = _data.load(ctx.data, "train", count, ctx.preprocess).images
+    images = _data.pictures(ctx.data, "train", count, ctx.preprocess)
     pixels = torch.from_numpy(ctx.preprocess.normalise(images)).permute(0, 3, 1, 2).contiguous()
     return list(torch.split(pixels, BATCH))
 

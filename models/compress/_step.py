@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from paretomark.models import _zoo
 from paretomark.models._data import Preprocess
 from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._tasks import CLASSIFICATION
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,6 +45,7 @@ class Context:
     data: str  # the data set of the net; its train split is there to train on
     preprocess: Preprocess
     seed: int
+    task: str = CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def check(steps: Sequence[Mapping[str, Any]], net: str, weights: Path | None, wh
             if names is not None and layer not in names:
                 raise unknown("layer to exclude", layer, names, label)
         teacher = step.get("teacher")
-        if teacher and len({_zoo.data(teacher), _zoo.data(net)} - {""}) > 1:
-            what = f"on '{_zoo.data(teacher)}', and {net} on '{_zoo.data(net)}'"
+        pair = [f"for {_zoo.task(n)} on '{_zoo.data(n)}'" for n in (teacher or net, net)]
+        if teacher and _zoo.data(teacher) and _zoo.data(net) and pair[0] != pair[1]:
+            what = f"{pair[0]}, and {net} {pair[1]}"
             raise UserError(f"{label}: {teacher} cannot teach: it was trained {what}")
         if getattr(_module(step["method"]), "RENAMES", False):
             names = None  # what comes next meets layers that are not in the file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -11,7 +10,6 @@ from paretomark.models import _zoo
 from paretomark.models._zoo import Training
 from paretomark.models.compress._step import Context
 from paretomark.suites._errors import UserError, unknown
-from paretomark.suites._suite import Model, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,11 +30,12 @@ class Tuning(TypedDict, total=False):
     epochs: int
     lr: float
     count: int  # pictures of the train split
+    batch: int
     augment: Sequence[str]  # of AUGMENT
     frozen_norm: bool  # batch normalisation keeps its statistics: few pictures make poor ones
     teacher: str  # a net of the zoo, on the same data, to learn from as well
     teacher_weights: str  # instead of those that the project ships
-    temperature: float  # of the soft targets, see `paretomark.models._train.Teacher`
+    temperature: float  # of the soft targets, see `paretomark.models._teacher`
     weight: float
 
 
@@ -44,6 +43,7 @@ DEFAULTS = Tuning(
     epochs=1,
     lr=0.01,
     count=4000,
+    batch=64,
     augment=(),
     frozen_norm=False,
     teacher="",
@@ -56,7 +56,7 @@ DEFAULTS = Tuning(
 def check(**tuning: Unpack[Tuning]) -> None:
     """Raise UserError for a value that cannot be, or a teacher that is not there."""
     t: Tuning = {**DEFAULTS, **tuning}
-    for name in ("epochs", "lr", "count"):
+    for name in ("epochs", "lr", "count", "batch"):
         if t[name] <= 0:
             raise UserError(f"{name} must be positive, got {t[name]}")
     for name in t["augment"]:
@@ -70,15 +70,17 @@ def check(**tuning: Unpack[Tuning]) -> None:
     teacher = _zoo.split(t["teacher"])
     if not teacher.kind and teacher.name not in _zoo.names():
         raise unknown("teacher", t["teacher"], _zoo.names())
-    if teacher.kind and not t["teacher_weights"]:
-        return  # those of a library, or of the user's function
-    if not (file := weights_of(teacher.name, t["teacher_weights"])).exists():
+    file = weights_of(t["teacher"], t["teacher_weights"])
+    if file and not file.exists():
         raise UserError(f"the teacher's weights are missing: {file}; name some by teacher_weights")
 
 
-def weights_of(teacher: str, teacher_weights: str) -> Path:
-    """The trained weights of a teacher."""
-    return Path(teacher_weights) if teacher_weights else _zoo.weights(teacher)
+def weights_of(teacher: str, teacher_weights: str) -> Path | None:
+    """The trained weights of a teacher; None if they come with a library's net or a function."""
+    if teacher_weights:
+        return Path(teacher_weights)
+    name = _zoo.split(teacher)
+    return None if name.kind else _zoo.weights(name.name)
 
 
 def tune(
@@ -90,20 +92,22 @@ def tune(
     **tuning: Unpack[Tuning],
 ) -> None:
     """Train `net` in place, by `paretomark.models._train.fit`; by default its zeros stay zero."""
-    from paretomark.models import _data, _train
+    from paretomark.models import _data, _teacher, _train
 
     t: Tuning = {**DEFAULTS, **tuning}
     guide = None
     if t["teacher"]:
-        teacher = _teacher(t["teacher"], t["teacher_weights"], ctx)
-        guide = _train.Teacher(teacher, t["temperature"], t["weight"])
-    examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess)
+        file = weights_of(t["teacher"], t["teacher_weights"])
+        teacher = _teacher.load(t["teacher"], file, ctx.preprocess, ctx.task)
+        guide = _teacher.Teacher(teacher, t["temperature"], t["weight"])
+    examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess, ctx.task)
     changes: dict[str, Any] = {}
     for name in t["augment"]:
         changes |= AUGMENT[name]
     training = Training(
         epochs=t["epochs"],
         count=t["count"],
+        batch=t["batch"],
         lr=t["lr"],
         seed=ctx.seed,
         frozen_norm=t["frozen_norm"],
@@ -115,6 +119,8 @@ def tune(
         examples.labels,
         ctx.preprocess,
         training,
+        task=ctx.task,
+        mirrored=examples.mirrored,
         masks=zeros(net) if masks is None else masks,
         remask=remask,
         teacher=guide,
@@ -128,16 +134,3 @@ def zeros(net: nn.Module) -> dict[str, Tensor]:
         for name, weight in net.named_parameters()
         if weight.ndim > 1 and not weight.all()
     }
-
-
-def _teacher(name: str, file: str, ctx: Context) -> nn.Module:
-    from paretomark.models import _nets
-
-    # A function of the user's says nothing of pictures, so it sees them as the pupil does.
-    same = _zoo.split(name).kind == "python"
-    pixels = Pixels(**dataclasses.asdict(ctx.preprocess)) if same else None
-    teacher = _nets.load(Model(net=name, weights=file, preprocess=pixels), ctx.seed)
-    if ctx.preprocess != teacher.preprocess:
-        wants = f"{teacher.preprocess}, not {ctx.preprocess}"
-        raise UserError(f"teacher {name} wants its pictures as {wants}")
-    return teacher.module.requires_grad_(False)

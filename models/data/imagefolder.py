@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
 from paretomark.suites._errors import UserError
@@ -20,28 +18,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
     """Pictures in one seeded shuffle, so that the first `count` cover the classes evenly."""
     root = _files.folder(argument, "imagefolder")
-    listing = _listing(_subfolder(root, split), root)
-    listing = [listing[i] for i in np.random.default_rng(0).permutation(len(listing))]
-    if split != "test":
-        listing = [x for i, x in enumerate(listing) if (i % 10 == 0) == (split == "calibration")]
-    chosen = listing[:count]
+    chosen = _files.share(_listing(_files.part(root, split), root), split)[:count]
     return _files.read([f for f, _ in chosen], [c for _, c in chosen], preprocess)
 
 
 def splits(argument: str) -> tuple[Split, ...]:
     """All, or only the test split where there is no `train` folder."""
-    whole = (_files.folder(argument, "imagefolder") / "train").is_dir()
-    return ("train", "calibration", "test") if whole else ("test",)
-
-
-def _subfolder(root: Path, split: Split) -> Path:
-    wanted = ("val", "test") if split == "test" else ("train",)
-    for name in wanted:
-        if (root / name).is_dir():
-            return root / name
-    if split == "test" and not (root / "train").is_dir():
-        return root
-    raise UserError(f"{root} has no folder '{wanted[0]}' for the {split} split")
+    return _files.splits(_files.folder(argument, "imagefolder"))
 
 
 def _listing(folder: Path, root: Path) -> list[tuple[Path, int]]:

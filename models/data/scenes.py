@@ -12,18 +12,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from paretomark.models._data import Examples, Preprocess, Split
+from paretomark.models.data import _files
 from paretomark.models.data._shapes import SHAPES, Plane
 from paretomark.suites._errors import UserError
+from paretomark.suites._tasks import CLASSIFICATION, KEYPOINTS, SEGMENTATION
 
 VERSION = 1
 SIDE = 96
 CLASSES = tuple(SHAPES)
-KEYPOINTS = ("centre", "top", "left", "bottom", "right")
+TASKS = (CLASSIFICATION, SEGMENTATION, KEYPOINTS)
+POINTS = ("centre", "top", "left", "bottom", "right")
+MIRRORED = (0, 1, 4, 3, 2)  # left and right change places in a mirrored picture
 SIZES: dict[Split, int] = {"train": 16_000, "calibration": 512, "test": 2_000}
 _IDS: dict[Split, int] = {"train": 0, "calibration": 1, "test": 2}
 
@@ -48,7 +54,7 @@ class Scenes:
     masks      uint8 (N, 96, 96): label + 1 where the target is seen, 0 elsewhere (background,
                clutter, and the bars in front of the target)
     keypoints  float32 (N, 5, 3): x, y in pixels (the centre of the top left pixel is 0.5, 0.5)
-               and visibility as in COCO: 2, or 1 where a bar hides it. In the order of KEYPOINTS:
+               and visibility as in COCO: 2, or 1 where a bar hides it. In the order of POINTS:
                the centroid of the whole target, and its extreme points (Zhou et al., "Bottom-up
                object detection by grouping extreme and center points", 2019), which are defined
                for every shape whatever its symmetry; a flat extreme counts at its middle.
@@ -145,7 +151,7 @@ def _muted(colour: Plane) -> Plane:
 
 
 def _extremes(whole: NDArray[np.bool_]) -> list[tuple[float, float]]:
-    """Centroid and extreme points, (x, y) in the order of KEYPOINTS, of a silhouette."""
+    """Centroid and extreme points, (x, y) in the order of POINTS, of a silhouette."""
     rows, columns = np.nonzero(whole)
     top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
     return [
@@ -216,35 +222,35 @@ def generate(split: Split, count: int, start: int = 0) -> Scenes:
     images = np.empty((count, SIDE, SIDE, 3), np.uint8)
     labels = np.empty(count, np.int64)
     masks = np.empty((count, SIDE, SIDE), np.uint8)
-    keypoints = np.empty((count, len(KEYPOINTS), 3), np.float32)
+    keypoints = np.empty((count, len(POINTS), 3), np.float32)
     for i in range(count):
         images[i], labels[i], masks[i], keypoints[i] = _scene(split, start + i)
     return Scenes(images, labels, masks, keypoints)
 
 
-def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
+def load(
+    split: Split,
+    count: int | None,
+    preprocess: Preprocess | None,
+    argument: str,
+    task: str = CLASSIFICATION,
+) -> Examples:
     """Pictures uint8 (N, 96, 96, 3), or resized as `preprocess` says; `count` may exceed SIZES."""
     if argument:
         raise UserError(f"data set 'scenes' takes no argument, got '{argument}'")
     scenes = generate(split, SIZES[split] if count is None else count)
+    labels: NDArray[Any] = scenes.labels
+    if task == SEGMENTATION:
+        labels = scenes.masks
+    elif task == KEYPOINTS:
+        labels = scenes.keypoints
     images = scenes.images
     if preprocess is not None and (*preprocess.size, preprocess.crop or 1) != (SIDE, SIDE, 1):
-        images = _resized(images, preprocess)
-    return Examples(images, scenes.labels)
-
-
-def _resized(images: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    height, width = preprocess.size
-    box = (0.0, 0.0, float(SIDE), float(SIDE))
-    if preprocess.crop is not None:  # the centre, in the proportions of the net's input
-        scale = preprocess.crop * SIDE / max(height, width) / 2
-        middle = SIDE / 2
-        half_x, half_y = min(width * scale, middle), min(height * scale, middle)
-        box = (middle - half_x, middle - half_y, middle + half_x, middle + half_y)
-    out = np.empty((len(images), height, width, 3), np.uint8)
-    for target, image in zip(out, images, strict=True):
-        picture = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box)
-        target[:] = np.asarray(picture)
-    return out
+        pictures = [_files.resized(Image.fromarray(image), preprocess) for image in images]
+        if task == SEGMENTATION:
+            masks = [_files.resized_mask(Image.fromarray(m), preprocess) for m in labels]
+            labels = np.stack([np.asarray(mask) for mask in masks])
+        elif task == KEYPOINTS:
+            labels = np.stack([_files.moved(p, (SIDE, SIDE), preprocess) for p in labels])
+        images = np.stack([np.asarray(picture) for picture in pictures])
+    return Examples(images, labels, MIRRORED if task == KEYPOINTS else ())

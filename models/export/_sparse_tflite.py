@@ -123,7 +123,7 @@ def store(net: Any, number: int) -> bool:
     net.buffers[kept.buffer].data = nonzeros.view(np.uint8)
     tensor.buffer = 0  # which is empty, as of all that is computed
     main.tensors.append(kept)
-    _insert(net, 0, "DENSIFY", [len(main.tensors) - 1], number)
+    insert(net, 0, "DENSIFY", [len(main.tensors) - 1], number)
     return True
 
 
@@ -166,12 +166,12 @@ def _part_classifier(net: Any) -> None:
         reshaped.name = (reshaped.name or b"") + b"/reshape"
         main.tensors += [sizes, reshaped]
         number = len(main.tensors) - 1
-        _insert(net, main.operators.index(operator) + 1, "RESHAPE", [mean, number - 1], number)
+        insert(net, main.operators.index(operator) + 1, "RESHAPE", [mean, number - 1], number)
         for reader in readers:
             reader.inputs = [number, *reader.inputs[1:]]
 
 
-def _insert(net: Any, place: int, kind: str, inputs: list[int], output: int) -> None:
+def insert(net: Any, place: int, kind: str, inputs: list[int], output: int) -> None:
     """A new operator without options, to run after `place` others."""
     from ai_edge_litert import schema_py_generated as schema
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretomark.models.export import _options, _ranges
+from paretomark.models.export import _depth_to_space, _options, _ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,12 +30,16 @@ OPTIONS = _options.OPTIONS
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
-    """Write the float32 model with fixed shapes, input and output in NHWC."""
+    """Write the float32 model with fixed shapes, pictures in and out in NHWC."""
     import litert_torch
+    import torch
 
+    with torch.no_grad():
+        dense = [0] if net(sample).ndim == 4 else []
     # The wrapper starts in training mode whatever the net it wraps is in.
-    wrapped = litert_torch.to_channel_last_io(net, args=[0]).eval()
+    wrapped = litert_torch.to_channel_last_io(net, args=[0], outputs=dense).eval()
     litert_torch.convert(wrapped, (sample.permute(0, 2, 3, 1).contiguous(),)).export(str(out))
+    _depth_to_space.restore(out)
 
 
 def quantize(

@@ -1,0 +1,79 @@
+"""A training that was stopped goes on from its last whole epoch, and ends in the same weights.
+
+A checkpoint is all that the next epoch depends on: weights, momentum, random states, and what was
+reported. It is kept in the cache under the hash of all that shapes the training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from paretomark.models import _artifact, _zoo
+from paretomark.models._zoo import Training
+from paretomark.suites._suite import Model
+
+
+def place(name: str, recipe: Training) -> Path:
+    """Where the checkpoint of this training is, or will be."""
+    parts = [name, json.dumps(asdict(recipe), sort_keys=True), torch.__version__]
+    parts += [str(torch.get_num_threads())]  # sums in another order are other sums
+    parts += [_artifact.stamp(_zoo.data(name))]
+    sources = [path for path in _artifact.sources(Model(net=name), ()) if path.suffix == ".py"]
+    parts += [_artifact.sha256(path) for path in [*sources, *_teachers(recipe)]]
+    digest = sha256("\n".join(parts).encode()).hexdigest()[:24]
+    return _artifact.cache() / "training" / f"{name}-{digest}.pt"
+
+
+def _teachers(recipe: Training) -> list[Path]:
+    name = recipe.teacher
+    return [_zoo.FOLDER / f"{name}.py", _zoo.weights(name)] if name else []
+
+
+def save(
+    file: Path,
+    net: nn.Module,
+    optimiser: Optimizer,
+    rng: np.random.Generator,
+    told: Mapping[str, Any],
+) -> None:
+    """Keep the state after an epoch; `told` is what is plain JSON of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "net": net.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "torch": torch.get_rng_state(),
+        "told": json.dumps({**told, "numpy": rng.bit_generator.state}),
+    }
+    part = file.with_name(f"{file.name}.{os.getpid()}")
+    torch.save(state, part)
+    part.replace(file)
+
+
+def restore(
+    file: Path, net: nn.Module, optimiser: Optimizer, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Put the state back; return what was told with it, {} if there is none or it is damaged."""
+    try:
+        state = torch.load(file, weights_only=True)
+    except FileNotFoundError:
+        return {}
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        return {}  # the training starts anew, and writes over it
+    net.load_state_dict(state["net"])
+    optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["torch"])
+    told: dict[str, Any] = json.loads(state["told"])
+    rng.bit_generator.state = told.pop("numpy")
+    return told
