@@ -149,7 +149,7 @@ def test_pruning_and_tuning_a_segmenter_keeps_its_zeros_and_teaches_it() -> None
         return _train.accuracy(net, test.images, test.labels, ctx.preprocess, SEGMENTATION)
 
     pruned = _step.apply(shipped("scenes_segmenter"), {"method": "magnitude", "sparsity": 0.8}, ctx)
-    tuning = {"epochs": 2, "count": 256, "lr": 0.02, "augment": ["flip", "crop"]}
+    tuning = {"count": 256, "batch": 32, "lr": 0.02, "augment": ["flip", "crop"]}
     taught = {**tuning, "teacher": "scenes_segmenter", "method": "finetune"}
     tuned = _step.apply(pruned, taught, ctx)
     zeros = {n: p == 0 for n, p in pruned.named_parameters() if p.ndim > 1}

@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch.fx.experimental.optimization import fuse
 
 from paretomark.devices import _emulated
 from paretomark.devices._device import Arrays, Placement, Unavailable, open_device
 from paretomark.devices._emulated import Emulated
-from paretomark.models import _artifact
-from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite
+from paretomark.models import _artifact, scenes_segmenter
+from paretomark.models.compress import _step
+from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite, tflite
 from paretomark.tests._tflite_nets import Net
+from paretomark.tests.test_train import shipped
 
 # Taken before the tests get a cache of their own.
 INSTALLED = _emulated.sysroot()
@@ -164,3 +168,21 @@ def test_without_qemu_the_remedy_names_the_package(
     with pytest.raises(Unavailable, match="qemu-aarch64 is not on PATH") as caught:
         Emulated().probe()
     assert caught.value.remedy == "apt-get install qemu-user"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_segmenter_runs_sparse_and_its_masks_are_right(
+    emulated: Emulated, tmp_path: Path
+) -> None:
+    """Bilinear resizing, excitation by MEAN and a DEPTH_TO_SPACE at the end, all in NCHW."""
+    ctx = _step.Context("scenes", scenes_segmenter.PREPROCESS, 0, scenes_segmenter.TASK)
+    net = shipped("scenes_segmenter")
+    pruned = _step.apply(net, {"method": "magnitude", "sparsity": 0.8}, ctx).eval()
+    dense, sparse = tmp_path / "dense.tflite", tmp_path / "sparse.tflite"
+    tflite.export(fuse(pruned), torch.zeros(1, 3, 96, 96), dense)
+    assert tflite.sparsify(dense, sparse).startswith("sparse: ")
+    _, wanted = answers(open_device("litert:xnnpack"), dense)
+    _, found = answers(emulated, sparse)
+    assert not np.array_equal(found, wanted)  # it sums in another order
+    assert np.allclose(found, wanted, atol=1e-4)
+    assert np.abs(wanted[0] - wanted[1]).max() > 0.1

@@ -134,6 +134,15 @@ def test_positions_take_the_smallest_type_that_holds_them(tmp_path: Path) -> Non
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_a_filter_without_any_weight_keeps_one_zero_and_stops_nothing(tmp_path: Path) -> None:
+    net = Net().stem().conv(32, zeros=1.0).conv(32, zeros=0.9).mean().reshape((1, 32))
+    assert tflite.sparsify(net.save(tmp_path / "m.tflite"), tmp_path / "s.tflite") == (
+        "sparse: 3 operators run in NCHW"
+    )
+    before, after = (answers(tmp_path / name) for name in ("m.tflite", "s.tflite"))
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 def test_filters_that_would_grow_stay_dense(tmp_path: Path) -> None:
     """A tenth of zeros saves less than their positions cost; without any gain nothing changes."""
     net = Net().stem().conv(32, zeros=0.1).conv(32, zeros=0.9).mean().reshape((1, 32))

@@ -106,6 +106,8 @@ def store(net: Any, number: int) -> bool:
         return False
     outputs, _, _, inputs = _sparse_graph.shape(tensor)
     rows, columns = np.nonzero(numbers.reshape(outputs, inputs))
+    if not rows.size:  # one zero stays, for a constant without bytes is none to a reader
+        rows = columns = np.zeros(1, np.int64)
     nonzeros = numbers.reshape(outputs, inputs)[rows, columns]
     segments = np.concatenate([[0], np.bincount(rows, minlength=outputs).cumsum()])
     segments, indices = _narrowest(segments), _narrowest(columns)
