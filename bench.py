@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from paretomark.suites._errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from paretomark.reports._collect import Request
+    from paretomark.reports._request import Request
     from paretomark.reports._store import Run
 
 SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -150,7 +150,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _request(arguments: argparse.Namespace) -> Request:
     """What to run. Raises UserError if a run that is resumed is to be another."""
-    from paretomark.reports._collect import Request
+    from paretomark.reports._request import Request
     from paretomark.suites import _suite
 
     narrowed = ("device", "model", "recipe", "threads")

@@ -12,11 +12,11 @@ from typing import Any
 from paretomark.devices import _device, _run
 from paretomark.devices._device import Operator, Profiler
 from paretomark.devices._peak import Peaks
-from paretomark.models import _artifact, _libraries, _zoo
+from paretomark.models import _libraries, _zoo
 from paretomark.models._artifact import Artifact
 from paretomark.models.compress import _step
 from paretomark.models.export import _export
-from paretomark.reports import _collect, _operators, devices
+from paretomark.reports import _collect, _operators, _request, devices
 from paretomark.reports._operators import Line
 from paretomark.reports._table import percent, seconds
 from paretomark.suites import _plan, _suite
@@ -181,10 +181,7 @@ def _resolve(wanted: Request) -> tuple[Suite, Cell]:
     [cell] = _plan.plan(one, _zoo.names(), methods, _device.formats(), precisions)
     if refusal := _collect._refusal(cell):
         raise UserError(f"{cell.key}: {refusal}")
-    _collect._check_files(cell)
-    if cell.recipe.steps:
-        where = f"suite '{suite.name}', [recipe.{recipe.name}]"
-        _step.check(cell.recipe.steps, model.net, _artifact.weights(model), where)
+    _request.check(cell, suite.name)
     return one, cell
 
 

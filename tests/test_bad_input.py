@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from paretomark import bench
 from paretomark.models._data import Preprocess, load
-from paretomark.reports._collect import Request
+from paretomark.reports._request import Request
 from paretomark.suites._errors import UserError
 
 if TYPE_CHECKING:

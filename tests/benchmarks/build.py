@@ -20,6 +20,7 @@ from pathlib import Path
 
 from paretomark.models._artifact import Artifact
 from paretomark.reports import _collect
+from paretomark.reports._request import Request
 from paretomark.suites import _suite
 
 EVERY_S = 0.2
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("suite", nargs="?", default="quick")
     given = parser.parse_args()
     path = _suite.locate(given.suite)
-    request = _collect.Request(_suite.text(path), path.stem, str(path.parent.absolute()))
+    request = Request(_suite.text(path), path.stem, str(path.parent.absolute()))
     suite, cells = request.plan()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["PARETOMARK_CACHE"] = cache

@@ -20,6 +20,7 @@ from typing import Any
 
 from paretomark.reports import _collect
 from paretomark.reports._record import Record
+from paretomark.reports._request import Request
 from paretomark.reports._stats import paired_difference
 
 DEVICES = ["onnxruntime:cpu", "litert:xnnpack", "openvino:cpu"]
@@ -50,7 +51,7 @@ def main() -> int:
         }
         with tempfile.TemporaryDirectory() as folder:
             text = suite(model, recipes, given.device, given.examples)
-            request = _collect.Request(text, "int8", folder)
+            request = Request(text, "int8", folder)
             run = _collect.start(request, Path(folder) / "run", _collect.Progress())
         for device in given.device:
             found = {r.recipe: r for r in run.records if r.device == device}
