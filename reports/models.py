@@ -178,7 +178,7 @@ def document(rows: Sequence[Listed], checked: Sequence[Checked]) -> str:
         "the largest difference to the float net's answers, in standard deviations of those. It",
         f"works if that is at most {_zoo_check.LIMIT:g}.",
         "",
-        *_grid(checked),
+        *_grid([r.published.checked for r in rows if r.published.check], checked),
     ]
     return "\n".join(lines) + "\n"
 
@@ -202,9 +202,9 @@ def _line(row: Listed) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _grid(checked: Sequence[Checked]) -> list[str]:
+def _grid(nets: Sequence[str], checked: Sequence[Checked]) -> list[str]:
     devices = list(dict.fromkeys(result.device for result in checked))
-    by_net: dict[str, dict[str, Checked]] = {}
+    by_net: dict[str, dict[str, Checked]] = {net: {} for net in nets}
     for result in checked:
         by_net.setdefault(result.net, {})[result.device] = result
     lines = [f"| net | {' | '.join(devices)} |", "|---|" + "--:|" * len(devices)]
