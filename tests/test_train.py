@@ -29,7 +29,7 @@ SHIPPED = {
     "scenes_segmenter": 0.87,
     "scenes_segmenter_wide": 0.87,
     "scenes_landmarks": 0.65,
-    "scenes_landmarks_slim": 0.75,
+    "scenes_landmarks_slim": 0.54,
 }
 
 
