@@ -25,7 +25,7 @@ from paretomark.devices._visit import Spec
 from paretomark.models import _build
 from paretomark.models._artifact import Artifact, Order
 from paretomark.reports import _stats
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._suite import RANDOM, Model, Recipe
 
 DEVICES = ("onnxruntime:cpu", "litert:xnnpack", "openvino:cpu")
 EXAMPLES = 1000
@@ -47,7 +47,7 @@ def main() -> int:
         prune = {"method": "channels", "macs": given.macs, "by": given.by}
         tune = {"method": "finetune", "epochs": given.epochs, "lr": 0.02}
         recipes = {"dense": [], "pruned": [prune], "trained": [prune, tune]}
-        if model.data:
+        if model.data or model.weights == RANDOM:
             recipes = {"dense": [], "pruned": [prune | {"by": "l1"}]}
         for device in DEVICES:
             compare(model, recipes, device, given.pairs, given.seconds)
@@ -56,6 +56,7 @@ def main() -> int:
 
 def models() -> list[Model]:
     found = [Model(name=name, net=name) for name in ("scenes_resnet", "scenes_mobilenet")]
+    found.append(Model(name="mobilenetv1_100", net="timm:mobilenetv1_100", weights=RANDOM))
     if folder := os.environ.get("PARETOMARK_DATA"):
         root = Path(folder).absolute()
         found.append(
@@ -92,7 +93,7 @@ def compare(
         f"({last.macs / first.macs:.0%})  {statistics.median(t for _, t in times):7.3f} to "
         f"{statistics.median(t for t, _ in times):7.3f} ms  {ratio.value:.2f} "
         f"[{ratio.low:.2f}, {ratio.high:.2f}] times as fast, {GOAL} is {verdict};  top-1 "
-        + ", ".join(f"{name} {score:.1%}" for name, score in scores.items()),
+        + ", ".join(f"{name} {score:.1%}" for name, score in scores.items() if score),
         flush=True,
     )
 
