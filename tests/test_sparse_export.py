@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -212,3 +213,45 @@ def test_what_would_be_unsafe_is_refused_and_not_written(tmp_path: Path) -> None
     assert "because of CONV_2D 4: it is a 3x3 convolution" in str(caught.value)
     assert "store it dense, or change the net" in str(caught.value)
     assert not (tmp_path / "s.tflite").exists()
+
+
+def behind(file: Path, out: Path) -> Path:
+    """The same model with its large constants behind the flatbuffer, as in larger files."""
+    model = schema.ModelT.InitFromPackedBuf(file.read_bytes())
+    moved = [b for b in model.buffers if b.data is not None and len(b.data) >= 64]
+    parts = [bytes(buffer.data) for buffer in moved]
+    for buffer in moved:
+        buffer.data, buffer.offset, buffer.size = None, 1, 1
+    at = len(packed(model)) + 15 & ~15  # offsets take the same room whatever they are
+    for buffer, part in zip(moved, parts, strict=True):
+        buffer.offset, buffer.size = at, len(part)
+        at = at + len(part) + 15 & ~15
+    data = bytearray(packed(model))
+    for buffer, part in zip(moved, parts, strict=True):
+        data += bytes(buffer.offset - len(data)) + part
+    out.write_bytes(data)
+    return out
+
+
+def packed(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_constants_behind_the_flatbuffer_are_found(tmp_path: Path) -> None:
+    net = Net().stem().depthwise().conv(32, zeros=0.9).depthwise().conv(32, zeros=0.9)
+    inside = net.mean(keep=True).reshape((1, 32)).save(tmp_path / "inside.tflite")
+    outside = behind(inside, tmp_path / "outside.tflite")
+    assert tflite.zeros(outside) == tflite.zeros(inside)
+    for file in (inside, outside):
+        _sparse_tflite.sparsify(file, file.with_suffix(".sparse"))
+    assert inside.with_suffix(".sparse").read_bytes() == outside.with_suffix(".sparse").read_bytes()
+    assert inside.with_suffix(".sparse").stat().st_size < inside.stat().st_size
+    for before, after in zip(
+        answers(outside), answers(outside.with_suffix(".sparse")), strict=True
+    ):
+        assert np.array_equal(before, after)
+    outside.write_bytes(outside.read_bytes()[:-64])
+    with pytest.raises(UserError, match="damaged TFLite file"):
+        _sparse_graph.load(outside)

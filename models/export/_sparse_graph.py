@@ -99,10 +99,22 @@ def load(file: Path) -> Any:
         raise UserError(f"{file} is not a TFLite file: it does not have {IDENTIFIER!r} at byte 4")
     try:
         model = schema.ModelT.InitFromPackedBuf(data)
+        _bring_in(model, data)
         graph(model)
     except DAMAGE as error:
         raise UserError(f"{file} is a damaged TFLite file ({error}); export it again") from None
     return model
+
+
+def _bring_in(model: Any, data: bytes) -> None:
+    """Constants that lie behind the flatbuffer, where AI Edge Quantizer puts those of larger files:
+    read by the schema alone, they are empty, and a file written from that cannot be loaded."""
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            if buffer.offset + buffer.size > len(data):
+                raise ValueError("a constant ends behind the end of the file")
+            part = data[buffer.offset : buffer.offset + buffer.size]
+            buffer.data, buffer.offset, buffer.size = np.frombuffer(part, np.uint8), 0, 0
 
 
 def kind(model: Any, operator: Any) -> str:
