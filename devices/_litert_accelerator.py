@@ -9,6 +9,7 @@ a driver that only computes on the processor (SwiftShader, Mesa's lavapipe) is m
 from __future__ import annotations
 
 import os
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailabl
 
 DRIVERS = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the Vulkan loader's variables
 SOFTWARE = ("swiftshader", "lvp")
+NODES = ("dri/renderD*", "nvidia[0-9]*", "mali*", "kgsl*", "dxg")  # of GPUs, below /dev
 REMEDIES = {
     "gpu": "install a GPU's Vulkan driver; `vulkaninfo --summary` lists what there is",
     "npu": "LiteRT needs the vendor's dispatch library; see ai.google.dev/edge/litert/next/npu",
@@ -93,9 +95,12 @@ class Compiled:
 
 
 def _software() -> bool:
-    """Whether the Vulkan driver that the environment names has no GPU behind it."""
+    """Whether Vulkan has no GPU behind it: by the driver that the environment names, or because
+    Linux has no GPU at all; Mesa brings a driver for the processor beside those for chips."""
     names = [Path(f).name for variable in DRIVERS for f in os.environ.get(variable, "").split(":")]
-    return any(software in name for name in names for software in SOFTWARE)
+    if any(software in name for name in names for software in SOFTWARE):
+        return True
+    return sys.platform == "linux" and not any(any(Path("/dev").glob(n)) for n in NODES)
 
 
 def _reason(error: Exception) -> str:

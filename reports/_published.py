@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretomark.reports import _html, _scores, _stats, _table
+from paretomark.reports import _html, _scores, _table
 from paretomark.reports._row import Row
 from paretomark.reports._store import Run
-from paretomark.reports._summary import Visits, visit_median, visits
+from paretomark.reports._summary import Visits, ratio, visits
 from paretomark.suites import _suite
 from paretomark.suites._errors import UserError
 from paretomark.suites._published import Published
@@ -101,12 +101,10 @@ def _base(entry: Published, row: Row, rows: Sequence[Row]) -> Row | None:
 def _speedup(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
     if base is None or not (row.valid and base.valid and row.latency_s and base.latency_s):
         return None
-    blocks = {r.block: visit_median(r) for r in by_cell[base.cell].valid}
-    mine = [r for r in by_cell[row.cell].valid if r.block in blocks]
-    ratio = _stats.paired_ratio_interval([(visit_median(r), blocks[r.block]) for r in mine])
-    if ratio is None or row.latency_low_s is None:
+    gain = ratio(row, base, by_cell)
+    if gain is None or row.latency_low_s is None:
         return base.latency_s / row.latency_s, None, None
-    return ratio.value, ratio.low, ratio.high
+    return gain.value, gain.low, gain.high
 
 
 def _delta(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:

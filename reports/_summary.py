@@ -78,7 +78,7 @@ def summarise(run: Run) -> list[Row]:
     whole = {(r.model, r.precision, *r.group): r for r in rows if r.steps == ""}
     features = run.header.host.features
     compared = [
-        _sparsity.judged(r, twin, _ratio(r, twin, by_cell) if twin else None, features)
+        _sparsity.judged(r, twin, ratio(r, twin, by_cell) if twin else None, features)
         for r in compared
         for twin in [whole.get((r.model, r.precision, *r.group))]
     ]
@@ -182,14 +182,14 @@ def _against(row: Row, dense: Row | None, by_cell: Mapping[str, Visits]) -> Row:
     if difference := _scores.difference(other.outcomes, mine.outcomes):
         found = dict(zip(("delta", "delta_low", "delta_high", "delta_p"), difference, strict=True))
     if row.valid and dense.valid and row.latency_s and dense.latency_s:
-        ratio = _ratio(row, dense, by_cell)
-        found["speedup"] = ratio.value if ratio else dense.latency_s / row.latency_s
-        if ratio and row.latency_low_s is not None:
-            found |= {"speedup_low": ratio.low, "speedup_high": ratio.high}
+        gain = ratio(row, dense, by_cell)
+        found["speedup"] = gain.value if gain else dense.latency_s / row.latency_s
+        if gain and row.latency_low_s is not None:
+            found |= {"speedup_low": gain.low, "speedup_high": gain.high}
     return dataclasses.replace(row, **found)
 
 
-def _ratio(row: Row, other: Row, by_cell: Mapping[str, Visits]) -> _stats.Ratio | None:
+def ratio(row: Row, other: Row, by_cell: Mapping[str, Visits]) -> _stats.Ratio | None:
     """How many times as fast a row is as another, by the visits of the same blocks."""
     blocks = {r.block: visit_median(r) for r in by_cell[other.cell].valid}
     mine = [r for r in by_cell[row.cell].valid if r.block in blocks]
