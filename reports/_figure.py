@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 INK, LINE = "#1b1f24", "#d8dde3"  # a page replaces them by its own colours, see `inline`
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d31", "#7f7f7f")
-NEAR = 28  # points; a label farther off gets a line to its point
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,22 @@ def render(
         start = f'<g id="{mark}{i}">'
         text = text.replace(start, f"{start}<title>{html.escape(tip)}</title>", 1)
     return Plot(text, png.getvalue())
+
+
+def log_ticks(axis: Any, write: Callable[[float], str]) -> None:
+    """Ticks at 1, 2 and 5 of every power of ten, or at 1 only; "1.00 ms" is written as "1 ms"."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    steps = (1.0,) if high / low > 300 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=30))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(write(value))))
+
+
+def _short(text: str) -> str:
+    figure, _, unit = text.partition(" ")
+    return f"{float(figure):g} {unit}".rstrip()
 
 
 def inline(svg: str) -> str:

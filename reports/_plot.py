@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from paretomark.reports import _figure
-from paretomark.reports._figure import COLOURS, INK, LINE, NEAR, Plot
+from paretomark.reports import _figure, _labels
+from paretomark.reports._figure import COLOURS, INK, LINE, Plot
+from paretomark.reports._labels import Label, square
 from paretomark.reports._row import Group, Row
 from paretomark.reports._table import clean, percent, place, points, seconds, standing
 from paretomark.suites import _tasks
@@ -75,7 +76,7 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
     axes.set_xlim(right=right)
     _legend(axes, rows, colours, dashes, bottom)
     figure.draw_without_rendering()
-    _labels(figure, axes, rows)
+    _names(figure, axes, rows)
 
 
 def _looks(groups: Sequence[Group]) -> tuple[dict[str, str], dict[Group, Any]]:
@@ -133,14 +134,8 @@ def _point(axes: Axes, row: Row, colour: str, name: str, bottom: float) -> None:
 
 
 def _axes(axes: Axes, bottom: float, quality: str) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    low, high = axes.get_xlim()
-    wide = high / low > 300
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=30))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(_tick))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda a, _: f"{a * 100:g} %"))
+    _figure.log_ticks(axes.xaxis, seconds)
+    axes.yaxis.set_major_formatter(lambda a, _: f"{a * 100:g} %")
     axes.set_xlabel("latency of one call (log scale, faster is to the left)")
     axes.set_ylabel(quality)
     low, high = axes.get_ylim()
@@ -149,11 +144,6 @@ def _axes(axes: Axes, bottom: float, quality: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=0)
-
-
-def _tick(latency: float, _: object) -> str:
-    figure, _, unit = seconds(latency).partition(" ")
-    return f"{float(figure):g} {unit}"
 
 
 def _legend(
@@ -197,45 +187,17 @@ def _legend(
     )
 
 
-def _labels(figure: Figure, axes: Axes, rows: Sequence[Row]) -> None:
+def _names(figure: Figure, axes: Axes, rows: Sequence[Row]) -> None:
     """Name the points on a front, where a place is free; the others are named by their tips."""
-    from matplotlib.transforms import Bbox
-
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
-    area = axes.get_window_extent(renderer)
     bottom = axes.get_ylim()[0]
-    at = axes.transData.transform([(r.latency_s or 0, max(r.accuracy or 0, bottom)) for r in rows])
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in at]
-    scale = figure.dpi / 72
-    named = [i for i, r in enumerate(rows) if r.on_front]
-    for i in sorted(named, key=lambda i: -(rows[i].front_probability or 0))[:_MAX_LABELS]:
-        text = axes.annotate(
-            f"{clean(rows[i].model, 40)} {clean(rows[i].recipe, 40)}",
-            (rows[i].latency_s or 0, rows[i].accuracy or 0),
-            xytext=(0, 0), textcoords="offset points", fontsize=7.5, va="center", zorder=5,
-            arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.5, "alpha": 0.4, "shrinkB": 4},
-        )  # fmt: skip
-        text.set_in_layout(False)  # or the axes would move away under the labels
-        box = text.get_window_extent(renderer).expanded(1.08, 1.0)  # fonts of a page differ
-        for dx, dy, side in _OFFSETS:
-            shift = {"left": 0.0, "center": -box.width / 2, "right": -box.width}[side]
-            x, y = at[i][0] + dx * scale + shift, at[i][1] + dy * scale - box.height / 2
-            spot = Bbox.from_bounds(x, y, box.width, box.height)
-            inside = area.x0 <= spot.x0 and spot.x1 <= area.x1 and area.y0 <= spot.y0 <= area.y1
-            if inside and not any(spot.overlaps(other) for other in taken):
-                text.set(position=(dx, dy), ha=side)
-                if text.arrow_patch is not None:
-                    text.arrow_patch.set_visible(abs(dx) + abs(dy) > NEAR)
-                taken.append(spot)
-                break
-        else:
-            text.remove()
+    at = [(r.latency_s or 0, max(r.accuracy or 0, bottom)) for r in rows]
+    best = sorted((i for i, r in enumerate(rows) if r.on_front), key=lambda i: -_chance(rows[i]))
+    named = [
+        Label(f"{clean(rows[i].model, 40)} {clean(rows[i].recipe, 40)}", *at[i])
+        for i in best[:_MAX_LABELS]
+    ]
+    _labels.write(figure, axes, named, [square(p, 10) for p in axes.transData.transform(at)])
 
 
-# where a label may stand, in points from its point: best first, then farther and farther
-_OFFSETS = tuple(
-    (dx * r, dy * r, side)
-    for r in (1.0, 1.6, 2.4, 3.4, 4.6)
-    for dx, dy, side in ((-8, 7, "right"), (9, -8, "left"), (8, 8, "left"), (-9, -8, "right"),
-                         (0, 13, "center"), (0, -13, "center"))
-)  # fmt: skip
+def _chance(row: Row) -> float:
+    return row.front_probability or 0

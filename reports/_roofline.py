@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from paretomark.devices._peak import Peaks
-from paretomark.reports import _figure, _plot
-from paretomark.reports._figure import COLOURS, INK, LINE, NEAR, Plot
+from paretomark.reports import _figure, _labels
+from paretomark.reports._figure import COLOURS, INK, LINE, Plot
+from paretomark.reports._labels import Label, square
 from paretomark.reports._operators import Line, short
 from paretomark.reports._table import clean, number, percent, seconds
 
@@ -90,13 +91,13 @@ def _draw_roofline(
             edgecolor="white", gid=f"mark{i}", zorder=3,
         )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
-        _ticks(axis)
+        _figure.log_ticks(axis, lambda v: f"{v:g}")
     axes.set_xlabel("arithmetic intensity, FLOP per byte (log scale)")
     axes.set_ylabel("GFLOP/s (log scale)")
     axes.grid(color=LINE, lw=0.6)
     _legend(figure, points, colours)
     figure.draw_without_rendering()
-    _labels(figure, axes, points, list(zip(x, y, strict=True)), peaks)
+    _names(figure, axes, points, list(zip(x, y, strict=True)), peaks)
 
 
 def _caveat(precision: str) -> str:
@@ -120,16 +121,6 @@ def _axes(figure: Figure, title: str, note: str) -> Axes:
     return axes
 
 
-def _ticks(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    low, high = axis.get_view_interval()
-    steps = (1.0,) if high / low > 300 else (1.0, 2.0, 5.0)
-    axis.set_major_locator(LogLocator(subs=steps, numticks=30))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-
-
 def _legend(figure: Figure, found: Sequence[Line], colours: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
@@ -144,7 +135,7 @@ def _legend(figure: Figure, found: Sequence[Line], colours: dict[str, str]) -> N
     figure.legend(handles=marks, loc="outside lower left", ncols=5, frameon=False, fontsize=8.5)
 
 
-def _labels(
+def _names(
     figure: Figure,
     axes: Axes,
     points: Sequence[Line],
@@ -152,39 +143,14 @@ def _labels(
     peaks: Peaks,
 ) -> None:
     """Name the roofs and, where a place is free, the slowest operators; tips name the others."""
-    from matplotlib.transforms import Bbox
-
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
-    area = axes.get_window_extent(renderer)
     pixels, scale = axes.transData.transform(at), figure.dpi / 72
-    taken = [_square(pixel, _side(p) * scale) for pixel, p in zip(pixels, points, strict=True)]
+    taken = [square(pixel, _side(p) * scale) for pixel, p in zip(pixels, points, strict=True)]
     taken += [text.get_window_extent(renderer) for text in _roof_names(axes, peaks)]
-    taken += [_square(pixel, 2 * scale) for pixel in _along_roof(axes, peaks)]
+    taken += [square(pixel, 2 * scale) for pixel in _along_roof(axes, peaks)]
     slowest = sorted(range(len(points)), key=lambda i: -points[i].ns)[:_MAX_LABELS]
-    for i in slowest:
-        text = axes.annotate(
-            _name(points[i]), at[i], (0, 0), textcoords="offset points",
-            fontsize=7.5, va="center", zorder=5,
-            arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.5, "alpha": 0.4, "shrinkB": 4},
-        )  # fmt: skip
-        text.set_in_layout(False)  # or the axes would move away under the labels
-        box = text.get_window_extent(renderer).expanded(1.08, 1.1)  # fonts of a page differ
-        beside = _side(points[i]) / 2 - 3
-        for dx, dy, side in _plot._OFFSETS:
-            dx += math.copysign(beside, dx) if dx else 0
-            dy += math.copysign(beside, dy) if not dx else 0
-            shift = {"left": 0.0, "center": -box.width / 2, "right": -box.width}[side]
-            x, y = pixels[i][0] + dx * scale + shift, pixels[i][1] + dy * scale - box.height / 2
-            spot = Bbox.from_bounds(x, y, box.width, box.height)
-            inside = area.x0 <= spot.x0 and spot.x1 <= area.x1 and area.y0 <= spot.y0 <= area.y1
-            if inside and not any(spot.overlaps(other) for other in taken):
-                text.set(position=(dx, dy), ha=side)
-                if text.arrow_patch is not None:
-                    text.arrow_patch.set_visible(abs(dx) + abs(dy) > NEAR + beside)
-                taken.append(spot)
-                break
-        else:
-            text.remove()
+    named = [Label(_name(points[i]), *at[i], _side(points[i]) / 2 - 3) for i in slowest]
+    _labels.write(figure, axes, named, taken)
 
 
 def _name(line: Line) -> str:
@@ -194,12 +160,6 @@ def _name(line: Line) -> str:
 def _side(point: Line) -> float:
     """The diameter of its mark in points; a mark's area goes by the share of the time."""
     return math.sqrt(22 + 700 * point.share)
-
-
-def _square(centre: Any, side: float) -> Any:
-    from matplotlib.transforms import Bbox
-
-    return Bbox.from_bounds(centre[0] - side / 2, centre[1] - side / 2, side, side)
 
 
 def _along_roof(axes: Axes, peaks: Peaks) -> Any:
