@@ -46,6 +46,12 @@ class Ranking:
     low: float
     high: float
     worst: tuple[Misplaced, ...]  # the farthest off first
+    rows: tuple[Row, ...] = ()  # one of each net
+
+    @property
+    def where(self) -> str:
+        """The place and the precision as one reads them."""
+        return f"{_table.place(self.place)}, {_table.clean(self.precision)}"
 
 
 def rankings(rows: Sequence[Row]) -> list[Ranking]:
@@ -80,6 +86,7 @@ def _ranking(place: Group, precision: str, nets: Sequence[Row]) -> Ranking:
         low,
         high,
         tuple(m for m in worst if m.by_macs != m.by_time),
+        tuple(nets),
     )
 
 
@@ -122,18 +129,17 @@ def show(rows: Sequence[Row]) -> None:
     for title in ("do MACs tell the order by time?", "nets", "rank correlation", "farthest off"):
         table.add_column(title, overflow="fold")
     for ranking in found:
-        table.add_row(_where(ranking), str(ranking.nets), _rho(ranking), _worst(ranking))
+        table.add_row(ranking.where, str(ranking.nets), _rho(ranking), _worst(ranking))
     _table.show_all(Text(""), table)
 
 
-def section(rows: Sequence[Row]) -> str:
-    """The same as a part of the page; "" if there is nothing to say."""
-    found = rankings(rows)
+def section(found: Sequence[Ranking], pictures: str) -> str:
+    """The same as a part of the page, with pictures; "" if there is nothing to say."""
     if not found:
         return ""
     table = [
         (
-            _html.text(_where(ranking)),
+            _html.text(ranking.where),
             Cell(str(ranking.nets), ranking.nets, "n"),
             Cell(_html.esc(_rho(ranking)), ranking.rho, "n"),
             _html.text(_worst(ranking), "wide"),
@@ -147,11 +153,8 @@ def section(rows: Sequence[Row]) -> str:
         "percentile bootstrap over nets: 1 if fewer MACs always mean less time. Farthest off are "
         "nets whose place by time is not that by MACs.</p>"
         + _html.card(_html.table(columns, table))
+        + pictures
     )
-
-
-def _where(ranking: Ranking) -> str:
-    return f"{_table.place(ranking.place)}, {_table.clean(ranking.precision)}"
 
 
 def _rho(ranking: Ranking) -> str:

@@ -34,7 +34,8 @@ class Request:
         """The suite and its cells. Raises UserError for all that can be known to be wrong."""
         suite = _suite.parse(self.suite, self.name, Path(self.folder))
         if self.threads:
-            suite = dataclasses.replace(suite, threads=self.threads)
+            places = {n: dataclasses.replace(p, threads=()) for n, p in suite.device.items()}
+            suite = dataclasses.replace(suite, threads=self.threads, device=places)
         formats = _device.formats()
         precisions = _export.precisions()
         cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats, precisions)

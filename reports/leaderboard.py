@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretomark.reports import _figure, _html, _plot, _table, page
+from paretomark.reports import _cells, _figure, _html, _plot, _table, page
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._record import Host
 from paretomark.reports._row import Row
@@ -121,10 +121,10 @@ def _heading(board: Board) -> str:
 
 
 def _entries(board: Board) -> str:
-    quality = page.quality([e.row for e in board.entries])
+    quality = _cells.quality([e.row for e in board.entries])
     columns = ("device", "model", "recipe", "front", quality, "Δ to dense, points", "latency",
                "speed-up", "file", "measured", "commit")  # fmt: skip
-    reach = page.reach([e.row for e in board.entries])
+    reach = _cells.reach([e.row for e in board.entries])
     table = [
         (
             _html.device(e.row), _html.text(e.row.model), _html.text(e.row.recipe),

@@ -6,7 +6,8 @@ Everything here is pure: nothing is loaded, built or looked up on a device. What
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,15 @@ def plan(
             for recipe in recipes
             for device in devices
             if not recipe.devices or device in recipe.devices
-            for batch in suite.batch
-            for threads in suite.threads
+            for batch, threads in _sizes(suite, device)
         ]
     return cells
+
+
+def _sizes(suite: Suite, device: str) -> Iterable[tuple[int, int]]:
+    """The batches and numbers of threads of a device."""
+    place = suite.device.get(device, suite)
+    return itertools.product(place.batch or suite.batch, place.threads or suite.threads)
 
 
 def select(cells: Sequence[Cell], **wanted: Sequence[str]) -> list[Cell]:

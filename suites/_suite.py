@@ -14,17 +14,13 @@ The fields of the dataclasses are the schema.
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import re
 import tomllib
-import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from paretomark.suites import _published
+from paretomark.suites import _published, _toml
 from paretomark.suites._errors import UserError, unknown
 from paretomark.suites._published import Published
 from paretomark.suites._tasks import METRICS
@@ -32,9 +28,9 @@ from paretomark.suites._tasks import METRICS
 FOLDER = Path(__file__).parent
 STORAGES = ("dense", "sparse")
 KINDS = ("file", "python", "timm", "torchvision")  # of nets, before the colon
+TABLES = ("model", "recipe", "device")  # written as [model.NAME]
 RANDOM = "random"  # instead of trained weights: drawn by the seed, and no accuracy is stated
 AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,8 +100,17 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Place:
+    """What a device has instead of the suite's: `[device."pytorch:cuda"]`, `batch = [1, 64]`."""
+
+    name: str = ""
+    batch: tuple[int, ...] = ()
+    threads: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Suite:
-    """What to run and how long; every field but the last three is a key at the top of the file."""
+    """What to run and how long; every field but the last four is a key at the top of the file."""
 
     title: str = ""
     devices: tuple[str, ...] = ()
@@ -125,6 +130,7 @@ class Suite:
     name: str = ""
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
+    device: Mapping[str, Place] = field(default_factory=dict)
 
 
 def names() -> list[str]:
@@ -156,19 +162,26 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
         table = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not valid TOML: {error}") from None
-    raw = {k: v for k, v in table.items() if k not in ("model", "recipe")}
-    suite = _table(Suite, raw, where, hidden=("name",))
+    raw = {k: v for k, v in table.items() if k not in TABLES}
+    suite = _toml.read(Suite, raw, where, hidden=("name",))
     recipes = {
-        key: _expanded(_table(Recipe, t, f"{where}, [recipe.{key}]"), key, folder, where)
-        for key, t in _tables(table, "recipe", where).items()
+        key: _expanded(_toml.read(Recipe, t, f"{where}, [recipe.{key}]"), key, folder, where)
+        for key, t in _toml.tables(table, "recipe", where).items()
     }
     models = {
         key: _located(
-            _with_defaults(_table(Model, t, f"{where}, [model.{key}]"), suite), key, folder, where
+            _with_defaults(_toml.read(Model, t, f"{where}, [model.{key}]"), suite),
+            key,
+            folder,
+            where,
         )
-        for key, t in _tables(table, "model", where).items()
+        for key, t in _toml.tables(table, "model", where).items()
     }
-    suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes)
+    places = {
+        key: dataclasses.replace(_toml.read(Place, t, f"{where}, [device.{key}]"), name=key)
+        for key, t in _toml.tables(table, "device", where).items()
+    }
+    suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes, device=places)
     _check(suite, where)
     return suite
 
@@ -179,13 +192,23 @@ def published(toml: str) -> tuple[Published, ...]:
         table = tomllib.loads(toml)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"not valid TOML: {error}") from None
-    found: tuple[Published, ...] = _value(
+    found: tuple[Published, ...] = _toml.typed(
         tuple[Published, ...], table.get("published", []), "published"
     )
     for entry in found:
         if entry.quantity not in _published.QUANTITIES:
             raise unknown("quantity", entry.quantity, _published.QUANTITIES)
     return found
+
+
+def nets(toml: str) -> dict[str, str]:
+    """Only the net of each model of a suite, from its text. Raises UserError if it is no suite."""
+    try:
+        table = tomllib.loads(toml)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"not valid TOML: {error}") from None
+    models = _toml.tables(table, "model", "suite")
+    return {name: str(model.get("net", name)) for name, model in models.items()}
 
 
 def _check(suite: Suite, where: str) -> None:
@@ -206,8 +229,16 @@ def _check(suite: Suite, where: str) -> None:
     for key in positive:
         if getattr(suite, key) <= 0:
             raise UserError(f"{where}: {key} must be positive, got {getattr(suite, key)}")
+    _check_sizes(suite, devices, where)
+
+
+def _check_sizes(suite: Suite, devices: Collection[str], where: str) -> None:
+    for name in suite.device:
+        if name not in devices:
+            raise unknown("device", name, devices, f"{where}, [device.{name}]")
     for key in ("batch", "threads"):
-        if not getattr(suite, key) or min(getattr(suite, key)) < 1:
+        numbers = [getattr(place, key) for place in (suite, *suite.device.values())]
+        if not numbers[0] or any(min(n, default=1) < 1 for n in numbers):
             raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
 
 
@@ -233,14 +264,14 @@ def _located(model: Model, name: str, folder: Path, where: str) -> Model:
         kind, colon, path = text.partition(":")
         if not colon or kind in ("timm", "torchvision"):
             return text
-        return f"{kind}:{_path(path, folder, where)}" if path else text
+        return f"{kind}:{_toml.located(path, folder, where)}" if path else text
 
     given = model.weights not in ("", RANDOM)
     return dataclasses.replace(
         model,
         name=name,
         net=place(model.net or name),
-        weights=str(_path(model.weights, folder, where)) if given else model.weights,
+        weights=str(_toml.located(model.weights, folder, where)) if given else model.weights,
         data=place(model.data),
         calibration=place(model.calibration),
     )
@@ -250,65 +281,9 @@ def _expanded(recipe: Recipe, name: str, folder: Path, where: str) -> Recipe:
     """The recipe with its name, and with variables in its parameters expanded to paths."""
     steps = tuple(
         {
-            key: str(_path(value, folder, where)) if "${" in str(value) else value
+            key: str(_toml.located(value, folder, where)) if "${" in str(value) else value
             for key, value in step.items()
         }
         for step in recipe.steps
     )
     return dataclasses.replace(recipe, name=name, steps=steps)
-
-
-def _path(text: str, folder: Path, where: str) -> Path:
-    def value(match: re.Match[str]) -> str:
-        variable = match.group(1)
-        if variable not in os.environ:
-            raise UserError(f"{where} needs ${variable}: set it to the folder with the data")
-        return os.environ[variable]
-
-    path = Path(re.sub(r"\$\{(\w+)\}", value, text)).expanduser()
-    # A variable is given by a person in a shell, so it counts from there, not from the suite.
-    return path.absolute() if "${" in text else (folder / path).absolute()
-
-
-def _tables(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    tables = table.get(key, {})
-    if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
-        raise UserError(f"{where}: '{key}' must be written as [{key}.NAME]")
-    return tables
-
-
-def _table(cls: type[T], table: Mapping[str, Any], where: str, hidden: Sequence[str] = ()) -> T:
-    """A frozen value of `cls` from a TOML table; its fields are the schema."""
-    hints = get_type_hints(cls)
-    fields = [f.name for f in dataclasses.fields(cls) if f.name not in hidden]  # type: ignore[arg-type]
-    values = {}
-    for key, value in table.items():
-        if key not in fields:
-            raise unknown("key", key, fields, where)
-        values[key] = _value(hints[key], value, f"{where}: {key}")
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise UserError(f"{where}: {error}") from None
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        hint = next(a for a in arguments if a is not type(None))
-        return _value(hint, value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise UserError(f"{where} must be a list, got {json.dumps(value, default=str)}")
-        return tuple(_value(arguments[0], item, where) for item in value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, dict):
-            raise UserError(f"{where} must be a table, got {json.dumps(value, default=str)}")
-        return _table(hint, value, where)
-    if origin is dict:
-        hint = dict
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UserError(f"{where} must be {hint.__name__}, got {json.dumps(value, default=str)}")
-    return value

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paretomark.reports import _ranks, page
+from paretomark.reports import _nets_plot, _ranks, _summary, page
+from paretomark.reports._record import Record
 from paretomark.reports._row import Row
 from paretomark.tests import _runs
 
@@ -74,26 +75,56 @@ def test_only_whole_nets_with_a_valid_time_count_and_places_are_apart() -> None:
     assert both["cpu"].rho == pytest.approx(1)
     assert both["cpu"].worst == ()
     assert both["tpu"].rho == pytest.approx(-1)
-    assert "predicted" in _ranks.section([*here, *there])
+    assert "predicted" in _ranks.section(_ranks.rankings([*here, *there]), "")
 
 
 def test_the_page_names_them_safely() -> None:
-    text = _ranks.section(rows(list(range(1, 9)), [8.0, 2, 3, 4, 5, 6, 7, 1], device="<b>"))
+    found = _ranks.rankings(rows(list(range(1, 9)), [8.0, 2, 3, 4, 5, 6, 7, 1], device="<b>"))
+    text = _ranks.section(found, "")
     assert "net0: 1. by MACs, 8. by time" in text
     assert "<b>" not in text
-    assert _ranks.section([]) == ""
+    assert _ranks.section([], "") == ""
+
+
+def nets(names: list[str], **changes: Any) -> list[Record]:
+    """Visits of nets without accuracy, each with more of everything than the one before."""
+    unknown: dict[str, Any] = {"outcomes": "", "examples": 0, "data": "random weights"}
+    return [
+        record
+        for i, name in enumerate(names, 1)
+        for record in _runs.visits([i * 1e-3] * 2, name, macs=i * 1_000_000, **changes or unknown)
+    ]
 
 
 def test_a_page_of_nets_without_accuracy_ranks_them_all_the_same(tmp_path: Path) -> None:
-    records = [
-        r
-        for i in range(1, 9)
-        for r in _runs.visits(
-            [i * 1e-3] * 2, f"net{i}", outcomes="", examples=0, data="random weights", macs=i
-        )
-    ]
-    page.write(_runs.run(records), tmp_path)
+    written = page.write(_runs.run(nets([f"net{i}" for i in range(8)])), tmp_path)
     text = _runs.assert_self_contained(tmp_path / "index.html")
     assert "No accuracy is known of these nets" in text
     assert "Nothing was measured" not in text
     assert "1.00 [1.00, 1.00]" in text
+    assert text.count("<title>net3 · cpu, batch 1, 1 thread, fp32: 4.00 M MACs in 4.00 ms<") == 1
+    assert {p.name for p in written} >= {"latency_over_macs.svg", "latency_over_macs.png"}
+    assert "published" not in "".join(p.name for p in written)
+
+
+def test_published_accuracy_is_drawn_over_time_only_where_none_was_measured(tmp_path: Path) -> None:
+    names = [f"net{i}" for i in range(7)]
+    suite = "".join(f"[model.{name}]\n" for name in names)
+    suite += '[model.mine]\nnet = "timm:resnet18"\n'
+    request = {"suite": suite}
+
+    def drawn(records: list[Record], request: dict[str, Any]) -> dict[str, str]:
+        made = _runs.run(records, request=request)
+        found = _nets_plot.plots(made, _ranks.rankings(_summary.summarise(made)))
+        return {name: plot.svg for name, plot in found.items()}
+
+    found = drawn(nets([*names, "mine"]), request)
+    tip = "<title>mine · cpu, batch 1, 1 thread, fp32: 71.5 % published, 8.00 ms<"
+    assert found[_nets_plot.PUBLISHED].count(tip) == 1
+    assert found[_nets_plot.PUBLISHED].count("<title>") == 1  # of the others nothing is published
+    assert found[_nets_plot.MACS].count("<title>") == 8
+    for damaged in ("[model", "model = 3", ""):
+        assert list(drawn(nets([*names, "mine"]), {"suite": damaged})) == [_nets_plot.MACS]
+    measured = nets([*names, "mine"], outcomes="1" * 50, data="photos")
+    assert list(drawn(measured, request)) == [_nets_plot.MACS]
+    assert drawn(nets(names), request) == {}  # too few to rank

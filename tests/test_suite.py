@@ -47,6 +47,16 @@ def test_batches_and_threads_multiply() -> None:
     assert "beta/half/two:cpu/b8/t2" in keys
 
 
+def test_a_device_may_have_batches_and_threads_of_its_own() -> None:
+    text = "threads = [2]\n" + SUITE + '[device."two:cpu"]\nbatch = [1, 64]\n'
+    keys = [cell.key for cell in planned(text) if cell.key.startswith("beta")]
+    assert keys == [
+        "beta/half/one:cpu/b1/t2",
+        "beta/half/two:cpu/b1/t2",
+        "beta/half/two:cpu/b64/t2",
+    ]
+
+
 def test_a_recipe_may_be_for_some_devices_only() -> None:
     text = SUITE.replace('precision = "fp16"', 'precision = "fp16"\ndevices = ["two:cpu"]')
     assert "alpha/half/one:cpu/b1/t1" not in [cell.key for cell in planned(text)]
@@ -87,6 +97,15 @@ def test_paths_start_at_the_suite_and_variables_are_expanded(
         (("devices =", 'blocks = "3"\ndevices ='), 'blocks must be int, got "3"'),
         (("devices =", "blocks = true\ndevices ="), "blocks must be int, got true"),
         (("devices =", "batch = [0]\ndevices ="), "batch must be a list of numbers of at least 1"),
+        (
+            ("[model.beta]", '[device."two:cpu"]\nbatch = [0]\n[model.beta]'),
+            "batch must be a list of",
+        ),
+        (
+            ("[model.beta]", "[device.two]\n[model.beta]"),
+            "unknown device 'two'; did you mean 'two:",
+        ),
+        (("[model.beta]", '[device."two:cpu"]\nbach = [1]\n[model.beta]'), "unknown key 'bach'"),
         (("[model.beta]", "[model"), "not valid TOML"),
         (('"one:cpu", "two:cpu"', ""), "names no devices"),
         (("[model.alpha]", '[model.alpha]\nweights = "${NOT_SET}/w"'), "needs $NOT_SET"),
