@@ -58,13 +58,18 @@ def against(
     """Each entry with what the rows say; `by_cell` holds the visits of the rows."""
     found = []
     for entry in entries:
-        mine = [r for r in rows if _is(r, entry.model, entry.recipe, entry.device)]
+        mine = [
+            row
+            for row in rows
+            if _is(row, entry.model, entry.recipe)
+            and (not entry.devices or row.device in entry.devices)
+        ]
         found += [_one(entry, row, rows, by_cell) for row in mine] or [Compared(entry)]
     return found
 
 
-def _is(row: Row, model: str, recipe: str, device: str) -> bool:
-    return row.model == model and row.recipe == recipe and device in ("", row.device)
+def _is(row: Row, model: str, recipe: str) -> bool:
+    return row.model == model and row.recipe == recipe
 
 
 def _one(
@@ -94,7 +99,7 @@ def _base(entry: Published, row: Row, rows: Sequence[Row]) -> Row | None:
     there = [r for r in rows if (r.device, r.batch, r.threads) == place]
     model = entry.base_model or entry.model
     if entry.base_recipe:
-        return next((r for r in there if _is(r, model, entry.base_recipe, "")), None)
+        return next((r for r in there if _is(r, model, entry.base_recipe)), None)
     return next((r for r in there if r.model == model and r.dense), None)
 
 
@@ -105,6 +110,16 @@ def _speedup(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value
     if gain is None or row.latency_low_s is None:
         return base.latency_s / row.latency_s, None, None
     return gain.value, gain.low, gain.high
+
+
+def _throughput(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
+    """Multiply-accumulates in a second over those of the base: how well each uses the device."""
+    gain = _speedup(row, base, by_cell)
+    if gain is None or base is None or not (row.macs and base.macs):
+        return None
+    factor = row.macs / base.macs
+    middle, low, high = gain
+    return factor * middle, low and factor * low, high and factor * high
 
 
 def _delta(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
@@ -163,6 +178,7 @@ QUANTITIES: dict[str, tuple[Measure, Callable[[float], str], str]] = {
     "encoded ratio": (_encoded, _times, "float32 weights of the base over these, encoded"),
     "parameters ratio": (_ratio("parameters"), _times, "parameters of the base over these"),
     "MACs ratio": (_ratio("macs"), _times, "multiply-accumulates of the base over these"),
+    "MACs/s ratio": (_throughput, _times, "multiply-accumulates in a second over the base's"),
     "sparsity": (_own("sparsity"), _table.percent, "share of the weights that are zero"),
 }
 _TITLES = ("published", "figure", "ours [95 %]", "why they differ", "source")

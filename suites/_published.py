@@ -22,7 +22,7 @@ from paretomark.suites._errors import UserError, unknown
 
 QUANTITIES = (
     "latency", "speedup", "accuracy", "delta", "file", "file ratio", "encoded ratio",
-    "parameters ratio", "MACs ratio", "sparsity",
+    "parameters ratio", "MACs ratio", "MACs/s ratio", "sparsity",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ class Published:
     quantity: str = "speedup"
     model: str = ""  # of the suite; without one, nothing here answers to it
     recipe: str = ""
-    device: str = ""  # by default every one
+    devices: tuple[str, ...] = ()  # by default all
     base_model: str = ""
     base_recipe: str = ""
 
@@ -66,7 +66,7 @@ def check(
             ("model", entry.base_model, models),
             ("recipe", entry.recipe, recipes),
             ("recipe", entry.base_recipe, recipes),
-            ("device", entry.device, devices),
+            *(("device", device, devices) for device in entry.devices),
         ]
         for kind, name, known in named:
             if name and name not in known:

@@ -77,6 +77,7 @@ def test_a_base_may_be_another_recipe_of_another_model() -> None:
         ("encoded ratio", 40, "40.0×"),
         ("parameters ratio", 4, "4.00×"),
         ("MACs ratio", 9, "9.00×"),
+        ("MACs/s ratio", 2 / 9, "0.222× [0.222×"),
         ("sparsity", 0.9, "90.0 %"),
     ],
 )
@@ -101,8 +102,8 @@ def test_the_names_of_quantities_are_those_that_a_suite_may_use() -> None:
 def test_there_is_a_line_per_device_and_one_for_what_is_not_here() -> None:
     records = [*dense(), *pruned(), *dense(device="gpu"), *pruned(device="gpu")]
     assert [c.place[:3] for c in quoted(records, CELL)] == ["cpu", "gpu"]
-    assert [c.place[:3] for c in quoted(records, CELL + 'device = "gpu"\n')] == ["gpu"]
-    for entry in ("", CELL + 'device = "npu"\n'):
+    assert [c.place[:3] for c in quoted(records, CELL + 'devices = ["gpu"]\n')] == ["gpu"]
+    for entry in ("", CELL + 'devices = ["npu"]\n'):
         (absent,) = quoted(records, entry)
         assert (absent.ours, absent.value) == ("not measured here", None)
 
@@ -153,7 +154,7 @@ def test_without_published_figures_nothing_is_shown(tmp_path: Path) -> None:
         ('model = "nett"\nrecipe = "0.9"', "did you mean 'net'"),
         ('model = "net"\nrecipe = "0.91"', "unknown recipe '0.91'"),
         ('model = "net"', "both a model and a recipe"),
-        (CELL + 'device = "cpus"', "did you mean 'cpu'"),
+        (CELL + 'devices = ["cpus"]', "did you mean 'cpu'"),
         (CELL + 'base_recipe = "sparse"', "unknown recipe 'sparse'"),
         ("[[published]]\nfigure = '2x'\nsource = 'a'", "has no claim"),
         ("speed = 3", "unknown key 'speed'"),
