@@ -121,6 +121,7 @@ class Suite:
     examples: int = 1000  # test pictures that are scored
     weights: str = ""  # of the nets that say none themselves
     data: str = ""  # likewise
+    recipes: tuple[str, ...] = ()  # likewise
     seconds: float = 0.5  # how long a visit samples latency
     max_samples: int = 2000
     deadline_s: float = 120.0  # of one visit
@@ -250,11 +251,15 @@ def _check_task(model: Model, where: str) -> None:
 
 
 def _with_defaults(model: Model, suite: Suite) -> Model:
-    """A net with the weights and data that the suite has for all; a file has its own."""
+    """A net with what the suite has for all; a file has its own."""
     if model.file:
         return model
-    weights, data = model.weights or suite.weights, model.data or suite.data
-    return dataclasses.replace(model, weights=weights, data=data)
+    return dataclasses.replace(
+        model,
+        weights=model.weights or suite.weights,
+        data=model.data or suite.data,
+        recipes=model.recipes or suite.recipes,
+    )
 
 
 def _located(model: Model, name: str, folder: Path, where: str) -> Model:

@@ -63,6 +63,13 @@ def test_a_recipe_may_be_for_some_devices_only() -> None:
     assert "alpha/half/two:cpu/b1/t1" in [cell.key for cell in planned(text)]
 
 
+def test_recipes_at_the_top_are_those_of_models_that_name_none() -> None:
+    keys = [cell.key for cell in planned('recipes = ["full"]\n' + SUITE)]
+    assert [key.rpartition("/b1")[0] for key in keys] == [
+        "alpha/full/one:cpu", "alpha/full/two:cpu", "beta/half/one:cpu", "beta/half/two:cpu",
+    ]  # fmt: skip
+
+
 def test_a_recipe_reads_as_its_steps() -> None:
     assert planned(SUITE)[-1].recipe.label == "magnitude(sparsity=0.5)"
 
@@ -90,6 +97,10 @@ def test_paths_start_at_the_suite_and_variables_are_expanded(
         (("[model.beta]", "[model.betta]"), "unknown model 'betta'; did you mean 'beta'?"),
         (("two:cpu", "tow:cpu"), "unknown device 'tow:cpu'; did you mean 'two:cpu'?"),
         (('["half"]', '["haff"]'), "unknown recipe 'haff'; did you mean 'half'?"),
+        (
+            ("devices =", 'recipes = ["ful"]\ndevices ='),
+            "unknown recipe 'ful'; did you mean 'full'?",
+        ),
         (('"magnitude"', '"magnitud"'), "unknown compression method 'magnitud'; did you mean"),
         (("sparsity =", "sparsty ="), "unknown parameter of magnitude 'sparsty'; did you mean"),
         (('"fp16"', '"fp17"'), "unknown precision 'fp17'; did you mean 'fp16'?"),
