@@ -149,6 +149,15 @@ def test_a_net_of_one_channel_runs_whatever_the_strides_of_the_sample(tmp_path: 
         assert np.allclose(device.run([images.numpy().copy()])[0], net(images), atol=1e-4)
 
 
+def test_softmax_behind_a_convolution_is_one_over_the_last_axis(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Softmax(-1)).eval()
+    images = torch.rand(1, 3, 5, 7)
+    pte.export(net, images, tmp_path / "model.pte")
+    device, _ = _load(tmp_path / "model.pte")
+    with torch.no_grad():
+        assert np.allclose(device.run([images.numpy()])[0], net(images), atol=1e-5)
+
+
 def test_ranges_do_not_depend_on_the_order_of_the_pictures(tmp_path: Path) -> None:
     """The quantizer's own histograms do, and cut off what is rare."""
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()

@@ -82,9 +82,16 @@ def _graph(model: Path) -> Path:
 
 def _lower(program: Any, out: Path) -> None:
     """Give XNNPACK all that it takes, and write the program."""
+    from executorch.backends.xnnpack._passes import channels_last_tagged_reshape_pass as order
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
+    from executorch.exir.dialects._ops import ops
 
+    # Behind a convolution the data is in NHWC, and ExecuTorch 1.5.1 does not turn it back before a
+    # softmax over the last axis, which then is one over channels: wrong answers, no error.
+    order.ChannelsLastTaggedReshapePass.memory_sensitive_ops_nchw.add(
+        ops.edge.aten._softmax.default
+    )
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     out.write_bytes(lowered.to_executorch().buffer)
 

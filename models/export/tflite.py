@@ -127,12 +127,18 @@ def _statistics(
 def _activations(
     model: Path, calibration: NDArray[np.float32]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Every float32 tensor that is not a constant, for one batch after the other."""
+    """Every float32 tensor that is not a constant, for one batch after the other.
+
+    Where litert-torch pads a max pooling, it does so with minus infinity. Such values are left out
+    of the padded tensor: in int8 they become the least level, below which nothing is either.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(model), experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
-    inside = {int(t) for node in interpreter._get_ops_details() for t in node["outputs"]}
+    nodes = interpreter._get_ops_details()
+    inside = {int(t) for node in nodes for t in node["outputs"]}
+    padded = {int(node["outputs"][0]) for node in nodes if node["op_name"] == "PADV2"}
     inside |= {port["index"] for port in interpreter.get_input_details()}
     tensors = {
         t["name"]: t["index"]
@@ -143,7 +149,11 @@ def _activations(
         run = interpreter.get_signature_runner(signature)
         for call in calls:
             run(**call)
-            yield {name: interpreter.get_tensor(index) for name, index in tensors.items()}
+            found = {name: interpreter.get_tensor(index) for name, index in tensors.items()}
+            yield {
+                name: values[values != -np.inf] if tensors[name] in padded else values
+                for name, values in found.items()
+            }
 
 
 def _signature(model: Path, calibration: NDArray[np.float32]) -> dict[str, list[dict[str, Any]]]:
