@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class Binarize(nn.Module):
     """sign(x), times the scale of each example that fits x best: mean |x| where x is not zero.
 
-    Source: Rastegari et al., XNOR-Net, 2016. There the scale K has a value at every position, and
-    inputs come from batch normalisation, so they are -1 or 1. Behind a ReLU, where nothing is
-    below zero, the one bit tells 0 from 1 instead. In training the gradient goes straight through
+    Source: Rastegari et al., XNOR-Net, 2016. There the scale K has a value at every position. Of
+    inputs from batch normalisation the bit is -1 or 1; straight behind a ReLU, where nothing is
+    below zero, it tells 0 from 1. In training the gradient goes straight through
     where |x| <= 1, and is zero elsewhere. `axes` are those of one example.
     """
 

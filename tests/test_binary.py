@@ -125,7 +125,8 @@ def test_the_gradient_of_a_sign_is_that_of_its_input_within_one() -> None:
 
 def test_a_net_with_binary_inputs_learns(trained: nn.Module, xnor: nn.Module) -> None:
     for name in BINARY:
-        sign, layer = xnor.get_submodule(name).children()
+        norm, sign, layer = xnor.get_submodule(name).children()
+        assert isinstance(norm, nn.BatchNorm2d)
         assert isinstance(sign, Binarize)
         assert type(layer) is nn.Conv2d
         seen: list[Tensor] = []

@@ -2,9 +2,10 @@
 
 Source: Rastegari et al., XNOR-Net, 2016: Binary-Weight-Networks and, with `inputs`, XNOR-Networks.
 With epochs >= 1 the net learns real weights behind the binary ones, to which the gradient of the
-binary ones goes (algorithm 1 there); without, accuracy is lost. Unlike there the layers stay in
-the order that the net has, usually convolution, normalisation, ReLU: `_binary.Binarize` says what
-follows. Parameters stay, and zeros of pruning are filled. Encoded (`paretomark.models._encode`)
+binary ones goes (algorithm 1 there); without, accuracy is lost. Binary inputs of convolutions come
+from batch normalisation, as there: behind a ReLU all signs would be the same. The layers of the net
+stay in their order, so its own normalisation still follows each convolution. Zeros of pruning are
+filled. Encoded (`paretomark.models._encode`)
 the weights are one bit each and one scale per filter. MACs stay nominal, and so does the time:
 no runtime here has kernels for bits.
 """
@@ -50,8 +51,8 @@ def apply(
     """A copy of the net whose layers have two weights per filter, one the negative of the other.
 
     The first and the last layer are left alone unless asked for. Layers with binary inputs become
-    a Sequential of `Binarize` and themselves. Raises UserError for an excluded layer that is not
-    there, and if no layer is left.
+    a Sequential of batch normalisation (convolutions only), `Binarize` and themselves. Raises
+    UserError for an excluded layer that is not there, and if no layer is left.
     """
     from torch import nn
     from torch.nn.utils import parametrize
@@ -77,8 +78,10 @@ def apply(
         parametrize.register_parametrization(layer, "weight", Sign())
         if inputs:
             parent, _, child = name.rpartition(".")
-            sign = Binarize(tuple(range(1, layer.weight.ndim)))  # inputs have as many axes
-            setattr(net.get_submodule(parent), child, nn.Sequential(sign, layer))
+            before: list[nn.Module] = [Binarize(tuple(range(1, layer.weight.ndim)))]  # all its axes
+            if isinstance(layer, nn.Conv2d):
+                before.insert(0, nn.BatchNorm2d(layer.in_channels))
+            setattr(net.get_submodule(parent), child, nn.Sequential(*before, layer))
     if tuning.get("epochs"):
         _tuning.tune(net, ctx, masks=masks, **tuning)
     for layer in layers.values():
