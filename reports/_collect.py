@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -31,6 +31,7 @@ from paretomark.suites._suite import AS_IS, Suite
 class Progress:
     """Called as work is done; does nothing by default."""
 
+    absent: Callable[[Probe], None] = lambda probe: None
     building: Callable[[int, int, str, str], None] = lambda done, total, what, note: None
     visiting: Callable[[int, int, Record], None] = lambda done, total, record: None
 
@@ -88,29 +89,28 @@ def _collect(
     suite: Suite, cells: Sequence[Cell], probes: Sequence[Probe], out: Path, progress: Progress
 ) -> None:
     absent = {p.device: p for p in probes if not p.available}
-    wanted = [c for c in cells if c.device not in absent and not _refusal(c)]
-    built = _artifacts(suite, wanted, progress)
+    for probe in absent.values():
+        progress.absent(probe)
+    possible = [cell for cell in cells if not _hopeless(cell, absent)]
+    built = _artifacts(suite, possible, progress)
     with _store.Writer(out) as writer:
         records = _store.read(out).records
         done = {(r.cell, r.block) for r in records}
         ended = {r.cell for r in records if r.status not in ("ok", "fallback")}
-        total = suite.blocks * len(cells)
-        for count, (block, cell) in enumerate(_run.blocks(cells, suite.blocks, suite.seed), 1):
+        for cell in cells:
+            if cell.key not in ended and (why := _hopeless(cell, absent)):
+                writer.append(_record(cell, 0, _now(), None, why))
+        total = suite.blocks * len(possible)
+        for count, (block, cell) in enumerate(_run.blocks(possible, suite.blocks, suite.seed), 1):
             if (cell.key, block) in done or cell.key in ended:
                 continue
-            artifact = built.get(cell.key)
+            artifact = built[cell.key]
             started = _now()
-            if cell.device in absent:
-                probe = absent[cell.device]
-                visit = _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
-            elif refusal := _refusal(cell):
-                visit = _run.Visit("unsupported", "plan", refusal)
-            elif not isinstance(artifact, Artifact):
-                assert artifact is not None
-                visit = _run.Visit(artifact.status, "build", artifact.reason)
-            else:
+            if isinstance(artifact, Artifact):
                 spec = _spec(suite, cell, artifact, score=block == 0)
                 visit = _run.visit(spec, suite.deadline_s, suite.foreign_load_cores)
+            else:
+                visit = _run.Visit(artifact.status, "build", artifact.reason)
             record = _record(cell, block, started, artifact, visit)
             writer.append(record)
             if visit.status not in ("ok", "fallback"):
@@ -118,12 +118,16 @@ def _collect(
             progress.visiting(count, total, record)
 
 
-def _refusal(cell: Cell) -> str:
-    """Why a device cannot run a recipe, as far as its adapter says beforehand; else ""."""
+def _hopeless(cell: Cell, absent: Mapping[str, Probe]) -> _run.Visit | None:
+    """Why a cell cannot be visited, as far as it is known beforehand."""
+    if cell.device in absent:
+        probe = absent[cell.device]
+        return _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
     runs, wanted = _device.precisions(cell.device), cell.recipe.precision
     if not runs or wanted in (*runs, AS_IS):
-        return ""
-    return f"{cell.device} runs {', '.join(runs)} only, not {wanted}"
+        return None
+    reason = f"{cell.device} runs {', '.join(runs)} only, not {wanted}"
+    return _run.Visit("unsupported", "plan", reason)
 
 
 def _artifacts(

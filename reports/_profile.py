@@ -174,13 +174,14 @@ def _resolve(wanted: Request) -> tuple[Suite, Cell]:
         devices=(wanted.device,),
         batch=(wanted.batch or 1,),
         threads=(wanted.threads,),
+        device={},
         model={model.name: dataclasses.replace(model, recipes=(), devices=())},
         recipe={} if model.file else {recipe.name: dataclasses.replace(recipe, devices=())},
     )
     methods, precisions = _step.methods(), _export.precisions()
     [cell] = _plan.plan(one, _zoo.names(), methods, _device.formats(), precisions)
-    if refusal := _collect._refusal(cell):
-        raise UserError(f"{cell.key}: {refusal}")
+    if no := _collect._hopeless(cell, {}):
+        raise UserError(f"{cell.key}: {no.reason}")
     _request.check(cell, suite.name)
     return one, cell
 

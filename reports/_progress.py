@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from paretomark.reports._collect import Progress
-from paretomark.reports._record import Record
+from paretomark.reports._record import Probe, Record
 from paretomark.reports._summary import visit_median
 
 
@@ -24,7 +24,11 @@ def show(to_stderr: bool) -> Iterator[Progress]:
     """Progress of a run; on stderr if stdout is kept for JSON."""
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
-        yield Progress(_plain_building, _plain_visiting) if not to_stderr else Progress()
+        yield (
+            Progress(_plain_absent, _plain_building, _plain_visiting)
+            if not to_stderr
+            else Progress()
+        )
         return
     bars = Bars(
         TextColumn("{task.description}"),
@@ -45,6 +49,9 @@ def show(to_stderr: bool) -> Iterator[Progress]:
             bars.update(tasks[name], completed=done, total=total, note=escape(note))
             bars.refresh()
 
+    def absent(probe: Probe) -> None:
+        console.print(f"[yellow]{escape(_absence(probe))}[/]")
+
     def building(done: int, total: int, what: str, note: str) -> None:
         update("build", done, total, what)
         if note:
@@ -56,7 +63,7 @@ def show(to_stderr: bool) -> Iterator[Progress]:
             console.print(f"[yellow]{escape(_outcome(record))}[/]")
 
     with bars:
-        yield Progress(building, visiting)
+        yield Progress(absent, building, visiting)
 
 
 @contextmanager
@@ -73,12 +80,20 @@ def training(name: str, metric: str) -> Iterator[Callable[[int, int, float, floa
         yield report
 
 
+def _plain_absent(probe: Probe) -> None:
+    print(_absence(probe), flush=True)
+
+
 def _plain_building(done: int, total: int, what: str, note: str) -> None:
     print(f"build {done}/{total} {what}{': ' + note if note else ''}", flush=True)
 
 
 def _plain_visiting(done: int, total: int, record: Record) -> None:
     print(f"visit {done}/{total} {_outcome(record)}", flush=True)
+
+
+def _absence(probe: Probe) -> str:
+    return f"{probe.device} is not here: {probe.reason}"
 
 
 def _outcome(record: Record) -> str:

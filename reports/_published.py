@@ -9,11 +9,13 @@ example, as everywhere.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretomark.reports import _html, _scores, _table
+from paretomark.reports._html import Cell
 from paretomark.reports._row import Row
 from paretomark.reports._store import Run
 from paretomark.reports._summary import Visits, ratio, visits
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 NOT_HERE = "not measured here"
 FLOAT_BYTES = 4
+POINTS = " points"
+UNAVAILABLE = "unavailable"
 Value = tuple[float, float | None, float | None]  # and its interval
 
 
@@ -75,9 +79,11 @@ def _is(row: Row, model: str, recipe: str) -> bool:
 def _one(
     entry: Published, row: Row, rows: Sequence[Row], by_cell: Mapping[str, Visits]
 ) -> Compared:
-    place = _table.place(row.group)
+    place = _table.place(row.group._replace(simulated=""))  # that is said of the figure itself
     base = _base(entry, row, rows)
     for needed in (row, base):
+        if needed is not None and needed.status == UNAVAILABLE:
+            return Compared(entry, place, note=UNAVAILABLE)  # of which the report says more
         if needed is not None and needed.status != "ok":
             return Compared(entry, place, note=_table.clean(f"{needed.status}: {needed.reason}"))
     measure, write, _ = QUANTITIES[entry.quantity]
@@ -87,7 +93,8 @@ def _one(
     middle, low, high = value
     text = write(middle)
     if low is not None and high is not None:
-        text += f" [{write(low)}, {write(high)}]"
+        ends = [write(end).removesuffix(POINTS) for end in (low, high)]
+        text += f" [{', '.join(ends)}]"
     if row.simulated:
         text += f" ({_table.clean(row.simulated)})"
     return Compared(entry, place, middle, low, high, text)
@@ -161,7 +168,7 @@ def _times(value: float) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{_table.points(value)} points"
+    return f"{_table.points(value)}{POINTS}"
 
 
 Measure = Callable[[Row, Row | None, Mapping[str, Visits]], Value | None]
@@ -181,17 +188,25 @@ QUANTITIES: dict[str, tuple[Measure, Callable[[float], str], str]] = {
     "MACs/s ratio": (_throughput, _times, "multiply-accumulates in a second over the base's"),
     "sparsity": (_own("sparsity"), _table.percent, "share of the weights that are zero"),
 }
-_TITLES = ("published", "figure", "ours [95 %]", "why they differ", "source")
+_TITLES = ("published", "ours [95 %]", "why they differ")
 
 
-def _line(item: Compared) -> tuple[str, ...]:
-    entry = item.published
-    cell = " ".join(filter(None, (entry.model, entry.recipe)))
-    ours = "; ".join(filter(None, (item.ours, item.note)))
-    where = f"\n{_table.clean(cell)}, {item.place}" if item.place else ""
-    source = "; ".join(filter(None, (entry.source, entry.conditions)))
-    texts = [_table.clean(text) for text in (entry.claim, entry.figure, ours, entry.why, source)]
-    return texts[0], texts[1], texts[2] + where, texts[3], texts[4]
+def _lines(items: Sequence[Compared]) -> Iterator[tuple[list[str], list[str], str]]:
+    """What was published, ours in every place, and why they differ; a line of each in a list."""
+    for entry, found in itertools.groupby(items, key=lambda item: item.published):
+        source = "; ".join(filter(None, (entry.source, entry.conditions)))
+        published = [f"{entry.claim}: {entry.figure}", source]
+        ours = [f"{entry.model} {entry.recipe}"] if entry.model else []
+        absent = {}
+        for item in found:
+            said = "; ".join(filter(None, (item.ours, item.note)))
+            if item.note == UNAVAILABLE:
+                absent[item.place.partition(",")[0]] = None
+            else:
+                ours.append(f"{item.place}: {said}" if item.place else said)
+        if absent:
+            ours.append(f"not here: {', '.join(absent)}")
+        yield [*map(_table.clean, published)], [*map(_table.clean, ours)], _table.clean(entry.why)
 
 
 def table(items: Sequence[Compared]) -> Table | None:
@@ -201,10 +216,12 @@ def table(items: Sequence[Compared]) -> Table | None:
     if not items:
         return None
     body = _table.frame()
-    for title in _TITLES:
-        body.add_column(title, overflow="fold")
-    for item in items:
-        body.add_row(*map(Text, _line(item)))
+    body.expand = True
+    for title, share in zip(_TITLES, (5, 5, 3), strict=True):
+        body.add_column(title, overflow="fold", ratio=share)
+    for published, ours, why in _lines(items):
+        body.add_row(*(Text(text) for text in ("\n".join(published), "\n".join(ours), why)))
+        body.add_section()
     return body
 
 
@@ -219,7 +236,13 @@ def section(run: Run, rows: Sequence[Row]) -> str:
     items = compared(run, rows)
     if not items:
         return ""
-    cells = [[_html.text(text, "wide") for text in _line(item)] for item in items]
+    cells = [
+        [
+            *(Cell("<br>".join(map(_html.esc, texts)), texts[0], "wide") for texts in both),
+            _html.text(why, "wide"),
+        ]
+        for *both, why in _lines(items)
+    ]
     return (
         "<h2>Published against measured</h2><p class=soft>Figures that others published, and what "
         "this run has in their place. Nets, data and machines differ.</p>"

@@ -22,6 +22,7 @@ from paretomark.reports._row import Group, Row
 FEWEST = 8  # nets
 WORST = 3  # nets that are named
 WHOLE = ("", "reparameterize()")  # steps that leave the net what it is
+COLUMNS = ("nets", "rank correlation", "farthest off", "MACs/s, least to most")
 RESAMPLES = 4000
 SEED = 0
 
@@ -49,6 +50,13 @@ class Ranking:
     rows: tuple[Row, ...] = ()  # one of each net
 
     @property
+    def rates(self) -> str:
+        """From which to which net multiply-accumulates are done how fast, as one reads it."""
+        by_rate = sorted(self.rows, key=_rate)
+        ends = [f"{_table.count(_rate(r))}/s ({_table.clean(r.model)})" for r in by_rate]
+        return f"{ends[0]} to {ends[-1]}" if ends else ""
+
+    @property
     def where(self) -> str:
         """The place and the precision as one reads them."""
         return f"{_table.place(self.place)}, {_table.clean(self.precision)}"
@@ -65,6 +73,10 @@ def rankings(rows: Sequence[Row]) -> list[Ranking]:
             place = Group("", device, batch, threads, simulated)
             found.append(_ranking(place, precision, nets))
     return found
+
+
+def _rate(row: Row) -> float:
+    return (row.macs or 0) / (row.latency_s or 1)
 
 
 def _place(row: Row) -> tuple[str, int, int, str, str]:
@@ -126,10 +138,11 @@ def show(rows: Sequence[Row]) -> None:
     if not found:
         return
     table = _table.frame()
-    for title in ("do MACs tell the order by time?", "nets", "rank correlation", "farthest off"):
+    for title in ("do MACs tell the order by time?", *COLUMNS):
         table.add_column(title, overflow="fold")
     for ranking in found:
-        table.add_row(ranking.where, str(ranking.nets), _rho(ranking), _worst(ranking))
+        rho = _rho(ranking)
+        table.add_row(ranking.where, str(ranking.nets), rho, _worst(ranking), ranking.rates)
     _table.show_all(Text(""), table)
 
 
@@ -143,16 +156,17 @@ def section(found: Sequence[Ranking], pictures: str) -> str:
             Cell(str(ranking.nets), ranking.nets, "n"),
             Cell(_html.esc(_rho(ranking)), ranking.rho, "n"),
             _html.text(_worst(ranking), "wide"),
+            _html.text(ranking.rates, "wide"),
         )
         for ranking in found
     ]
-    columns = ("place", "nets", "rank correlation", "farthest off")
     return (
         "<h2>Do multiply-accumulates tell the order by time?</h2><p class=soft>Spearman's rank "
         f"correlation of MACs with latency, where {FEWEST} or more whole nets ran, with a 95 % "
         "percentile bootstrap over nets: 1 if fewer MACs always mean less time. Farthest off are "
-        "nets whose place by time is not that by MACs.</p>"
-        + _html.card(_html.table(columns, table))
+        "nets whose place by time is not that by MACs. Nets of very different size are easily "
+        "ranked: how far time is from MACs among like ones, MACs per second tell.</p>"
+        + _html.card(_html.table(("place", *COLUMNS), table))
         + pictures
     )
 

@@ -103,6 +103,7 @@ def test_json_is_all_that_is_printed_and_the_folder_has_a_safe_name(
     suite.write_text(
         'devices = ["fake:ok"]\n[model.mine]\nnet = "digits_mlp"\n'
         '[recipe.half]\nsteps = [{ method = "magnitude", sparsity = 0.5 }]\nprecision = "fp16"\n'
+        '[device."fake:ok"]\nbatch = [1, 8]\n'
     )
     monkeypatch.chdir(tmp_path)
     called = call(

@@ -117,6 +117,20 @@ def test_what_failed_or_has_no_base_says_so() -> None:
     assert alone.ours == "not measured here"
 
 
+def test_devices_that_are_not_here_share_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    records = [*dense(), *pruned()]
+    for device in ("gpu", "npu"):
+        absent: dict[str, Any] = {"status": "unavailable", "reason": "no driver", "samples_ns": ()}
+        records += visits([1e-3], recipe="0.9", device=device, **absent)
+    made = run(records, request={"suite": SUITE + CELL})
+    _published.show(made, _summary.summarise(made))
+    shown = capsys.readouterr().out
+    assert "not here: gpu, npu" in shown
+    assert "no driver" not in shown
+
+
 def test_simulated_figures_are_marked() -> None:
     changes: dict[str, Any] = {"simulated": "emulated"}
     (found,) = quoted([*dense(**changes), *pruned(**changes)], CELL)

@@ -60,6 +60,7 @@ def test_the_net_that_breaks_the_order_is_named() -> None:
     (found,) = _ranks.rankings(rows(macs, seconds))
     assert (found.nets, found.place.device, found.precision) == (8, "cpu", "fp32")
     assert found.worst[0] == _ranks.Misplaced("net7", 8, 1)
+    assert found.rates == "10.0/s (net0) to 160/s (net7)"
     # d = -1 seven times, and 7: 1 - 6 * 56 / (8 * 63)
     assert found.rho == pytest.approx(1 - 336 / 504)
 

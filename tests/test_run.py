@@ -82,6 +82,18 @@ def test_a_misbehaving_device_gets_the_right_reason(
     assert len(records) == (2 if status == "fallback" else 1)
 
 
+def test_what_is_not_here_is_said_once_and_its_visits_are_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from paretomark import bench
+
+    path = suite(tmp_path, "ok", "absent", deadline=60.0)
+    assert bench.main(["run", str(path), "--recipe", "fp32", "--out", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "fake:absent is not here: it is never there"
+    assert [line.split()[1] for line in lines if line.startswith("visit")] == ["1/2", "2/2"]
+
+
 def test_the_others_go_on(misbehaving: _store.Run) -> None:
     records = [r for r in misbehaving.records if r.device == "fake:ok"]
     assert [r.status for r in records] == ["ok", "ok"]
