@@ -197,13 +197,15 @@ def _lines(items: Sequence[Compared]) -> Iterator[tuple[list[str], list[str], st
         source = "; ".join(filter(None, (entry.source, entry.conditions)))
         published = [f"{entry.claim}: {entry.figure}", source]
         ours = [f"{entry.model} {entry.recipe}"] if entry.model else []
-        absent = {}
+        absent: dict[str, None] = {}
         for item in found:
             said = "; ".join(filter(None, (item.ours, item.note)))
             if item.note == UNAVAILABLE:
                 absent[item.place.partition(",")[0]] = None
-            else:
-                ours.append(f"{item.place}: {said}" if item.place else said)
+            elif said != NOT_HERE:
+                ours.append(f"{item.place}: {said}")
+        if len(ours) == bool(entry.model):
+            ours.append(NOT_HERE)
         if absent:
             ours.append(f"not here: {', '.join(absent)}")
         yield [*map(_table.clean, published)], [*map(_table.clean, ours)], _table.clean(entry.why)
