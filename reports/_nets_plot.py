@@ -103,7 +103,8 @@ def _scatter(
         figure.legend(handles=marks, loc="outside lower left", ncols=3, frameon=False, fontsize=8.5)
         figure.draw_without_rendering()
         taken = [square(axes.transData.transform((p.x, p.y)), 8) for p in points]
-        _labels.write(figure, axes, [Label(p.name, p.x, p.y) for p in points if p.named], taken)
+        once = {p.name: Label(p.name, p.x, p.y) for p in reversed(points) if p.named}
+        _labels.write(figure, axes, reversed(once.values()), taken)
 
     return _figure.render(title, (10.4, 6.0), draw, "net", [p.tip for p in points])
 
