@@ -16,7 +16,7 @@ DATA = "scenes"
 TASK = "keypoints"
 PREPROCESS = Preprocess(size=(96, 96), mean=(127.5, 127.5, 127.5), std=(64.0, 64.0, 64.0))
 TRAIN = Training(
-    epochs=6, count=16_000, batch=32, lr=0.05, weight_decay=3e-5, shift=4, flip=True,
+    epochs=20, count=16_000, batch=32, lr=0.05, weight_decay=3e-5, shift=4, flip=True,
     teacher="scenes_landmarks",
 )  # fmt: skip
 
