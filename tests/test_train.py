@@ -28,8 +28,8 @@ SHIPPED = {
     "digits_mlp": 0.93,
     "scenes_segmenter": 0.87,
     "scenes_segmenter_wide": 0.87,
-    "scenes_landmarks": 0.65,
-    "scenes_landmarks_slim": 0.54,
+    "scenes_landmarks": 0.74,
+    "scenes_landmarks_slim": 0.62,
 }
 
 
