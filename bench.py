@@ -188,8 +188,8 @@ def _present(run: Run, out: Path, as_json: bool) -> int:
     rows = _summary.summarise(run)
     written = page.write(run, out)
     if as_json:
-        published = {"published": _published.as_json(run, rows)}
-        print(json.dumps(_table.as_json(run, rows) | published, indent=1))
+        more = {"published": _published.as_json(run, rows), "ranks": _ranks.as_json(rows)}
+        print(json.dumps(_table.as_json(run, rows) | more, indent=1))
     else:
         _table.show(rows)
         _published.show(run, rows)

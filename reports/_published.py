@@ -196,7 +196,8 @@ def _lines(items: Sequence[Compared]) -> Iterator[tuple[list[str], list[str], st
     for entry, found in itertools.groupby(items, key=lambda item: item.published):
         source = "; ".join(filter(None, (entry.source, entry.conditions)))
         published = [f"{entry.claim}: {entry.figure}", source]
-        ours = [f"{entry.model} {entry.recipe}"] if entry.model else []
+        cell = [f"{entry.model} {entry.recipe}"] if entry.model else []
+        ours: list[str] = []
         absent: dict[str, None] = {}
         for item in found:
             said = "; ".join(filter(None, (item.ours, item.note)))
@@ -204,8 +205,7 @@ def _lines(items: Sequence[Compared]) -> Iterator[tuple[list[str], list[str], st
                 absent[item.place.partition(",")[0]] = None
             elif said != NOT_HERE:
                 ours.append(f"{item.place}: {said}")
-        if len(ours) == bool(entry.model):
-            ours.append(NOT_HERE)
+        ours = [*cell, *(ours or [NOT_HERE])]
         if absent:
             ours.append(f"not here: {', '.join(absent)}")
         yield [*map(_table.clean, published)], [*map(_table.clean, ours)], _table.clean(entry.why)

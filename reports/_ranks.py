@@ -7,9 +7,11 @@ of different data sets share a place here, for time does not depend on the label
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +171,24 @@ def section(found: Sequence[Ranking], pictures: str) -> str:
         + _html.card(_html.table(("place", *COLUMNS), table))
         + pictures
     )
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The same as plain JSON values."""
+    return [
+        {
+            "device": found.place.device,
+            "batch": found.place.batch,
+            "threads": found.place.threads,
+            "simulated": found.place.simulated,
+            "precision": found.precision,
+            "nets": found.nets,
+            "rho": [found.rho, found.low, found.high],
+            "worst": [dataclasses.asdict(net) for net in found.worst],
+            "macs_per_s": {row.model: _rate(row) for row in found.rows},
+        }
+        for found in rankings(rows)
+    ]
 
 
 def _rho(ranking: Ranking) -> str:

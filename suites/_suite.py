@@ -103,7 +103,6 @@ class Recipe:
 class Place:
     """What a device has instead of the suite's: `[device."pytorch:cuda"]`, `batch = [1, 64]`."""
 
-    name: str = ""
     batch: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
 
@@ -179,7 +178,7 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
         for key, t in _toml.tables(table, "model", where).items()
     }
     places = {
-        key: dataclasses.replace(_toml.read(Place, t, f"{where}, [device.{key}]"), name=key)
+        key: _toml.read(Place, t, f"{where}, [device.{key}]")
         for key, t in _toml.tables(table, "device", where).items()
     }
     suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes, device=places)

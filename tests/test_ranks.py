@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ def test_the_net_that_breaks_the_order_is_named() -> None:
     (found,) = _ranks.rankings(rows(macs, seconds))
     assert (found.nets, found.place.device, found.precision) == (8, "cpu", "fp32")
     assert found.worst[0] == _ranks.Misplaced("net7", 8, 1)
+    (table,) = json.loads(json.dumps(_ranks.as_json(rows(macs, seconds))))
+    assert (table["device"], table["nets"], table["rho"][0]) == ("cpu", 8, found.rho)
+    assert table["worst"][0] == {"model": "net7", "by_macs": 8, "by_time": 1}
+    assert table["macs_per_s"]["net7"] == 160
     assert found.rates == "10.0/s (net0) to 160/s (net7)"
     # d = -1 seven times, and 7: 1 - 6 * 56 / (8 * 63)
     assert found.rho == pytest.approx(1 - 336 / 504)
