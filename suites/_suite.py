@@ -14,7 +14,6 @@ The fields of the dataclasses are the schema.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,10 +157,7 @@ def text(path: Path) -> str:
 def parse(toml: str, name: str, folder: Path) -> Suite:
     """A suite from its text; relative paths in it start at `folder`."""
     where = f"suite '{name}'"
-    try:
-        table = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where}: not valid TOML: {error}") from None
+    table = _toml.load(toml, where)
     raw = {k: v for k, v in table.items() if k not in TABLES}
     suite = _toml.read(Suite, raw, where, hidden=("name",))
     recipes = {
@@ -188,10 +184,7 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
 
 def published(toml: str) -> tuple[Published, ...]:
     """Only what a suite quotes, from its text. Raises UserError where that is not as it must be."""
-    try:
-        table = tomllib.loads(toml)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"not valid TOML: {error}") from None
+    table = _toml.load(toml, "suite")
     found: tuple[Published, ...] = _toml.typed(
         tuple[Published, ...], table.get("published", []), "published"
     )
@@ -203,11 +196,7 @@ def published(toml: str) -> tuple[Published, ...]:
 
 def nets(toml: str) -> dict[str, str]:
     """Only the net of each model of a suite, from its text. Raises UserError if it is no suite."""
-    try:
-        table = tomllib.loads(toml)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"not valid TOML: {error}") from None
-    models = _toml.tables(table, "model", "suite")
+    models = _toml.tables(_toml.load(toml, "suite"), "model", "suite")
     return {name: str(model.get("net", name)) for name, model in models.items()}
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import tomllib
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,14 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from paretomark.suites._errors import UserError, unknown
 
 T = TypeVar("T")
+
+
+def load(text: str, where: str) -> dict[str, Any]:
+    """The table that a text is. Raises UserError if it is none."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"{where}: not valid TOML: {error}") from None
 
 
 def located(text: str, folder: Path, where: str) -> Path:
