@@ -12,6 +12,9 @@ import onnx
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+from torch import Tensor
 
 from paretomark.models import _artifact, _build, digits_cnn, scenes_mobilenet
 from paretomark.models.compress import _step
@@ -182,8 +185,6 @@ def test_weights_that_lie_channels_last_are_written_right(tmp_path: Path) -> Non
     found = next(iter(result.values()))
     assert isinstance(found, _artifact.Artifact)
     assert built == [found]
-    from ai_edge_litert.interpreter import Interpreter
-
     interpreter = Interpreter(found.file)
     interpreter.allocate_tensors()
     port = interpreter.get_input_details()[0]["index"]
@@ -195,6 +196,45 @@ def test_weights_that_lie_channels_last_are_written_right(tmp_path: Path) -> Non
         interpreter.invoke()
         answers.append(interpreter.get_tensor(out)[0])
     assert np.allclose(answers, np.load(found.reference), atol=1e-3)
+
+
+class Both(torch.nn.Module):
+    """Two convolutions of the same, one after the other in channels, then a padded pooling."""
+
+    def __init__(self, relu: bool) -> None:
+        super().__init__()
+        self.one, self.two = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(3, 4, 3, padding=1)
+        self.act = torch.nn.ReLU() if relu else torch.nn.Identity()
+        self.pool = torch.nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([self.act(self.one(x)), self.act(self.two(x))], 1)
+        found: Tensor = self.pool(both)
+        return found
+
+
+@pytest.mark.parametrize(("relu", "padding"), [(True, "PAD"), (False, "PADV2")])
+def test_max_pooling_in_tflite_is_padded_by_0_only_where_that_is_the_same(
+    relu: bool, padding: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net, images = Both(relu).eval(), torch.randn(1, 3, 10, 10) - 1
+    tflite.export(net, images, tmp_path / "model.tflite")
+    interpreter = Interpreter(str(tmp_path / "model.tflite"))
+    interpreter.allocate_tensors()
+    kinds = [node["op_name"] for node in interpreter._get_ops_details()]
+    assert [kind for kind in kinds if kind.startswith("PAD")] == [padding]
+    assert kinds.count("DELEGATE") == (1 if relu else 2)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], nhwc(images))
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    with torch.no_grad():
+        assert np.allclose(found, nhwc(net(images)), atol=1e-5)
+
+
+def nhwc(images: Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = images.permute(0, 2, 3, 1).contiguous().numpy()
+    return found
 
 
 def test_a_build_that_dies_costs_its_own_order_only(

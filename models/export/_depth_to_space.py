@@ -9,7 +9,6 @@ is another one, and the chain stays.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,8 @@ from paretomark.models.export import _sparse_graph, _sparse_tflite
 MOVES = ("RESHAPE", "TRANSPOSE")
 
 
-def restore(model: Path) -> None:
-    """Replace such chains in a TFLite file, in place."""
-    net = _sparse_graph.load(model)
-    if _replaced(net):
-        _sparse_tflite.write(net, model)
-
-
-def _replaced(net: Any) -> bool:
-    """Replace the chains of a ModelT, in place; whether there were any."""
+def restore(net: Any) -> bool:
+    """Replace such chains of a ModelT, in place; whether there were any."""
     main = net.subgraphs[0]
     reads = Counter(int(t) for o in main.operators for t in o.inputs) + Counter(
         int(t) for t in main.outputs

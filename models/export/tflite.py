@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretomark.models.export import _depth_to_space, _options, _ranges
+from paretomark.models.export import _depth_to_space, _options, _ranges, _zero_padding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,17 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     # The wrapper starts in training mode whatever the net it wraps is in.
     wrapped = litert_torch.to_channel_last_io(net, args=[0], outputs=dense).eval()
     litert_torch.convert(wrapped, (sample.permute(0, 2, 3, 1).contiguous(),)).export(str(out))
-    _depth_to_space.restore(out)
+    _mend(out)
+
+
+def _mend(model: Path) -> None:
+    """Write what litert-torch has made needlessly hard for runtimes as they like it."""
+    from paretomark.models.export import _sparse_graph, _sparse_tflite
+
+    net = _sparse_graph.load(model)
+    mended = [_depth_to_space.restore(net), _zero_padding.restore(net)]
+    if any(mended):
+        _sparse_tflite.write(net, model)
 
 
 def quantize(
