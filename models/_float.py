@@ -42,7 +42,7 @@ class Float:
     parameters: int
     nonzeros: int
     macs: int
-    encoded_bytes: int | None  # of the parameters, losslessly encoded; None if they are random
+    encoded_bytes: int | None  # of the parameters, losslessly encoded; None if all are random
     steps_s: float  # processor time that the steps took, training included
 
 
@@ -75,7 +75,7 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
         parameters=sum(p.numel() for p in parameters),
         nonzeros=sum(int(p.count_nonzero()) for p in parameters),
         macs=_describe.macs(net, preprocess),
-        encoded_bytes=None if model.weights == RANDOM else _encoded_bytes(named),
+        encoded_bytes=_encoded_bytes(named) if steps or model.weights != RANDOM else None,
         steps_s=steps_s,
     )
 

@@ -225,12 +225,21 @@ def test_a_suite_may_have_weights_and_data_for_all(
     text = (
         'devices = ["fake:ok"]\nblocks = 1\nseconds = 0.02\nweights = "random"\n'
         '[model.digits_mlp]\n[model.trained]\nnet = "digits_mlp"\n'
-        f'weights = "{_zoo.weights("digits_mlp")}"\n[recipe.fp32]\n'
+        f'weights = "{_zoo.weights("digits_mlp")}"\n[recipe.fp32]\n[recipe.pruned]\n'
+        'steps = [{ method = "magnitude", sparsity = 0.9 }]\n'
     )
     (tmp_path / "s.toml").write_text(text)
     result = call("run", tmp_path / "s.toml", "--out", tmp_path / "out")
     assert "random weights" in result.out
-    records = {r.model: r for r in _store.read(tmp_path / "out").records}
-    assert records["digits_mlp"].data == "random weights"
-    assert records["trained"].data == "digits"
-    assert records["trained"].outcomes.count("1") > 0.9 * records["trained"].examples
+    records = {(r.model, r.recipe): r for r in _store.read(tmp_path / "out").records}
+    assert records["digits_mlp", "fp32"].data == "random weights"
+    trained = records["trained", "fp32"]
+    assert trained.data == "digits"
+    assert trained.outcomes.count("1") > 0.9 * trained.examples
+    # random weights have nothing that could be encoded shorter, unless something is done to them
+    assert records["digits_mlp", "fp32"].encoded_bytes is None
+    assert trained.parameters is not None
+    for model in ("digits_mlp", "trained"):
+        encoded = records[model, "pruned"].encoded_bytes
+        assert encoded is not None
+        assert encoded < trained.parameters
