@@ -26,9 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 with_tools = pytest.mark.skipif(
     importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed"
 )
-off_macos = pytest.mark.skipif(platform.system() == "Darwin", reason="here Core ML runs")
 
-REASON = "Core ML runs on macOS only; here models are converted and compressed but not run"
 WEIGHTS = "Data/com.apple.CoreML/weights/weight.bin"
 
 

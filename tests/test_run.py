@@ -17,6 +17,7 @@ import pytest
 
 from paretomark.devices import _run
 from paretomark.reports import _store
+from paretomark.reports._request import Request
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
@@ -92,6 +93,16 @@ def test_what_is_not_here_is_said_once_and_its_visits_are_not_counted(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "fake:absent is not here: it is never there"
     assert [line.split()[1] for line in lines if line.startswith("visit")] == ["1/2", "2/2"]
+
+
+def test_threads_that_are_asked_for_are_those_of_every_device(tmp_path: Path) -> None:
+    text = suite(tmp_path, "ok", "slow").read_text() + '[device."fake:slow"]\nthreads = [2, 4]\n'
+    planned = Request(text, "s", str(tmp_path)).plan()[1]
+    assert {(c.device, c.threads) for c in planned} == {
+        ("fake:ok", 1), ("fake:slow", 2), ("fake:slow", 4),
+    }  # fmt: skip
+    planned = Request(text, "s", str(tmp_path), threads=(3,)).plan()[1]
+    assert {(c.device, c.threads) for c in planned} == {("fake:ok", 3), ("fake:slow", 3)}
 
 
 def test_the_others_go_on(misbehaving: _store.Run) -> None:

@@ -3,11 +3,11 @@
 Source: Rastegari et al., XNOR-Net, 2016: Binary-Weight-Networks and, with `inputs`, XNOR-Networks.
 With epochs >= 1 the net learns real weights behind the binary ones, to which the gradient of the
 binary ones goes (algorithm 1 there); without, accuracy is lost. Binary inputs of convolutions come
-from batch normalisation, as there: behind a ReLU all signs would be the same. The layers of the net
-stay in their order, so its own normalisation still follows each convolution. Zeros of pruning are
-filled. Encoded (`paretomark.models._encode`)
-the weights are one bit each and one scale per filter. MACs stay nominal, and so does the time:
-no runtime here has kernels for bits.
+from batch normalisation, as there: behind a ReLU none would be negative. It adds two parameters per
+channel; otherwise layers stay in their order, and the net's own normalisation still follows each
+convolution. Zeros of pruning are filled. Encoded (`paretomark.models._encode`) the weights are one
+bit each and one scale per filter. MACs stay nominal, and so does the time: no runtime here has
+kernels for bits.
 """
 
 from __future__ import annotations
