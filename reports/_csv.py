@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from paretomark.reports import _table
+from paretomark.reports import _columns, _table
 from paretomark.reports._row import Row
 from paretomark.reports._store import Run
 from paretomark.reports._summary import visit_median
@@ -14,7 +13,7 @@ from paretomark.reports._summary import visit_median
 
 def cells(rows: Sequence[Row]) -> str:
     """One line per row of a report."""
-    return text([dataclasses.asdict(r) | {"mark": r.mark, "valid": r.valid} for r in rows])
+    return text([_columns.values(row) for row in rows])
 
 
 def visits(run: Run) -> str:

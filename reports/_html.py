@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paretomark.reports import _table
-from paretomark.reports._row import Row
 from paretomark.suites._errors import UserError
 
 # Orders rows by what Python put into data-v. It does no arithmetic.
@@ -90,6 +89,7 @@ th[aria-sort=descending] button::after { content: " ▼"; }
 .tag { font-size: 11px; border: 1px solid currentColor; border-radius: 4px; padding: 0 4px;
   color: var(--warn); }
 .forest { vertical-align: -3px; margin-left: 8px; }
+summary { cursor: pointer; }
 a { color: var(--mark); }
 """
 
@@ -113,13 +113,22 @@ def text(value: str, style: str = "", limit: int = _table.MAX_TEXT) -> Cell:
     return Cell(esc(value, limit), _table.clean(value, limit).lower(), style)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], dim: Sequence[bool] = ()) -> str:
-    """A table that the reader can sort. A column is as numeric as its first cell."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    dim: Sequence[bool] = (),
+    tips: Sequence[str] = (),
+) -> str:
+    """A table that the reader can sort, with tips on the first columns' titles.
+
+    A column is as numeric as its first cell.
+    """
     numeric = [" class=n" if "n" in c.style.split() else "" for c in rows[0]] if rows else []
     numeric = numeric or [""] * len(columns)
+    titles = [*(f' title="{esc(tip)}"' for tip in tips), *[""] * (len(columns) - len(tips))]
     heads = "".join(
-        f"<th{style}><button>{esc(c)}</button></th>"
-        for c, style in zip(columns, numeric, strict=True)
+        f"<th{style}{tip}><button>{esc(column)}</button></th>"
+        for column, style, tip in zip(columns, numeric, titles, strict=True)
     )
     body = "".join(
         f"<tr{' class=dim' if i < len(dim) and dim[i] else ''}>{''.join(map(_td, row))}</tr>\n"
@@ -164,75 +173,6 @@ def save(path: Path, content: str | bytes) -> Path:
         why = error.strerror or type(error).__name__
         raise UserError(f"{path}: cannot write ({why}); choose another folder") from None
     return path
-
-
-def _between(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
-    if low is None or high is None:
-        return ""
-    return f" <span class=i>[{write(low)}, {write(high)}]</span>"
-
-
-def accuracy(row: Row) -> Cell:
-    """Accuracy and its interval."""
-    if row.accuracy is None:
-        return Cell("–", None, "n")
-    between = _between(row.accuracy_low, row.accuracy_high, lambda v: f"{v * 100:.1f}")
-    return Cell(_table.percent(row.accuracy) + between, row.accuracy, "n")
-
-
-def delta(row: Row, reach: float) -> Cell:
-    """The difference to the dense net, as a number and as a picture from -reach to +reach."""
-    if row.delta is None or row.delta_low is None or row.delta_high is None:
-        return Cell("dense" if row.dense else "–", 0.0 if row.dense else None, "n")
-    style = "loss" if row.loss else ""
-    mark = " ▼" if row.loss else ""
-    between = _between(row.delta_low, row.delta_high, _table.points)
-    number = f"<span class='{style}'>{_table.points(row.delta)}{mark}</span>{between}"
-    low, at, high = (
-        45 + 44 * max(-1, min(1, v / reach)) for v in (row.delta_low, row.delta, row.delta_high)
-    )
-    colour = "var(--bad)" if row.loss else "var(--soft)"
-    picture = (
-        "<svg class=forest width=90 height=14 aria-hidden=true>"
-        "<path d='M45 0V14' stroke='var(--soft)' stroke-opacity=.5 />"
-        f"<path d='M{low:.1f} 7H{high:.1f}' stroke='{colour}' stroke-width=1.5 />"
-        f"<circle cx={at:.1f} cy=7 r=3 fill='{colour}'/></svg>"
-    )
-    return Cell(number + picture, row.delta, "n")
-
-
-def latency(row: Row) -> Cell:
-    """Latency and its interval."""
-    between = _between(row.latency_low_s, row.latency_high_s, _table.seconds)
-    return Cell(_table.seconds(row.latency_s) + between, row.latency_s, "n")
-
-
-def speedup(row: Row) -> Cell:
-    """The speed-up over the dense net and its interval."""
-    if row.speedup is None:
-        return Cell("dense" if row.dense else "–", 1.0 if row.dense else None, "n")
-    between = _between(row.speedup_low, row.speedup_high, _table.number)
-    return Cell(f"{_table.number(row.speedup)}×{between}", row.speedup, "n")
-
-
-def standing(row: Row) -> Cell:
-    """On the front, tied with it, beaten, or why it cannot be on one."""
-    style = row.mark if row.valid else "off"
-    return Cell(esc(_table.standing(row)), row.front_probability, style)
-
-
-def status(row: Row) -> Cell:
-    """The status; an ok row without a valid visit is not valid."""
-    if row.status == "ok" and not row.valid:
-        return Cell("not valid", "not valid", "off")
-    return text(row.status, "" if row.status == "ok" else "off")
-
-
-def device(row: Row) -> Cell:
-    """Device, batch and threads, and whether it is no measurement."""
-    tag = f" <span class=tag>{esc(row.simulated)}</span>" if row.simulated else ""
-    size = f" <span class=i>batch {row.batch}, threads {row.threads}</span>"
-    return Cell(esc(row.device) + size + tag, str(row.group[1:]))
 
 
 def number(value: float | None, write: Callable[[float | None], str]) -> Cell:

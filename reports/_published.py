@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretomark.reports import _html, _scores, _table
+from paretomark.reports import _columns, _html, _scores, _table
 from paretomark.reports._html import Cell
 from paretomark.reports._row import Row
 from paretomark.reports._store import Run
@@ -136,13 +136,13 @@ def _delta(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value |
     return found and (found.value, found.low, found.high)
 
 
-def _own(name: str, bounds: tuple[str, str] | None = None) -> Measure:
-    """A number of the row itself."""
+def _own(name: str) -> Measure:
+    """A number of the row itself, by its column."""
+    column = _columns.named(name)
 
     def measure(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
-        value = getattr(row, name)
-        ends = [getattr(row, bound) for bound in bounds] if bounds else [None, None]
-        return None if value is None else (value, ends[0], ends[1])
+        value = column.of(row)
+        return None if value.middle is None else value
 
     return measure
 
@@ -172,13 +172,11 @@ def _points(value: float) -> str:
 
 
 Measure = Callable[[Row, Row | None, Mapping[str, Visits]], Value | None]
-_LATENCY = ("latency_low_s", "latency_high_s")
-_ACCURACY = ("accuracy_low", "accuracy_high")
 # By name: how it is got, how it is written, and what it is.
 QUANTITIES: dict[str, tuple[Measure, Callable[[float], str], str]] = {
-    "latency": (_own("latency_s", _LATENCY), _table.seconds, "of one call"),
+    "latency": (_own("latency_s"), _table.seconds, "of one call"),
     "speedup": (_speedup, _times, "how many times as fast as the base"),
-    "accuracy": (_own("accuracy", _ACCURACY), _table.percent, "by the metric of the task"),
+    "accuracy": (_own("accuracy"), _table.percent, "by the metric of the task"),
     "delta": (_delta, _points, "accuracy less that of the base, on the same examples"),
     "file": (_own("artifact_bytes"), _table.size, "size of the file"),
     "file ratio": (_ratio("artifact_bytes"), _times, "how many times as large the base's file is"),

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from paretomark.suites._tasks import CLASSIFICATION
 
 NOT_RUN = "not run"
 TIE = 0.05  # off the front, but with at least this probability on it: that is called a tie
 SIGNIFICANT = 0.05  # false discovery rate among the differences of one report
-
-
-def _col(label: str, unit: str = "", better: str = "") -> Any:
-    return {"label": label, "unit": unit, "better": better}
 
 
 class Group(NamedTuple):
@@ -38,74 +34,69 @@ class Row:
     dense fp32 net in the same place.
     """
 
-    cell: str = field(metadata=_col("cell"))
-    model: str = field(metadata=_col("model"))
-    recipe: str = field(metadata=_col("recipe"))
-    steps: str = field(default="", metadata=_col("steps"))
-    precision: str = field(default="", metadata=_col("precision"))
-    device: str = field(default="", metadata=_col("device"))
-    batch: int = field(default=0, metadata=_col("batch"))
-    threads: int = field(default=0, metadata=_col("threads"))
-    data: str = field(default="", metadata=_col("data"))
-    simulated: str = field(default="", metadata=_col("simulated"))
-    status: str = field(default=NOT_RUN, metadata=_col("status"))
-    stage: str = field(default="", metadata=_col("stage"))
-    reason: str = field(default="", metadata=_col("reason"))
-    flags: tuple[str, ...] = field(default=(), metadata=_col("validity flags"))
-    visits: int = field(default=0, metadata=_col("visits"))
-    valid_visits: int = field(default=0, metadata=_col("valid visits"))
-    dense: bool = field(default=False, metadata=_col("dense baseline"))
-    latency_s: float | None = field(default=None, metadata=_col("latency", "s", "lower"))
-    latency_low_s: float | None = field(default=None, metadata=_col("latency from", "s", "lower"))
-    latency_high_s: float | None = field(default=None, metadata=_col("latency to", "s", "lower"))
-    p90_s: float | None = field(default=None, metadata=_col("p90 latency", "s", "lower"))
-    speedup: float | None = field(default=None, metadata=_col("speed-up", "x", "higher"))
-    speedup_low: float | None = field(default=None, metadata=_col("speed-up from", "x", "higher"))
-    speedup_high: float | None = field(default=None, metadata=_col("speed-up to", "x", "higher"))
-    examples: int = field(default=0, metadata=_col("examples"))
-    accuracy: float | None = field(default=None, metadata=_col("accuracy", "", "higher"))
-    accuracy_low: float | None = field(default=None, metadata=_col("accuracy from", "", "higher"))
-    accuracy_high: float | None = field(default=None, metadata=_col("accuracy to", "", "higher"))
-    top5: float | None = field(default=None, metadata=_col("top-5 accuracy", "", "higher"))
-    task: str = field(default=CLASSIFICATION, metadata=_col("task"))
-    metric: str = field(default="", metadata=_col("what accuracy is"))
-    pooled_iou: float | None = field(default=None, metadata=_col("pooled mean IoU", "", "higher"))
-    keypoint_error: float | None = field(default=None, metadata=_col("keypoint error", "", "lower"))
-    delta: float | None = field(default=None, metadata=_col("Δ to dense", "", "higher"))
-    delta_low: float | None = field(default=None, metadata=_col("Δ from", "", "higher"))
-    delta_high: float | None = field(default=None, metadata=_col("Δ to", "", "higher"))
-    delta_p: float | None = field(default=None, metadata=_col("Δ p"))
-    delta_q: float | None = field(default=None, metadata=_col("Δ adjusted p"))
-    artifact_bytes: int | None = field(default=None, metadata=_col("file", "B", "lower"))
-    parameters: int | None = field(default=None, metadata=_col("parameters", "", "lower"))
-    nonzeros: int | None = field(default=None, metadata=_col("nonzeros", "", "lower"))
-    sparsity: float | None = field(default=None, metadata=_col("sparsity", "", "higher"))
-    file_sparsity: float | None = field(
-        default=None, metadata=_col("zeros in the file", "", "higher")
-    )
-    macs: int | None = field(default=None, metadata=_col("MACs", "", "lower"))
-    encoded_bytes: int | None = field(default=None, metadata=_col("weights, encoded", "B", "lower"))
-    steps_s: float | None = field(default=None, metadata=_col("compressed in", "s", "lower"))
-    sparse_path: str = field(default="", metadata=_col("verdict on the file"))
-    zeros: str = field(default="", metadata=_col("what zeros bring"))
-    zeros_why: str = field(default="", metadata=_col("why"))
-    load_s: float | None = field(default=None, metadata=_col("load", "s", "lower"))
-    first_s: float | None = field(default=None, metadata=_col("first inference", "s", "lower"))
-    peak_memory_bytes: int | None = field(default=None, metadata=_col("peak memory", "B", "lower"))
-    added_memory_bytes: int | None = field(
-        default=None, metadata=_col("model memory", "B", "lower")
-    )
-    parity_max_abs: float | None = field(default=None, metadata=_col("parity max", "", "lower"))
-    parity_mean_abs: float | None = field(default=None, metadata=_col("parity mean", "", "lower"))
-    parity_top1: float | None = field(default=None, metadata=_col("parity top-1", "", "higher"))
-    placement: dict[str, int] = field(default_factory=dict, metadata=_col("placement"))
-    placement_costs: dict[str, float] = field(
-        default_factory=dict, metadata=_col("share of estimated cost")
-    )
-    sha256: str = field(default="", metadata=_col("artifact"))
-    lineage: str = field(default="", metadata=_col("lineage"))
-    on_front: bool = field(default=False, metadata=_col("on the front"))
-    front_probability: float | None = field(default=None, metadata=_col("front probability"))
+    cell: str
+    model: str
+    recipe: str
+    steps: str = ""
+    precision: str = ""
+    device: str = ""
+    batch: int = 0
+    threads: int = 0
+    data: str = ""
+    simulated: str = ""
+    status: str = NOT_RUN
+    stage: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    visits: int = 0
+    valid_visits: int = 0
+    dense: bool = False
+    latency_s: float | None = None
+    latency_low_s: float | None = None
+    latency_high_s: float | None = None
+    p90_s: float | None = None
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    examples: int = 0
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    top5: float | None = None
+    task: str = CLASSIFICATION
+    metric: str = ""
+    pooled_iou: float | None = None
+    keypoint_error: float | None = None
+    delta: float | None = None
+    delta_low: float | None = None
+    delta_high: float | None = None
+    delta_p: float | None = None
+    delta_q: float | None = None
+    artifact_bytes: int | None = None
+    parameters: int | None = None
+    nonzeros: int | None = None
+    sparsity: float | None = None
+    file_sparsity: float | None = None
+    macs: int | None = None
+    encoded_bytes: int | None = None
+    steps_s: float | None = None
+    sparse_path: str = ""
+    zeros: str = ""
+    zeros_why: str = ""
+    load_s: float | None = None
+    first_s: float | None = None
+    peak_memory_bytes: int | None = None
+    added_memory_bytes: int | None = None
+    parity_max_abs: float | None = None
+    parity_mean_abs: float | None = None
+    parity_top1: float | None = None
+    placement: dict[str, int] = field(default_factory=dict)
+    placement_costs: dict[str, float] = field(default_factory=dict)
+    identity: str = ""
+    sha256: str = ""
+    lineage: str = ""
+    on_front: bool = False
+    front_probability: float | None = None
 
     @property
     def valid(self) -> bool:

@@ -1,28 +1,19 @@
-"""The table at the end of a run, its JSON, and how numbers and foreign text are written."""
+"""How numbers, foreign text and tables are written, on a terminal and elsewhere."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import math
 import unicodedata
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paretomark.reports._row import Group, Row
-from paretomark.reports._store import Run
-from paretomark.suites import _tasks
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 MAX_TEXT = 400
-LEGEND = (
-    "±: 95 % interval. Δ: against the dense fp32 net, on the same examples, in points; "
-    "▼ lost by more than chance. ● on the front of its device, ≈ perhaps off it by chance only, "
-    "with the probability to be on it; ✗ not valid, so on no front."
-)
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
@@ -39,7 +30,7 @@ def _is_control(character: str) -> bool:
 
 def number(value: float, digits: int = 3) -> str:
     """`value` with that many significant digits, and never as 1e+03."""
-    if value == 0:
+    if abs(value) < 1e-12:  # of which that many places show nothing
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
     places = digits - 1 - math.floor(math.log10(abs(rounded)))
@@ -109,78 +100,19 @@ def standing(row: Row) -> str:
     return {"front": "●" + chance, "tie": "≈" + chance}.get(row.mark, "")
 
 
-def show(rows: Sequence[Row]) -> None:
-    """Print the table."""
-    show_all(table(rows))
-
-
-def show_all(*parts: object) -> None:
-    """Print to the terminal, or to a file as if it were 120 columns wide."""
+def console() -> Console:
+    """Where to print: the terminal, or a file as if it were 120 columns wide."""
     from rich.console import Console
 
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = 120
-    console.print(*parts, sep="\n")
+    return console
 
 
-_NAMES = (attrgetter("model"), attrgetter("recipe"))
-
-
-def table(rows: Sequence[Row]) -> Table:
-    """What was measured, grouped by device, and below it what was not and why."""
-    from rich.table import Table
-    from rich.text import Text
-
-    page = Table.grid()
-    timed = sorted(
-        (r for r in rows if r.latency_s is not None),
-        key=lambda r: (r.simulated, r.group, r.latency_s),
-    )
-    if not timed:
-        page.add_row(Text("Nothing was measured."))
-    widths = [max((len(clean(name(r))) for r in timed), default=0) for name in _NAMES]
-    for group, members in itertools.groupby(timed, key=lambda r: r.group):
-        scored = clean(group.data) or f"no {_tasks.metric(group.task)}"
-        page.add_row(Text(f"{place(group)} · {scored}", style="bold"))
-        page.add_row(_timed(list(members), widths))
-        page.add_row("")
-    page.add_row(Text(LEGEND, style="dim"))
-    if rest := [r for r in rows if r.status not in ("ok", "fallback") or r.latency_s is None]:
-        page.add_row("")
-        page.add_row(_not_measured(rest))
-    return page
-
-
-def _timed(rows: Sequence[Row], widths: Sequence[int]) -> Table:
-    from rich.text import Text
-
-    body = frame()
-    for title, width in zip(("model", "recipe"), widths, strict=True):
-        body.add_column(title, overflow="fold", min_width=min(width, 12))
-    quality = f"{_tasks.metric(rows[0].task)} %"
-    for title, width in ((quality, 10), ("Δ", 11), ("latency", 13), ("speed-up", 11)):
-        body.add_column(title, justify="right", min_width=width)
-    body.add_column("file", justify="right", min_width=7)
-    zeros = any(row.zeros for row in rows)
-    if zeros:
-        body.add_column("zeros", overflow="fold", min_width=9)
-    body.add_column("front", overflow="fold", min_width=8)
-    for row in rows:
-        gain = "–" if row.speedup is None else number(row.speedup) + "×"
-        cells = (
-            Text(clean(row.model)),
-            Text(clean(row.recipe)),
-            Text(_accuracy(row)),
-            Text(_delta(row), style="red" if row.loss else ""),
-            Text(seconds(row.latency_s) + spread(row.latency_low_s, row.latency_high_s)),
-            Text("dense" if row.dense else gain + spread(row.speedup_low, row.speedup_high)),
-            Text(size(row.artifact_bytes)),
-            *([Text(row.zeros)] if zeros else []),
-            Text(standing(row), style="green" if row.on_front else ""),
-        )
-        body.add_row(*cells, style="" if row.valid else "dim")
-    return body
+def show_all(*parts: object) -> None:
+    """Print the parts, one below the other."""
+    console().print(*parts, sep="\n")
 
 
 def frame() -> Table:
@@ -191,18 +123,6 @@ def frame() -> Table:
     return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
 
 
-def _accuracy(row: Row) -> str:
-    if row.accuracy is None:
-        return "–"
-    return f"{row.accuracy * 100:.1f}{half(row.accuracy_low, row.accuracy_high)}"
-
-
-def _delta(row: Row) -> str:
-    if row.delta is None:
-        return "–"
-    return points(row.delta) + half(row.delta_low, row.delta_high) + (" ▼" if row.loss else "")
-
-
 def reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, list[str]]]:
     """Status, stage, reason and the cells that share them, in the order of the plan."""
     found: dict[tuple[str, str, str], list[str]] = {}
@@ -210,23 +130,3 @@ def reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, list[str]]]:
         group = (row.status, clean(row.stage), clean(row.reason))
         found.setdefault(group, []).append(clean(row.cell))
     return [(*group, cells) for group, cells in found.items()]
-
-
-def _not_measured(rows: Sequence[Row]) -> Table:
-    from rich.text import Text
-
-    body = frame()
-    for title in ("not measured", "stage", "cells", "reason"):
-        body.add_column(title, overflow="fold")
-    for status, stage, reason, cells in reasons(rows):
-        named = "\n".join(cells[:6]) + (f"\nand {len(cells) - 6} more" if len(cells) > 6 else "")
-        body.add_row(Text(status, style="red"), Text(stage), Text(named), Text(reason))
-    return body
-
-
-def as_json(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
-    """The run and its rows as plain JSON values: what --json prints."""
-    return {
-        "run": run.header.to_json(),
-        "rows": [dataclasses.asdict(r) | {"valid": r.valid, "mark": r.mark} for r in rows],
-    }

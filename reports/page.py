@@ -8,16 +8,17 @@ from __future__ import annotations
 import dataclasses
 import html
 import itertools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from paretomark.reports import (
     _cells,
+    _columns,
     _csv,
     _figure,
     _html,
     _nets_plot,
+    _parts,
     _plot,
     _published,
     _ranks,
@@ -37,24 +38,22 @@ def write(run: Run, out: Path) -> list[Path]:
     Raises UserError if the header is damaged or `out` cannot be written.
     """
     rows = summarise(run)
-    written, sections = [], []
-    for (data, task), name in names(rows).items():
+    plots, sections = {}, []
+    for (data, task), name in _parts.names(rows).items():
         members = [r for r in rows if (r.data, r.task) == (data, task)]
         quality = _tasks.metric(task)
         title = f"{quality[0].upper()}{quality[1:]} over latency · {_table.clean(data)}"
-        plot = _plot.pareto(members, title)
-        if plot is None:
-            continue
-        written.append(_html.save(out / f"pareto_{name}.svg", plot.svg))
-        written.append(_html.save(out / f"pareto_{name}.png", plot.png))
-        sections.append(_section(heading(data, task), members, plot))
-    written.append(_html.save(out / "cells.csv", _csv.cells(rows)))
-    written.append(_html.save(out / "visits.csv", _csv.visits(run)))
+        if plot := _plot.pareto(members, title):
+            plots[f"pareto_{name}"] = plot
+            sections.append(_section(_parts.heading(data, task), members, plot))
     rankings = _ranks.rankings(rows)
     pictures = _nets_plot.plots(run, rankings)
-    for name, plot in pictures.items():
-        written.append(_html.save(out / f"{name}.svg", plot.svg))
-        written.append(_html.save(out / f"{name}.png", plot.png))
+    written = [
+        *_parts.pictures(plots, out),
+        _html.save(out / "cells.csv", _csv.cells(rows)),
+        _html.save(out / "visits.csv", _csv.visits(run)),
+        *_parts.pictures(pictures, out),
+    ]
     title = run.header.title or run.header.suite or run.header.run
     nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
     if any(r.latency_s is not None for r in rows):
@@ -71,29 +70,11 @@ def write(run: Run, out: Path) -> list[Path]:
         _missing(rows),
         _devices(run),
         _how(run),
-        files(written),
+        _parts.files(written),
+        _cells.legend(),
     ]
     index = _html.save(out / "index.html", _html.document(title, "\n".join(parts)))
     return [index, *written]
-
-
-def names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
-    """A file name for each data set and task: their own as far as that is one, and unique."""
-    found: dict[tuple[str, str], str] = {}
-    for data, task in sorted({(r.data, r.task) for r in rows if r.data}):
-        name = re.sub(r"[^A-Za-z0-9_-]+", "-", data)[:60].strip("-").lower() or "data"
-        if task != _tasks.CLASSIFICATION:
-            name += f"-{task}"
-        while name in found.values():
-            name += "-2"
-        found[data, task] = name
-    return found
-
-
-def commit(run: Run) -> str:
-    """The commit that ran, as HTML."""
-    name = f"<code>{esc(run.header.commit[:12])}</code>" if run.header.commit else "not from git"
-    return name + (" <span class=tag>with uncommitted changes</span>" if run.header.dirty else "")
 
 
 def _head(run: Run, rows: Sequence[Row], title: str) -> str:
@@ -108,16 +89,12 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
         ("system", f"{esc(machine.system)}, Python {esc(machine.python)}"),
         ("instruction sets", esc(", ".join(machine.features) or "not reported")),
         ("started", esc(header.started)),
-        ("commit", commit(run)),
+        ("commit", _parts.commit(header)),
         ("suite · run", f"{esc(header.suite)} · {esc(header.run)}"),
         ("paretomark", esc(header.version)),
         ("machine fingerprint", f"<code>{esc(machine.fingerprint)}</code>"),
     ]
     return f"<h1>{esc(title)}</h1><p class=soft>{says}.</p>{_html.facts(facts)}"
-
-
-def heading(data: str, task: str) -> str:
-    return data if task == _tasks.CLASSIFICATION else f"{data}, {task}"
 
 
 def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
@@ -131,34 +108,17 @@ def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
     )
     return (
         f"<h2>{esc(what)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
-        f"<p class=soft>{front}</p>{fronts(rows)}"
+        f"<p class=soft>{front}</p>{_fronts(rows)}"
     )
 
 
-def fronts(rows: Sequence[Row]) -> str:
+def _fronts(rows: Sequence[Row]) -> str:
     """A table per front, fastest first, of the points on it and of those tied with it."""
     best = sorted((r for r in rows if r.mark), key=lambda r: (r.simulated, r.group, r.latency_s))
-    columns = (
-        "model",
-        "recipe",
-        _cells.quality(rows),
-        "Δ to dense, points",
-        "latency",
-        "speed-up",
-        "file",
-        "front",
-    )
-    widest = _cells.reach(rows)
     found = []
     for group, members in itertools.groupby(best, key=lambda r: r.group):
-        table = [
-            (_html.text(r.model), _html.text(r.recipe), _html.accuracy(r),
-             _html.delta(r, widest), _html.latency(r), _html.speedup(r),
-             _html.number(r.artifact_bytes, _table.size), _html.standing(r))
-            for r in members
-        ]  # fmt: skip
-        name = esc(_table.place(group))
-        found.append(f"<h3>{name}</h3>" + _html.card(_html.table(columns, table)))
+        table = _cells.table(_columns.FRONTS, list(members), among=rows)
+        found.append(f"<h3>{esc(_table.place(group))}</h3>" + _html.card(table))
     return "".join(found) or "<p>No valid point.</p>"
 
 
@@ -230,8 +190,3 @@ def _how(run: Run) -> str:
         f"{_stats.NEEDED[90]} samples (p90) on. Machines, data sets, tasks, batch sizes, and "
         "measured and simulated numbers never share a front.</p>"
     )
-
-
-def files(written: Sequence[Path]) -> str:
-    links = " · ".join(f'<a href="{esc(p.name)}">{esc(p.name)}</a>' for p in written)
-    return f"<h2>The numbers</h2><p>{links}</p>"

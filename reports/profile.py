@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretomark.devices import _host
 from paretomark.devices._peak import Peaks
-from paretomark.reports import _csv, _figure, _html, _operators, _roofline, _table, page
+from paretomark.reports import _csv, _figure, _html, _operators, _parts, _roofline, _table
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._operators import Line
 from paretomark.reports._profile import Profile
@@ -44,15 +44,12 @@ def write(profile: Profile, out: Path) -> list[Path]:
         precision = profile.cell.recipe.precision
         roofline = _roofline.roofline(lines, profile.peaks, f"Roofline · {title}", precision)
         plots |= {"roofline": roofline} if roofline else {}
-    written = []
-    for name, plot in plots.items():
-        written.append(_html.save(out / f"{name}.svg", plot.svg))
-        written.append(_html.save(out / f"{name}.png", plot.png))
+    written = _parts.pictures(plots, out)
     found = as_json(profile)
     written.append(_html.save(out / "operators.csv", _csv.text(found["operators"])))
     written.append(_html.save(out / "profile.json", json.dumps(found, indent=1, allow_nan=False)))
     pictures = {name: _html.card(_figure.inline(plot.svg)) for name, plot in plots.items()}
-    body = _body(profile, pictures) + page.files(written)
+    body = _body(profile, pictures) + _parts.files(written)
     return [_html.save(out / "index.html", _html.document(f"Profile: {title}", body)), *written]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from paretomark.reports import _table
+from paretomark.reports import _table, _terminal
 from paretomark.reports._row import Row
 from paretomark.reports._summary import summarise
 from paretomark.tests._runs import failed, key, noisy, realistic, record, run, visits
@@ -215,7 +215,7 @@ def text_of(rows: list[Row], width: int = 120) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    Console(file=out, width=width, color_system=None).print(_table.table(rows))
+    Console(file=out, width=width, color_system=None).print(_terminal.table(rows, width))
     return out.getvalue()
 
 
@@ -242,7 +242,7 @@ def test_hostile_text_cannot_drive_the_terminal() -> None:
 def test_json_is_plain_and_complete() -> None:
     source = realistic()
     rows = summarise(source)
-    table = json.loads(json.dumps(_table.as_json(source, rows), allow_nan=False))
+    table = json.loads(json.dumps(_terminal.as_json(source, rows), allow_nan=False))
     assert len(table["rows"]) == len(rows) == 46
     assert table["run"]["commit"] == source.header.commit
     assert {r["mark"] for r in table["rows"]} == {"", "front", "tie"}

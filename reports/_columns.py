@@ -1,0 +1,203 @@
+"""The one table of what is known of a cell: every column of every table that has a line per row.
+
+Terminal, page, leaderboard, CSV and JSON are derived from it. A new metric is a line here, and a
+field of `Row` or a function of the row as its `get`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from paretomark.reports._row import Row
+from paretomark.reports._ways import (
+    BYTES,
+    COUNT,
+    DELTA,
+    DEVICE,
+    FRONT,
+    PLACEMENT,
+    SECONDS,
+    SHARE,
+    SPEEDUP,
+    SPENT,
+    STATUS,
+    TEXT,
+    VISITS,
+    WIDE,
+    Value,
+    Way,
+)
+from paretomark.suites import _tasks
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A table; `first` and `last` name the columns that stand elsewhere than in COLUMNS."""
+
+    first: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+
+
+TERMINAL = Place(last=("front_probability",))
+EVERY = Place()
+FRONTS = Place(last=("front_probability",))
+BOARD = Place(first=("device", "model", "recipe", "front_probability"))
+ZEROS = Place(first=("model", "recipe", "device", "sparsity", "file_sparsity"))
+RESULTS = (TERMINAL, EVERY, FRONTS, BOARD)
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is known of a cell under one name: its key in CSV and JSON, which hold all columns.
+
+    `unit` is one of the SI or "B", "1" for counts, shares and ratios, and "" for what is no number;
+    `better` says which numbers are, if any. `at` are the tables that show it, written in its `way`.
+    `interval` are the names of the ends of its 95 % interval, which are fields of `Row`, and keys
+    too. `get` takes the value from the row, by default the field or property of that name. A
+    terminal, which is narrow, has the title `short`; where the title depends on the rows of a
+    table, `among` gives it.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["lower", "higher", ""]
+    description: str
+    way: Way = TEXT
+    at: tuple[Place, ...] = ()
+    interval: tuple[str, str] | tuple[()] = ()
+    get: Callable[[Row], Any] | None = None
+    short: str = ""
+    among: Callable[[Sequence[Row]], str] | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its keys in CSV and JSON."""
+        return (self.name, *self.interval)
+
+    def of(self, row: Row) -> Value:
+        """The value of a row, and its interval."""
+        middle = self.get(row) if self.get else getattr(row, self.name)
+        return Value(middle, *(getattr(row, end) for end in self.interval))
+
+    def head(self, rows: Sequence[Row]) -> str:
+        """The title in a table of these rows."""
+        return self.among(rows) if self.among else self.title
+
+    def reach(self, rows: Sequence[Row]) -> float:
+        """How far the intervals of these rows reach from 0; 1 where none does."""
+        ends = [abs(end) for row in rows for end in self.of(row)[1:] if end is not None]
+        return max(ends, default=0.0) or 1.0
+
+
+def quality(rows: Sequence[Row]) -> str:
+    """What the accuracies of these rows are called: "accuracy", or "PCK, mean IoU"."""
+    return ", ".join(sorted({_tasks.metric(row.task) for row in rows})) or "accuracy"
+
+
+# fmt: off
+COLUMNS: tuple[Column, ...] = (
+    Column("cell", "cell", "", "", "key of the cell: model, recipe, device, batch and threads"),
+    Column("model", "model", "", "", "the net, as the suite names it", TEXT, (*RESULTS, ZEROS)),
+    Column("recipe", "recipe", "", "", "how it is compressed, as the suite names it",
+           TEXT, (*RESULTS, ZEROS)),
+    Column("device", "device", "", "", "the runtime and its target", DEVICE, (EVERY, BOARD, ZEROS)),
+    Column("batch", "batch", "1", "", "pictures per call"),
+    Column("threads", "threads", "1", "", "threads that the runtime may use"),
+    Column("simulated", "simulated", "", "", "what the latency is, where it is not measured"),
+    Column("precision", "precision", "", "", "of weights and arithmetic, as the recipe has it"),
+    Column("status", "status", "", "", "ok, or what kept it from that", STATUS, (EVERY,)),
+    Column("stage", "stage", "", "", "where it failed"),
+    Column("reason", "reason", "", "", "why it failed, or was not run"),
+    Column("flags", "flags", "", "", "why some or all visits do not count"),
+    Column("dense", "dense", "", "", "whether it is the net as trained, in fp32"),
+    Column("task", "task", "", "", "what kind of answer the net gives"),
+    Column("metric", "metric", "", "", "what accuracy means in the task"),
+    Column("accuracy", "accuracy", "1", "higher", "mean over the examples of what metric says",
+           SHARE, RESULTS, ("accuracy_low", "accuracy_high"), among=quality),
+    Column("delta", "Δ to dense, points", "1", "higher",
+           "accuracy less that of the dense net on the same examples",
+           DELTA, RESULTS, ("delta_low", "delta_high"), short="Δ"),
+    Column("delta_p", "p of Δ", "1", "", "p value of the difference in accuracy"),
+    Column("delta_q", "adjusted p of Δ", "1", "", "the same, corrected for all of the report"),
+    Column("latency_s", "latency", "s", "lower",
+           "time of a call: geometric mean of the visits' medians",
+           SECONDS, RESULTS, ("latency_low_s", "latency_high_s")),
+    Column("speedup", "speed-up", "1", "higher", "latency of the dense net over this",
+           SPEEDUP, RESULTS, ("speedup_low", "speedup_high")),
+    Column("front_probability", "front", "1", "higher", "probability to be on the front",
+           FRONT, RESULTS),
+    Column("on_front", "on the front", "", "", "whether no other is both faster and more accurate"),
+    Column("mark", "mark", "", "", "front, or tie: perhaps off the front by chance only"),
+    Column("valid", "valid", "", "", "whether it is ok, with a visit that counts"),
+    Column("p90_s", "p90", "s", "lower", "90th percentile of calls", SECONDS, (EVERY,)),
+    Column("top5", "top-5", "1", "higher",
+           "share of examples whose class is among the five best answers", SHARE, (EVERY,)),
+    Column("pooled_iou", "mean IoU of all pixels", "1", "higher",
+           "mean over classes of the IoU of all examples together", SHARE, (EVERY,)),
+    Column("keypoint_error", "keypoint error", "1", "lower",
+           "mean distance, in sizes of what the keypoints belong to", SHARE, (EVERY,)),
+    Column("artifact_bytes", "file", "B", "lower", "size of the file", BYTES, (*RESULTS, ZEROS)),
+    Column("encoded_bytes", "weights encoded", "B", "lower",
+           "weights by run lengths, codebooks and Huffman codes", BYTES, (EVERY, ZEROS)),
+    Column("parameters", "parameters", "1", "lower", "numbers that make the net", COUNT, (EVERY,)),
+    Column("nonzeros", "nonzeros", "1", "lower", "parameters that are not zero"),
+    Column("sparsity", "sparsity", "1", "higher", "share of the parameters that is zero",
+           SHARE, (EVERY, ZEROS)),
+    Column("file_sparsity", "zeros in the file", "1", "higher",
+           "share of the weights in the file that is zero", SHARE, (ZEROS,)),
+    Column("zeros", "zeros bring", "", "", "what pruning brought: speed, size, or nothing",
+           TEXT, (TERMINAL, ZEROS), short="zeros"),
+    Column("zeros_why", "why", "", "", "why zeros bring that", WIDE, (ZEROS,)),
+    Column("sparse_path", "sparse path", "", "", "whether XNNPACK skips the zeros of the file"),
+    Column("macs", "MACs", "1", "lower", "multiply-accumulates of one call", COUNT, (EVERY,)),
+    Column("load_s", "load", "s", "lower", "from file to ready, not compiling", SECONDS, (EVERY,)),
+    Column("first_s", "first call", "s", "lower", "the first call", SECONDS, (EVERY,)),
+    Column("added_memory_bytes", "model memory", "B", "lower",
+           "peak memory less that before loading", BYTES, (EVERY,)),
+    Column("peak_memory_bytes", "peak memory", "B", "lower", "peak memory of the process",
+           BYTES, (EVERY,)),
+    Column("parity_top1", "same answer as float", "1", "higher",
+           "share of examples with the top answer of the float net", SHARE, (EVERY,)),
+    Column("parity_mean_abs", "off float, mean", "1", "lower",
+           "mean difference of outputs to the float net's", COUNT, (EVERY,)),
+    Column("parity_max_abs", "off float, max", "1", "lower",
+           "largest difference of outputs to the float net's", COUNT, (EVERY,)),
+    Column("placement", "placement", "", "", "operators by the unit that ran them",
+           PLACEMENT, (EVERY,)),
+    Column("placement_costs", "cost by unit", "", "", "shares, as the runtime estimates them"),
+    Column("valid_visits", "visits valid", "1", "", "visits without a flag", VISITS, (EVERY,)),
+    Column("visits", "visits", "1", "", "fresh processes that were to load and time it"),
+    Column("examples", "examples", "1", "", "examples that were scored"),
+    Column("data", "data", "", "", "the data set that was scored", TEXT, (EVERY,)),
+    Column("steps", "steps", "", "", "compression, step by step", TEXT, (EVERY,)),
+    Column("steps_s", "compressed in", "s", "lower", "processor time of the steps, with training",
+           SPENT, (EVERY,)),
+    Column("identity", "identity", "", "", "digest of what the artifact is"),
+    Column("sha256", "artifact", "", "", "digest of its file"),
+    Column("lineage", "lineage", "", "", "how the artifact came to be, as JSON"),
+)
+# fmt: on
+
+
+def named(name: str) -> Column:
+    """The column of that name, which must be one."""
+    return {column.name: column for column in COLUMNS}[name]
+
+
+def at(place: Place) -> list[Column]:
+    """The columns that a table shows, in its order."""
+    order = {name: i - len(place.first) for i, name in enumerate(place.first)}
+    order |= dict.fromkeys(place.last, 1)
+    return sorted((c for c in COLUMNS if place in c.at), key=lambda c: order.get(c.name, 0))
+
+
+def values(row: Row) -> dict[str, Any]:
+    """All that is known of a row, by column: a line of the CSV, and an object of the JSON."""
+    return {
+        key: value
+        for column in COLUMNS
+        for key, value in zip(column.keys, column.of(row), strict=False)
+    }

@@ -1,0 +1,53 @@
+"""What the pages of several reports have in common: data sets, commits, pictures and links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from paretomark.reports import _html
+from paretomark.reports._figure import Plot
+from paretomark.reports._html import esc
+from paretomark.reports._record import Header
+from paretomark.reports._row import Row
+from paretomark.suites import _tasks
+
+
+def names(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
+    """A file name for each data set and task: their own as far as that is one, and unique."""
+    found: dict[tuple[str, str], str] = {}
+    for data, task in sorted({(r.data, r.task) for r in rows if r.data}):
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", data)[:60].strip("-").lower() or "data"
+        if task != _tasks.CLASSIFICATION:
+            name += f"-{task}"
+        while name in found.values():
+            name += "-2"
+        found[data, task] = name
+    return found
+
+
+def heading(data: str, task: str) -> str:
+    """A data set as a title: with its task, unless that is the usual one."""
+    return data if task == _tasks.CLASSIFICATION else f"{data}, {task}"
+
+
+def commit(header: Header) -> str:
+    """The commit that ran, as HTML."""
+    name = f"<code>{esc(header.commit[:12])}</code>" if header.commit else "not from git"
+    return name + (" <span class=tag>with uncommitted changes</span>" if header.dirty else "")
+
+
+def pictures(plots: Mapping[str, Plot], out: Path) -> list[Path]:
+    """Write each plot into the folder `out` as NAME.svg and NAME.png. Raises as `_html.save`."""
+    return [
+        _html.save(out / f"{name}.{form}", content)
+        for name, plot in plots.items()
+        for form, content in (("svg", plot.svg), ("png", plot.png))
+    ]
+
+
+def files(written: Sequence[Path]) -> str:
+    """Links to the files beside a page, as HTML."""
+    links = " · ".join(f'<a href="{esc(p.name)}">{esc(p.name)}</a>' for p in written)
+    return f"<h2>The numbers</h2><p>{links}</p>"

@@ -1,0 +1,121 @@
+"""What the rows of a run look like on a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from paretomark.reports import _columns, _table
+from paretomark.reports._columns import Column
+from paretomark.reports._row import Row
+from paretomark.reports._store import Run
+from paretomark.reports._ways import Styled
+from paretomark.suites import _tasks
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FOLD = 8  # letters of a name that stay together, however little room there is
+GAP = 2  # letters between columns
+LEGEND = (
+    "±: 95 % interval. Δ: against the dense fp32 net, on the same examples, in points; "
+    "▼ lost by more than chance. ● on the front of its device, ≈ perhaps off it by chance only, "
+    "with the probability to be on it; ✗ not valid, so on no front."
+)
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    _table.show_all(table(rows, _table.console().width))
+
+
+def table(rows: Sequence[Row], width: int) -> Table:
+    """What was measured, grouped by device, and below it what was not and why."""
+    from rich.table import Table
+    from rich.text import Text
+
+    page = Table.grid()
+    timed = sorted(
+        (r for r in rows if r.latency_s is not None),
+        key=lambda r: (r.simulated, r.group, r.latency_s),
+    )
+    if not timed:
+        page.add_row(Text("Nothing was measured."))
+    groups = [list(members) for _, members in itertools.groupby(timed, key=lambda r: r.group)]
+    widths = _widths(groups, width)
+    for members in groups:
+        group = members[0].group
+        scored = _table.clean(group.data) or f"no {_tasks.metric(group.task)}"
+        page.add_row(Text(f"{_table.place(group)} · {scored}", style="bold"))
+        page.add_row(_timed(members, widths))
+        page.add_row("")
+    page.add_row(Text(LEGEND, style="dim"))
+    if rest := [r for r in rows if r.status not in ("ok", "fallback") or r.latency_s is None]:
+        page.add_row("")
+        page.add_row(_not_measured(rest))
+    return page
+
+
+def _timed(rows: Sequence[Row], widths: Mapping[str, int]) -> Table:
+    """The rows of one group, without the columns in which none of them has anything to say."""
+    from rich.text import Text
+
+    body = _table.frame()
+    lines: list[list[Text]] = [[] for _ in rows]
+    for column in _columns.at(_columns.TERMINAL):
+        told = [_line(column, row) for row in rows]
+        if any(text for text, _ in told):
+            side: Literal["left", "right"] = "right" if column.way.numeric else "left"
+            title, width = _title(column, rows), widths[column.name]
+            body.add_column(title, justify=side, overflow="fold", width=width)
+            for line, (text, style) in zip(lines, told, strict=True):
+                line.append(Text(text, style=style))
+    for row, line in zip(rows, lines, strict=True):
+        body.add_row(*line, style="" if row.valid else "dim")
+    return body
+
+
+def _title(column: Column, rows: Sequence[Row]) -> str:
+    return (column.short or column.head(rows)) + column.way.sign
+
+
+def _line(column: Column, row: Row) -> Styled:
+    return column.way.line(column.of(row), row)
+
+
+def _widths(groups: Sequence[Sequence[Row]], room: int) -> dict[str, int]:
+    """The width of each column by name, the same in all groups, such that `room` letters suffice.
+
+    Where they do not, columns fold, those first that save most; numbers between words only.
+    """
+    widths, spare = {}, {}
+    for column in _columns.at(_columns.TERMINAL):
+        texts = [_title(column, rows) for rows in groups]
+        texts += [_line(column, row)[0] for rows in groups for row in rows]
+        word = max((len(word) for text in texts for word in text.split()), default=0)
+        widths[column.name] = max(map(len, texts), default=0)
+        spare[column.name] = widths[column.name] - (word if column.way.numeric else min(word, FOLD))
+    excess = sum(widths.values()) + GAP * (len(widths) - 1) - room
+    for name in sorted(spare, key=spare.__getitem__, reverse=True):
+        less = max(0, min(excess, spare[name]))
+        widths[name] -= less
+        excess -= less
+    return widths
+
+
+def _not_measured(rows: Sequence[Row]) -> Table:
+    from rich.text import Text
+
+    body = _table.frame()
+    for title in ("not measured", "stage", "cells", "reason"):
+        body.add_column(title, overflow="fold")
+    for status, stage, reason, cells in _table.reasons(rows):
+        named = "\n".join(cells[:6]) + (f"\nand {len(cells) - 6} more" if len(cells) > 6 else "")
+        body.add_row(Text(status, style="red"), Text(stage), Text(named), Text(reason))
+    return body
+
+
+def as_json(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
+    """The run and its rows as plain JSON values: what --json prints."""
+    return {"run": run.header.to_json(), "rows": [_columns.values(row) for row in rows]}

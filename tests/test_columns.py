@@ -1,0 +1,135 @@
+"""One table of columns, from which everything that has a line per cell is derived."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from rich.console import Console
+
+from paretomark.reports import _cells, _columns, _csv, _terminal, leaderboard, page
+from paretomark.reports._columns import BOARD, COLUMNS, EVERY, FRONTS, TERMINAL, Column
+from paretomark.reports._row import Row
+from paretomark.reports._summary import summarise
+from paretomark.reports._ways import COUNT
+from paretomark.tests._runs import realistic, run, visits
+
+NUMBERS = {int, float, int | None, float | None}
+
+
+def printed(rows: Sequence[Row], width: int) -> str:
+    out = io.StringIO()
+    table = _terminal.table(rows, width)
+    Console(file=out, width=width, color_system=None).print(table)
+    return out.getvalue()
+
+
+def titles(text: str) -> list[list[str]]:
+    """The titles of each table of a page."""
+    heads = re.findall(r"<thead>(.*?)</thead>", text)
+    return [re.findall(r"<button>(.*?)</button>", head) for head in heads]
+
+
+def test_every_column_says_what_it_is() -> None:
+    keys = [key for column in COLUMNS for key in column.keys]
+    assert len(keys) == len(set(keys))
+    assert len({column.title for column in COLUMNS}) == len(COLUMNS)
+    for column in COLUMNS:
+        assert column.title, column.name
+        assert column.description, column.name
+
+
+def test_every_field_of_a_row_is_in_the_table_and_numbers_have_a_unit() -> None:
+    fields = get_type_hints(Row)
+    units = {key: column.unit for column in COLUMNS for key in column.keys}
+    assert units.keys() - fields.keys() == {"mark", "valid"}
+    assert fields.keys() <= units.keys()
+    numbers = {name for name, hint in fields.items() if hint in NUMBERS}
+    assert len(numbers) > 30
+    assert {name for name, unit in units.items() if unit} == numbers
+    for column in COLUMNS:
+        assert column.better in (("", "lower", "higher") if column.unit else ("",)), column.name
+
+
+def test_a_metric_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A column that is added to the table is in every report, and in the legend."""
+    added = Column(
+        "pictures_per_s", "pictures per second", "1/s", "higher", "batch over latency", COUNT,
+        (TERMINAL, EVERY, FRONTS, BOARD), get=lambda row: row.batch / (row.latency_s or 1),
+    )  # fmt: skip
+    monkeypatch.setattr(_columns, "COLUMNS", (*COLUMNS, added))
+    source = run(visits([2e-3, 2e-3], batch=8))
+    (row,) = summarise(source)
+
+    text = printed([row], 160)
+    assert added.title in text
+    assert "4.00 k" in text
+    html = page.write(source, tmp_path / "page")[0].read_text()
+    board = leaderboard.write([source], tmp_path / "board")[0].read_text()
+    for shown, tables in ((html, 2), (board, 1)):
+        assert sum(added.title in table for table in titles(shown)) == tables
+        assert shown.count(">4.00 k</td>") == tables
+        assert 'title="batch over latency (higher is better)"' in shown
+    assert "<code>pictures_per_s</code>" in html
+    (line,) = csv.DictReader(io.StringIO((tmp_path / "page" / "cells.csv").read_text()))
+    assert float(line["pictures_per_s"]) == pytest.approx(4000)
+    (told,) = _terminal.as_json(source, [row])["rows"]
+    assert told["pictures_per_s"] == pytest.approx(4000)
+
+
+def test_places_have_their_order(tmp_path: Path) -> None:
+    rows = summarise(realistic())
+    fronts = titles(_cells.table(FRONTS, rows))[0]
+    results = titles(leaderboard.write([run(visits([1e-3]))], tmp_path)[0].read_text())[0]
+    assert fronts == ["model", "recipe", "accuracy", "Δ to dense, points", "latency", "speed-up",
+                      "file", "front"]  # fmt: skip
+    assert results[:5] == ["device", "model", "recipe", "front", "accuracy"]
+    assert results[-3:] == ["file", "measured", "commit"]
+    heads = [re.split(r"  +", line.strip()) for line in printed(rows, 160).splitlines()
+             if line.startswith("model")]  # fmt: skip
+    assert heads[0] == ["model", "recipe", "accuracy %", "Δ", "latency", "speed-up", "file",
+                        "zeros", "front"]  # fmt: skip
+    assert "zeros" not in heads[-1]  # on this device nothing was pruned
+
+
+def test_csv_and_json_hold_everything() -> None:
+    source = realistic()
+    rows = summarise(source)
+    told = _terminal.as_json(source, rows)["rows"]
+    lines = list(csv.DictReader(io.StringIO(_csv.cells(rows))))
+    for row, values, line in zip(rows, told, lines, strict=True):
+        fields = dataclasses.asdict(row) | {"mark": row.mark, "valid": row.valid}
+        assert values == fields
+        assert line.keys() == fields.keys()
+
+
+def test_a_column_of_a_task_takes_its_name_from_it() -> None:
+    """In a table of one task it is called as its measure, in one of two tasks as both."""
+    scored: dict[str, Any] = {"outcomes": "", "scores": (0.5, 0.75), "examples": 2}
+    records = [
+        *visits([1e-3], "a", task="segmentation", **scored),
+        *visits([1e-3], "b", task="keypoints", **scored),
+    ]
+    rows = summarise(run(records))
+    assert "mean IoU, PCK" not in (text := printed(rows, 120))
+    assert "mean IoU %" in text
+    assert "PCK %" in text
+    assert "PCK, mean IoU" in titles(_cells.every(rows))[0]
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_a_narrow_terminal_folds_columns_and_loses_none(width: int) -> None:
+    rows = summarise(realistic())
+    text, ample = printed(rows, width), printed(rows, 300)
+    for part in (r"±[\d.]+%?", "[●≈] [\\d.]+", "[kM]B", "▼"):
+        shown = re.findall(part, text)
+        assert len(shown) > 10
+        assert sorted(shown) == sorted(re.findall(part, ample))
+    assert max(map(len, text.splitlines())) <= width
+    assert ("channels30-int8 " in text) == (width >= 120)  # unfolded, where there is room
