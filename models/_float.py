@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from paretomark.models import _artifact, _data, _describe, _encode, _nets
+from paretomark.models import _artifact, _data, _encode, _macs, _nets, _structure
 from paretomark.models._artifact import CALIBRATION_EXAMPLES, Order
-from paretomark.models._data import Preprocess
+from paretomark.models._data import NOISE, Preprocess
 from paretomark.models.compress import _step
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import RANDOM, Model, Pixels
+from paretomark.suites._model import RANDOM, Model, Pixels
 
-NOISE = "noise"  # the data of nets that have none
 REFERENCE_BYTES = 8 * 2**20  # of answers for every pixel; those for a picture always fit
 
 
@@ -38,6 +36,7 @@ class Float:
     scored: bool  # whether the data has classes that the net was trained for
     weights: str  # which they are
     digest: str  # of them all, before the steps
+    structure: str  # digest of what it computes, before the steps
     preprocess: Preprocess
     parameters: int
     nonzeros: int
@@ -51,14 +50,14 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
     """The trained net after the steps. Arguments are JSON so that they can be remembered."""
     model = _model(json.loads(model_json))
     loaded = _nets.load(model, seed)
-    digest = _nets.digest(loaded.module)
+    digest, structure = _nets.digest(loaded.module), _structure.structure(loaded.module)
     net, task, preprocess = loaded.module, loaded.task, loaded.preprocess
     data = loaded.data or NOISE
     steps_s = 0.0
     if steps := json.loads(steps_json):
         ctx = _step.Context(data, preprocess, seed, task)
         kept = _artifact.net(model, steps, seed) / "net.pt"
-        net, steps_s = _kept(kept) or _keep(_stepped(net, steps, ctx), kept)
+        net, steps_s = _kept(kept) or _keep(_step.compress(net, steps, ctx), kept)
     # litert-torch writes weights in their order in memory: from channels-last ones, which training
     # prefers, it makes a file with wrong answers and no error.
     net = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -71,10 +70,11 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
         scored=data != NOISE and model.weights != RANDOM,
         weights=loaded.weights,
         digest=digest,
+        structure=structure,
         preprocess=preprocess,
         parameters=sum(p.numel() for p in parameters),
         nonzeros=sum(int(p.count_nonzero()) for p in parameters),
-        macs=_describe.macs(net, preprocess),
+        macs=_macs.macs(net, preprocess),
         encoded_bytes=_encoded_bytes(named) if steps or model.weights != RANDOM else None,
         steps_s=steps_s,
     )
@@ -88,15 +88,6 @@ def _encoded_bytes(named: Mapping[str, torch.Tensor]) -> int:
 def _model(table: dict[str, Any]) -> Model:
     pixels = table.pop("preprocess")
     return Model(**table, preprocess=Pixels(**pixels) if pixels else None)
-
-
-def _stepped(
-    net: nn.Module, steps: list[dict[str, Any]], ctx: _step.Context
-) -> tuple[nn.Module, float]:
-    start = time.process_time()
-    for step in steps:
-        net = _step.apply(net, step, ctx).eval()
-    return net.requires_grad_(False), time.process_time() - start
 
 
 def _keep(made: tuple[nn.Module, float], file: Path) -> tuple[nn.Module, float]:

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from paretomark.models import _artifact, _data, _float, _fold, _nets
+from paretomark.models import _artifact, _cache, _data, _float, _fold, _identity, _nets
 from paretomark.models._artifact import Artifact, Order, Refused
 from paretomark.models._data import Preprocess
 from paretomark.models.export import _export
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import AS_IS, RANDOM, Model, Pixels, Recipe
+from paretomark.suites._model import AS_IS, RANDOM, Model, Pixels, Recipe
 from paretomark.suites._tasks import CLASSIFICATION
 
 ROTATING = 8  # batches, see `paretomark.devices._visit`
@@ -56,17 +56,21 @@ def _adopt(order: Order) -> Artifact:
     pixels = model.preprocess
     if model.data and pixels is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
-    preprocess = _nets.declared(pixels) if pixels else Preprocess((0, 0))
+    preprocess = _data.declared(pixels) if pixels else Preprocess((0, 0))
     task = model.task or CLASSIFICATION
     images, labels = (
         _float.prepare(model.data, preprocess, order.examples, task) if model.data else ("", "")
     )
+    digest = _cache.sha256(file)
+    facts = _identity.of_file(order, digest, preprocess, task)
+    parent = {"file": file.name, "sha256": digest}
     return Artifact(
         file=str(file),
         format=order.format,
-        sha256=(digest := _artifact.sha256(file)),
+        identity=_identity.digest(facts),
+        sha256=digest,
         bytes=file.stat().st_size,
-        lineage=json.dumps({"parent": {"file": file.name, "sha256": digest}, "steps": []}),
+        lineage=json.dumps({"parent": parent, "steps": [], "identity": facts}),
         data=model.data,
         images=str(images),
         labels=str(labels),
@@ -83,7 +87,7 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     asked = json.dumps(dataclasses.asdict(model)), json.dumps(order.recipe.steps), order.seed
     known = _float.compressed(*asked)
     count = order.examples if known.scored else max(FEWEST_UNSCORED, ROTATING * order.batch)
-    task = CLASSIFICATION if known.data == _float.NOISE else known.task
+    task = CLASSIFICATION if known.data == _data.NOISE else known.task
     images, labels = _float.prepare(known.data, known.preprocess, count, task)
     np.save(part / "reference.npy", _float.answers(*asked, images))
     name, sparse_path = f"model.{order.format}", ""
@@ -110,7 +114,8 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
     )
     counts = exporter.zeros(part / name) if hasattr(exporter, "zeros") else (None, None)
     weights = _artifact.weights(model)
-    digest = _artifact.sha256(weights) if weights else known.digest
+    digest = _cache.sha256(weights) if weights else known.digest
+    facts = _identity.of_net(order, known)
     lineage = {
         "parent": {"net": _public(model), "weights": known.weights, "sha256": digest},
         "steps": order.recipe.steps,
@@ -121,11 +126,13 @@ def _export_net(order: Order, part: Path, target: Path) -> Artifact:
         "data": _data.public(known.data),
         "calibration": _data.public(model.calibration) or "calibration split",
         "versions": _export.versions(order.format),
+        "identity": facts,
     }
     return Artifact(
         file=str(target / name),
         format=order.format,
-        sha256=_artifact.sha256(*files),
+        identity=_identity.digest(facts),
+        sha256=_cache.sha256(*files),
         bytes=sum(file.stat().st_size for file in files),
         lineage=json.dumps(lineage),
         data=_scores_on(model, known),

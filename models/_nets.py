@@ -12,7 +12,10 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,8 +26,8 @@ from torch import nn
 
 from paretomark.models import _data, _libraries, _random, _zoo
 from paretomark.models._data import Preprocess
-from paretomark.suites._errors import UserError, unknown
-from paretomark.suites._suite import RANDOM, Model, Pixels
+from paretomark.suites._errors import UserError
+from paretomark.suites._model import RANDOM, Model
 
 PICTURES = 16  # to draw random weights for
 
@@ -60,7 +63,7 @@ def load(model: Model, seed: int) -> Net:
         net, preprocess, data = plugin.net(), plugin.PREPROCESS, plugin.DATA
         weights = ""
     if model.preprocess:
-        preprocess = declared(model.preprocess)
+        preprocess = _data.declared(model.preprocess)
     if what.size:
         preprocess = dataclasses.replace(preprocess, size=what.size)
     if not all(preprocess.size):
@@ -94,26 +97,11 @@ def _try(net: nn.Module, preprocess: Preprocess, name: str) -> None:
         raise UserError(f"{name}: the net does not take an input of this size ({why})") from None
 
 
-def declared(pixels: Pixels) -> Preprocess:
-    """A preprocessing as a suite declares it. Raises UserError for one that cannot be."""
-    for key, valid in (
-        ("order", ("rgb", "bgr")),
-        ("interpolation", ("bilinear", "bicubic", "nearest")),
-    ):
-        if getattr(pixels, key) not in valid:
-            raise unknown(f"{key} of preprocess", getattr(pixels, key), valid)
-    if len(pixels.size) != 2:
-        raise UserError(f"preprocess needs size = [height, width], got {list(pixels.size)}")
-    size = (pixels.size[0], pixels.size[1])
-    named: dict[str, Any] = {"order": pixels.order, "interpolation": pixels.interpolation}
-    return Preprocess(size, tuple(pixels.mean), tuple(pixels.std), crop=pixels.crop, **named)
-
-
 def digest(net: nn.Module) -> str:
-    """The sha256 of all weights of a net, in the order of their names."""
+    """The sha256 of all weights of a net, with names and shapes, in the order of their names."""
     found = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
-        found.update(name.encode())
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
@@ -130,7 +118,7 @@ def _pictures(preprocess: Preprocess) -> torch.Tensor:
 
 def _of_library(net: str, entry: _libraries.Entry, trained: bool) -> nn.Module:
     if trained and not entry.weights:
-        raise UserError(f"there are no trained weights of {net}: {_INSTEAD}")
+        raise UserError(f"there are no trained weights of {net}: {_libraries.INSTEAD}")
     if trained and net in _unreachable:  # every attempt may take a minute, and formats are many
         raise UserError(_unreachable[net])
     try:
@@ -143,22 +131,19 @@ def _of_library(net: str, entry: _libraries.Entry, trained: bool) -> nn.Module:
         why = " ".join(str(error).split())[:200]
         _unreachable[net] = (
             f"the weights of {net} ({entry.weights}) cannot be loaded ({why}). With a network they "
-            f"are fetched once; without one, {_INSTEAD}"
+            f"are fetched once; without one, {_libraries.INSTEAD}"
         )
         raise UserError(_unreachable[net]) from None
 
 
 _unreachable: dict[str, str] = {}  # weights that could not be loaded, and why
-_INSTEAD = (
-    "give a file with 'weights = \"FILE.safetensors\"', or measure latency only, with "
-    "'weights = \"random\"'"
-)
 
 
 def _of_function(spec: str) -> nn.Module:
     """Call a function of a Python file. Its folder is on the path, as if it were run from there."""
     path, function = _zoo.python(spec)
     name = f"paretomark_user_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    _enter(path.parent)
     if name not in sys.modules:
         found = importlib.util.spec_from_file_location(name, path)
         assert found is not None
@@ -178,6 +163,45 @@ def _of_function(spec: str) -> nn.Module:
     if not isinstance(net, nn.Module):
         raise UserError(f"{spec} must return an nn.Module, not {type(net).__name__}")
     return net
+
+
+def _enter(folder: Path) -> None:
+    """Let the names of modules stand for the files of this folder, not of one entered before.
+
+    Two nets may each have a `blocks.py` beside them: that of the first is put aside for the second.
+    """
+    global _entered
+    if folder == _entered:
+        return
+    mine = {n: m for n, m in sys.modules.items() if _entered and _lies_in(n, m, _entered)}
+    for name in mine:
+        del sys.modules[name]
+    if _entered:
+        _aside[_entered] = mine
+    sys.modules.update(_aside.pop(folder, {}))
+    _entered = folder
+
+
+def _lies_in(name: str, module: ModuleType, folder: Path) -> bool:
+    """Whether a module was found in this very folder, not in an environment somewhere below it."""
+    place = folder.joinpath(*name.split("."))
+    file = Path(getattr(module, "__file__", None) or "/")
+    return file in (place.with_suffix(".py"), place / "__init__.py")
+
+
+_entered: Path | None = None  # the folder whose modules are imported now
+_aside: dict[Path, dict[str, ModuleType]] = {}  # those of other folders
+
+
+@contextmanager
+def imports_kept() -> Iterator[None]:
+    """What is imported from folders of the user's is the same after this as before it."""
+    before = _entered
+    try:
+        yield
+    finally:
+        if before:
+            _enter(before)
 
 
 def _fill(net: nn.Module, weights: Path) -> None:

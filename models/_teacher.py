@@ -6,7 +6,6 @@ Source: Hinton et al., "Distilling the knowledge in a neural network", 2015.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,7 +13,7 @@ from torch import nn
 from paretomark.models import _nets, _zoo
 from paretomark.models._data import Preprocess
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import Model, Pixels
+from paretomark.suites._model import Model, Pixels
 
 
 @dataclass(frozen=True)
@@ -27,19 +26,16 @@ class Teacher:
     weight: float = 0.7
 
 
-def load(name: str, weights: Path | None, preprocess: Preprocess, task: str) -> nn.Module:
-    """A trained net, by its name. Raises UserError for one that sees or says something else.
+def load(name: str, weights: str, preprocess: Preprocess, task: str) -> nn.Module:
+    """A trained net, by its name, with the weights of a file, or "" for those that come with it.
 
-    `weights` is None for those that come with a library's net or a function of the user's.
+    Raises UserError for one that is not there, or sees or says something else.
     """
-    if weights and not weights.exists():
-        raise UserError(f"the teacher's weights are missing: {weights}; train {name}")
     # A function says nothing of pictures or of its task: it has those of its pupil.
     own = _zoo.split(name).kind == "python"
     pixels = Pixels(**asdict(preprocess)) if own else None
-    given = str(weights) if weights else ""
-    model = Model(net=name, weights=given, preprocess=pixels, task=task if own else "")
-    with torch.random.fork_rng(devices=[]):
+    model = Model(net=name, weights=weights, preprocess=pixels, task=task if own else "")
+    with torch.random.fork_rng(devices=[]), _nets.imports_kept():
         teacher = _nets.load(model, 0)
     if preprocess != teacher.preprocess:
         wants = f"{teacher.preprocess}, not {preprocess}"

@@ -23,8 +23,9 @@ from paretomark.reports import _store
 from paretomark.reports._record import SCHEMA, Header, Host, Probe, Record
 from paretomark.reports._request import Request
 from paretomark.suites._errors import UserError
+from paretomark.suites._model import AS_IS
 from paretomark.suites._plan import Cell
-from paretomark.suites._suite import AS_IS, Suite
+from paretomark.suites._suite import Suite
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def start(request: Request, out: Path, progress: Progress) -> _store.Run:
 def resume(out: Path, progress: Progress) -> _store.Run:
     """Complete a run that was stopped. Raises UserError if machine, devices or suite changed."""
     run = _store.read(out)
+    if run.header.schema != SCHEMA:
+        raise UserError(f"{out}: was started by an older version of paretomark; start a new run")
     table: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in run.header.request.items()
     }
@@ -183,6 +186,7 @@ def _record(
         of_artifact = {
             "data": _data.public(artifact.data),
             "task": artifact.task,
+            "identity": artifact.identity,
             "sha256": artifact.sha256,
             "lineage": artifact.lineage,
             "artifact_bytes": artifact.bytes,

@@ -1,8 +1,8 @@
 """A record: the flat, frozen row of one visit, and the header of the run it belongs to.
 
-Name, type, unit and direction of every number live on its dataclass field; columns, writers
-and comparisons are derived from there. Derived values (speed-up, on the front or not) are
-never stored.
+Derived values (speed-up, on the front or not) are never stored. The fields are the schema: whoever
+changes them raises SCHEMA, so that an older version can say that it is too old, and reads what
+older versions wrote.
 """
 
 from __future__ import annotations
@@ -16,14 +16,9 @@ from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hin
 
 from paretomark.suites._tasks import CLASSIFICATION, METRICS
 
-SCHEMA = 1
+SCHEMA = 2
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
-
-
-def _is(label: str, unit: str = "", better: str = "") -> Any:
-    """Describe a field: its column title, its unit, and 'lower' or 'higher' if one is better."""
-    return {"label": label, "unit": unit, "better": better}
 
 
 class Malformed(ValueError):
@@ -61,95 +56,63 @@ class Record(_Row):
     """One visit (or the reason why there was none). Times are wall clock of one inference call."""
 
     # which cell
-    cell: str = field(metadata=_is("cell"))
-    model: str = field(metadata=_is("model"))
-    recipe: str = field(metadata=_is("recipe"))
-    steps: str = field(
-        metadata=_is("steps")
-    )  # "magnitude(sparsity=0.9)"; "" for the net as trained
-    precision: str = field(metadata=_is("precision"))
-    device: str = field(metadata=_is("device"))
-    batch: int = field(metadata=_is("batch"))
-    threads: int = field(metadata=_is("threads"))
-    block: int = field(metadata=_is("block"))
-    started: str = field(metadata=_is("started", "UTC"))
+    cell: str
+    model: str
+    recipe: str
+    steps: str  # "magnitude(sparsity=0.9)"; "" for the net as trained
+    precision: str
+    device: str
+    batch: int
+    threads: int
+    block: int
+    started: str  # UTC
     # what came of it
-    status: Status = field(metadata=_is("status"))
-    stage: str = field(default="", metadata=_is("stage"))
-    reason: str = field(default="", metadata=_is("reason"))
-    flags: tuple[str, ...] = field(default=(), metadata=_is("validity flags"))
-    simulated: str = field(default="", metadata=_is("simulated"))
+    status: Status
+    stage: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    simulated: str = ""
     # the artifact
-    data: str = field(default="", metadata=_is("data"))
-    sha256: str = field(default="", metadata=_is("artifact"))
-    lineage: str = field(default="", metadata=_is("lineage"))
-    artifact_bytes: int | None = field(default=None, metadata=_is("file", "B", "lower"))
-    parameters: int | None = field(default=None, metadata=_is("parameters", "", "lower"))
-    nonzeros: int | None = field(default=None, metadata=_is("nonzeros", "", "lower"))
-    macs: int | None = field(default=None, metadata=_is("MACs", "", "lower"))
-    steps_s: float | None = field(
-        default=None, metadata=_is("compression, processor time", "s", "lower")
-    )
-    file_weights: int | None = field(default=None, metadata=_is("weights in the file"))
-    file_zeros: int | None = field(default=None, metadata=_is("zeros in the file"))
-    sparse_path: str = field(
-        default="", metadata=_is("whether XNNPACK skips the zeros of the file")
-    )
-    encoded_bytes: int | None = field(
-        default=None, metadata=_is("weights, losslessly encoded", "B", "lower")
-    )
+    identity: str = ""  # digest of what it is, see `Artifact`; "" where there is none
+    data: str = ""
+    sha256: str = ""
+    lineage: str = ""
+    artifact_bytes: int | None = None
+    parameters: int | None = None
+    nonzeros: int | None = None
+    macs: int | None = None
+    steps_s: float | None = None  # processor time that compression took
+    file_weights: int | None = None
+    file_zeros: int | None = None
+    sparse_path: str = ""  # whether XNNPACK skips the zeros of the file
+    encoded_bytes: int | None = None
     # where and how fast it ran
-    placement: dict[str, int] = field(default_factory=dict, metadata=_is("placement", "operators"))
-    placement_costs: dict[str, float] = field(
-        default_factory=dict, metadata=_is("share of the cost that the runtime estimates")
-    )
-    load_s: float | None = field(default=None, metadata=_is("load", "s", "lower"))
-    compile_s: float | None = field(default=None, metadata=_is("compile", "s", "lower"))
-    first_s: float | None = field(default=None, metadata=_is("first inference", "s", "lower"))
-    warmup_runs: int | None = field(default=None, metadata=_is("warm-up runs"))
-    samples_ns: tuple[int, ...] = field(default=(), metadata=_is("latency", "ns", "lower"))
-    predicted_s: float | None = field(default=None, metadata=_is("predicted latency", "s", "lower"))
-    phases_ns: dict[str, int] = field(
-        default_factory=dict, metadata=_is("median by the device's clock", "ns", "lower")
-    )
-    clock_mhz: int | None = field(default=None, metadata=_is("clock", "MHz"))
-    temperature_c: int | None = field(default=None, metadata=_is("temperature", "°C"))
-    device_memory_bytes: int | None = field(
-        default=None, metadata=_is("peak memory of the device", "B", "lower")
-    )
-    peak_memory_bytes: int | None = field(
-        default=None, metadata=_is("peak memory of the worker", "B", "lower")
-    )
-    before_load_bytes: int | None = field(
-        default=None, metadata=_is("memory of the worker before load", "B", "lower")
-    )
-    foreign_load_cores: float | None = field(
-        default=None, metadata=_is("load by other processes", "cores", "lower")
-    )
+    placement: dict[str, int] = field(default_factory=dict)  # operators by unit
+    placement_costs: dict[str, float] = field(default_factory=dict)  # shares, as estimated
+    load_s: float | None = None
+    compile_s: float | None = None
+    first_s: float | None = None
+    warmup_runs: int | None = None
+    samples_ns: tuple[int, ...] = ()
+    predicted_s: float | None = None
+    phases_ns: dict[str, int] = field(default_factory=dict)  # medians by the device's clock
+    clock_mhz: int | None = None
+    temperature_c: int | None = None
+    device_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None  # of the worker
+    before_load_bytes: int | None = None
+    foreign_load_cores: float | None = None
     # how well it answered: only the first block's visit scores
-    examples: int = field(default=0, metadata=_is("examples"))
-    outcomes: str = field(default="", metadata=_is("1 where the top answer is right, per example"))
-    top5_right: int | None = field(default=None, metadata=_is("top-5 right", "", "higher"))
-    parity_max_abs: float | None = field(
-        default=None, metadata=_is("largest difference to the float net", "logit", "lower")
-    )
-    parity_mean_abs: float | None = field(
-        default=None, metadata=_is("mean difference to the float net", "logit", "lower")
-    )
-    parity_top1: float | None = field(
-        default=None, metadata=_is("same top answer as the float net", "", "higher")
-    )
-    # of other tasks than classification, in place of outcomes
-    task: str = field(default=CLASSIFICATION, metadata=_is("task"))
-    scores: tuple[float, ...] = field(
-        default=(), metadata=_is("mean IoU or PCK, per example", "", "higher")
-    )
-    pooled_iou: float | None = field(
-        default=None, metadata=_is("mean IoU over the pixels of all examples", "", "higher")
-    )
-    keypoint_error: float | None = field(
-        default=None, metadata=_is("mean error of keypoints", "sizes", "lower")
-    )
+    task: str = CLASSIFICATION
+    examples: int = 0
+    outcomes: str = ""  # of a classification, 1 where the top answer is right, per example
+    scores: tuple[float, ...] = ()  # of other tasks, in place of outcomes
+    top5_right: int | None = None
+    pooled_iou: float | None = None  # over the pixels of all examples
+    keypoint_error: float | None = None  # mean, in sizes of what the keypoints belong to
+    parity_max_abs: float | None = None  # difference to the float net's answers
+    parity_mean_abs: float | None = None
+    parity_top1: float | None = None
 
     @property
     def timed(self) -> bool:

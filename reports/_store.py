@@ -96,9 +96,10 @@ def read(folder: Path) -> Run:
     """Read a run back. Raises UserError that names file and line of what is missing or damaged."""
     path = folder / HEADER
     try:
-        header = Header.from_json(json.loads(path.read_text()))
-        if header.schema != SCHEMA:
-            raise Malformed(f"it is of schema {header.schema}, this version reads {SCHEMA}")
+        table = json.loads(path.read_text())
+        if newer := _newer(table):
+            raise UserError(f"{path}: {newer}")
+        header = Header.from_json(table)
     except FileNotFoundError:
         if (folder / "profile.json").exists():
             raise UserError(f"{folder}: a profile, not a run: its times enter no report") from None
@@ -106,6 +107,17 @@ def read(folder: Path) -> Run:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable header: {error}") from None
     return Run(folder, header, tuple(_records(folder / RECORDS)))
+
+
+def _newer(table: object) -> str:
+    """What to do about a header that a newer version wrote; "" if this version can read it."""
+    schema = table.get("schema") if isinstance(table, dict) else None
+    if not isinstance(schema, int) or schema <= SCHEMA:
+        return ""
+    return (
+        f"written by a newer version of paretomark (schema {schema}; this one reads up to "
+        f"{SCHEMA}): update paretomark to read it"
+    )
 
 
 def _records(path: Path) -> list[Record]:

@@ -7,6 +7,10 @@ difference is significant, and with too few none is:
     same             the 95 % interval of the ratio lies inside the margin of delta
     inconclusive     neither; the minimum detectable effect says what the comparison could see
 
+What is compared is what is the same thing, whatever it is called: cells of one identity (see
+`paretomark.models._identity`) in one place. Where a name stands for another thing in the second
+run, the comparison says what is another, and gives a verdict only if it is asked to go by names.
+
 `same` is never the answer to a lack of data. All claims of a report together, of difference and
 of sameness, in latency and in accuracy, keep a false discovery rate of 5 % (Benjamini-Hochberg).
 """
@@ -15,11 +19,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from paretomark.reports import _scores, _stats, _table
+from paretomark.reports._changes import changes
 from paretomark.reports._row import SIGNIFICANT, Row
 from paretomark.reports._store import Run
 from paretomark.reports._summary import Visits, summarise, visits
@@ -45,6 +50,8 @@ class Verdict:
     cell: str
     answer: Answer
     reason: str = ""
+    cell_b: str = ""  # what it is called in run b, if that is something else
+    changed: str = ""  # what is another in run b, though it goes by the same name
     simulated: str = ""
     visits_a: int = 0
     visits_b: int = 0
@@ -72,11 +79,12 @@ class Verdict:
 _CLAIMS = (("p_different", "q_different"), ("p_same", "q_same"), ("accuracy_p", "accuracy_q"))
 
 
-def compare(a: Run, b: Run, delta: float = 0.02) -> list[Verdict]:
+def compare(a: Run, b: Run, delta: float = 0.02, by_name: bool = False) -> list[Verdict]:
     """A verdict for every cell of either run, in the order of a's plan, then of b's.
 
-    `delta` is the relative change of latency that does not matter: 0.02 is 2 %. Raises UserError
-    if the runs are of different machines, or `delta` is not between 0 and 1.
+    `delta` is the relative change of latency that does not matter: 0.02 is 2 %. With `by_name`
+    cells of one name are compared even where they are not the same thing. Raises UserError if the
+    runs are of different machines, or `delta` is not between 0 and 1.
     """
     if not 0 < delta < 1:
         raise UserError(f"delta is {delta}; give a share between 0 and 1, such as 0.02 for 2 %")
@@ -87,19 +95,59 @@ def compare(a: Run, b: Run, delta: float = 0.02) -> list[Verdict]:
             f"{a.folder} ran on {here} and {b.folder} on {there}: times of different machines do "
             "not compare; repeat one of the runs on the machine of the other"
         )
-    rows_a, rows_b = ({r.cell: r for r in summarise(run)} for run in (a, b))
     visits_a, visits_b = visits(a), visits(b)
     found = []
-    for cell in dict.fromkeys((*rows_a, *rows_b)):
-        one, other = rows_a.get(cell), rows_b.get(cell)
-        if one is None or other is None:
-            why = f"only in the {'first' if other is None else 'second'} run"
-            found.append(Verdict(cell=cell, answer="not compared", reason=why))
-        elif why := _obstacle(one, other):
-            found.append(Verdict(cell=cell, answer="not compared", reason=why))
-        else:
-            found.append(_measure(one, other, visits_a[cell], visits_b[cell], delta))
+    for one, other in _pairs(summarise(a), summarise(b), by_name):
+        if one is not None and other is not None:
+            found.append(_verdict(one, other, visits_a, visits_b, delta, by_name))
+        elif only := one or other:
+            why = f"only in the {'first' if one else 'second'} run"
+            found.append(Verdict(cell=only.cell, answer="not compared", reason=why))
     return [_judge(v, delta) for v in _corrected(found)]
+
+
+def _pairs(
+    rows_a: Sequence[Row], rows_b: Sequence[Row], by_name: bool
+) -> Iterator[tuple[Row | None, Row | None]]:
+    """Rows that are the same thing in the same place, whatever their names; else of one name."""
+    left = {row.cell: row for row in rows_b}
+    partner: dict[str, Row] = {}
+    keys: tuple[Callable[[Row], object], ...] = (
+        lambda row: (row.cell, row.identity),
+        lambda row: (
+            (row.identity, row.device, row.batch, row.threads) if row.identity else row.cell
+        ),
+        lambda row: row.cell,
+    )
+    for key in keys[-1:] if by_name else keys:
+        known = {key(row): row for row in reversed(left.values())}
+        for row in rows_a:
+            match = known.get(key(row))
+            if row.cell not in partner and match is not None and match.cell in left:
+                partner[row.cell] = left.pop(match.cell)
+    for row in rows_a:
+        yield row, partner.get(row.cell)
+    for row in left.values():
+        yield None, row
+
+
+def _verdict(
+    a: Row,
+    b: Row,
+    visits_a: Mapping[str, Visits],
+    visits_b: Mapping[str, Visits],
+    delta: float,
+    by_name: bool,
+) -> Verdict:
+    changed = changes(a, b)
+    why = _obstacle(a, b)
+    if not why and changed and not by_name:
+        why = f"{changed} (--by-name compares all the same)"
+    verdict = Verdict(cell=a.cell, answer="not compared", reason=why)
+    if not why:
+        verdict = _measure(a, b, visits_a[a.cell], visits_b[b.cell], delta)
+    renamed = b.cell if b.cell != a.cell else ""
+    return dataclasses.replace(verdict, cell_b=renamed, changed=changed)
 
 
 def _obstacle(a: Row, b: Row) -> str:
@@ -219,7 +267,7 @@ _STYLES = {"slower": "red", "faster": "green", "inconclusive": "yellow"}
 def show(a: Run, b: Run, verdicts: Sequence[Verdict]) -> None:
     """Print what differs between the runs, and the verdicts."""
     changed = [f"{name}: {x} → {y}" for name, x, y in differences(a, b)]
-    _table.show_all(*changed, table(verdicts))
+    _table.show_all(*changed, *_others(verdicts), table(verdicts))
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
@@ -244,12 +292,22 @@ def as_markdown(a: Run, b: Run, verdicts: Sequence[Verdict]) -> str:
     """The same as Markdown, for a pull request."""
     lines = [f"**{_counts(verdicts)}**", ""]
     lines += [f"- {_code(name)}: {_code(x)} → {_code(y)}" for name, x, y in differences(a, b)]
+    lines += [f"- {_code(other)}" for other in _others(verdicts)]
     lines += ["", f"| {' | '.join(_TITLES)} |", "|---" * len(_TITLES) + "|"]
     for answer, *line in map(_line, _ordered(verdicts)):
         lines.append(f"| **{answer}** | {' | '.join(map(_code, line))} |")
     rest = [f"- not compared: {_code(r)}: {', '.join(map(_code, c))}" for r, c in _rest(verdicts)]
     lines += ["", *rest]
     return "\n".join(lines).strip() + "\n"
+
+
+def _others(verdicts: Sequence[Verdict]) -> list[str]:
+    """What is compared though it is not the same thing, and what is another."""
+    found: dict[str, list[str]] = {}
+    for v in verdicts:
+        if v.changed and v.answer != "not compared":
+            found.setdefault(_table.clean(v.changed), []).append(_table.clean(v.cell))
+    return [f"by name only: {changed}: {', '.join(cells)}" for changed, cells in found.items()]
 
 
 def _code(text: str) -> str:
@@ -276,6 +334,10 @@ def _ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return sorted(compared, key=lambda v: (_ORDER.index(v.answer), -abs(math.log(v.ratio or 1))))
 
 
+def _named(v: Verdict) -> str:
+    return f"{v.cell} → {v.cell_b}" if v.cell_b else v.cell
+
+
 def _line(v: Verdict) -> tuple[str, ...]:
     change = accuracy = "–"
     if v.ratio is not None:
@@ -288,7 +350,7 @@ def _line(v: Verdict) -> tuple[str, ...]:
     size = _table.size(v.bytes_b)
     return (
         v.answer,
-        _table.clean(v.cell + (f" ({v.simulated})" if v.simulated else "")),
+        _table.clean(_named(v) + (f" ({v.simulated})" if v.simulated else "")),
         f"{_table.seconds(v.latency_a_s)} → {_table.seconds(v.latency_b_s)}",
         change,
         "–" if v.detectable is None else f"{_table.number(v.detectable * 100, 2)} %",

@@ -1,4 +1,6 @@
-"""Static pages from several runs: the newest valid result of every cell on every machine.
+"""Static pages from several runs: the newest valid result of everything on every machine.
+
+What counts as one thing is its identity, not its name: two nets of one name are two lines.
 
 Numbers of different machines stand on one page, but never in one table and never on one front.
 """
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretomark.reports import _cells, _figure, _html, _plot, _table, page
+from paretomark.reports import _cells, _columns, _figure, _html, _parts, _plot, _table
 from paretomark.reports._html import Cell, esc
 from paretomark.reports._record import Host
 from paretomark.reports._row import Row
@@ -46,11 +48,12 @@ def write(runs: Sequence[Run], out: Path) -> list[Path]:
     if not runs:
         raise UserError("no runs given; name at least one folder that `bench.py run` wrote")
     found = boards(runs)
-    named = page.names([e.row for b in found for e in b.entries])
-    written, sections, last = [], [], None
+    named = _parts.names(e.row for b in found for e in b.entries)
+    written: list[Path] = []
+    sections, last = [], None
     for i, board in enumerate(found):
         rows = [e.row for e in board.entries]
-        what = page.heading(board.data, board.task)
+        what = _parts.heading(board.data, board.task)
         if what != last:
             sections.append(f"<h2>{esc(what) or 'no accuracy scored'}</h2>")
             last = what
@@ -58,17 +61,16 @@ def write(runs: Sequence[Run], out: Path) -> list[Path]:
         title = f"{_table.clean(what)} · {_table.clean(board.host.chip, 80)}"
         if plot := _plot.pareto(rows, title):
             name = f"pareto_{named[board.data, board.task]}_{i}"
-            written.append(_html.save(out / f"{name}.svg", plot.svg))
-            written.append(_html.save(out / f"{name}.png", plot.png))
+            written += _parts.pictures({name: plot}, out)
             sections.append(_html.card(_figure.inline(plot.svg)))
         sections.append(_entries(board))
     title = "Leaderboard: accuracy against latency"
     intro = (
-        f"<h1>{title}</h1><p class=soft>{len(runs)} runs. The newest valid result of each model, "
-        "recipe, device, batch size and number of threads on each machine; bars and [ ] are 95 % "
-        "intervals. Results of different machines share no front. ● on the front of its device, "
-        "with the probability to be on it; ≈ statistically tied with it. Δ and speed-up are to "
-        "the dense fp32 net of the same run.</p>"
+        f"<h1>{title}</h1><p class=soft>{len(runs)} run{'s'[: len(runs) != 1]}. "
+        "The newest valid result of each model, recipe, device, batch size and number of threads "
+        "on each machine; bars and [ ] are 95 % intervals. Results of different machines share no "
+        "front. ● on the front of its device, with the probability to be on it; ≈ statistically "
+        "tied with it. Δ and speed-up are to the dense fp32 net of the same run.</p>"
     )
     body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(runs)])
     return [_html.save(out / "index.html", _html.document(title, body)), *written]
@@ -84,7 +86,8 @@ def boards(runs: Sequence[Run]) -> list[Board]:
         by_cell = visits(run)
         for row in summarise(run):
             if row.valid:
-                what = (row.model, row.recipe, row.steps, row.precision, *row.group)
+                names = (row.model, row.recipe, row.steps, row.precision)
+                what = (*((row.identity,) if row.identity else names), *row.group)
                 newest[row.data, row.task, host.fingerprint, *what] = Entry(
                     row, run, by_cell[row.cell]
                 )
@@ -121,21 +124,15 @@ def _heading(board: Board) -> str:
 
 
 def _entries(board: Board) -> str:
-    quality = _cells.quality([e.row for e in board.entries])
-    columns = ("device", "model", "recipe", "front", quality, "Δ to dense, points", "latency",
-               "speed-up", "file", "measured", "commit")  # fmt: skip
-    reach = _cells.reach([e.row for e in board.entries])
-    table = [
-        (
-            _html.device(e.row), _html.text(e.row.model), _html.text(e.row.recipe),
-            _html.standing(e.row), _html.accuracy(e.row), _html.delta(e.row, reach),
-            _html.latency(e.row), _html.speedup(e.row),
-            _html.number(e.row.artifact_bytes, _table.size),
-            _html.text(e.run.header.started[:10]), Cell(page.commit(e.run), e.run.header.commit),
-        )
-        for e in board.entries
-    ]  # fmt: skip
-    return _html.card(_html.table(columns, table))
+    more = {
+        "measured": [_html.text(e.run.header.started[:10]) for e in board.entries],
+        "commit": [_commit(e.run) for e in board.entries],
+    }
+    return _html.card(_cells.table(_columns.BOARD, [e.row for e in board.entries], more=more))
+
+
+def _commit(run: Run) -> Cell:
+    return Cell(_parts.commit(run.header), run.header.commit)
 
 
 def _runs(runs: Sequence[Run]) -> str:
@@ -148,7 +145,7 @@ def _runs(runs: Sequence[Run]) -> str:
         table.append((
             _html.text(header.run), _html.text(header.title, "wide"), _html.text(header.suite),
             _html.text(header.started), _html.text(run.header.host.chip),
-            Cell(page.commit(run), header.commit), _html.text(header.version),
+            _commit(run), _html.text(header.version),
             Cell(str(header.blocks), header.blocks, "n"),
             Cell(f"{valid} of {len(rows)}", valid, "n"),
         ))  # fmt: skip

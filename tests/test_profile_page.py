@@ -15,8 +15,8 @@ from paretomark.devices._device import Operator
 from paretomark.models._artifact import Artifact
 from paretomark.reports import profile
 from paretomark.reports._profile import Profile
+from paretomark.suites._model import Model, Recipe
 from paretomark.suites._plan import Cell
-from paretomark.suites._suite import Model, Recipe
 from paretomark.tests._runs import EVIL, assert_self_contained
 
 PEAKS = _peak.Peaks(1e11, 1e10, 1, "blas", 512, "Copy", 2**27)
@@ -39,7 +39,7 @@ def made(
     lineage = json.dumps({"parent": {"net": "net", "sha256": "0" * 64}})
     return Profile(
         cell=Cell(Model("net", "net"), Recipe("r", (), precision), "onnxruntime:cpu", 1, 1),
-        artifact=Artifact("f", "onnx", "0" * 64, 1000, lineage, "", "", "", "", {}, 0),
+        artifact=Artifact("f", "onnx", "", "0" * 64, 1000, lineage, "", "", "", "", {}, 0),
         visit=_run.Visit("ok", measured=table | measured),
         probe={"chip": "a chip", "versions": {"runtime": "1.0"}},
         runs=50,

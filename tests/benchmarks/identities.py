@@ -1,0 +1,42 @@
+"""What a suite is made of: for each artifact its identity and the sha256 of its file, a line each.
+
+    python tests/benchmarks/identities.py SUITE > before.txt
+
+Two checkouts build the same if the identities are equal, and the very same files if the sha256 are
+too. Builds what is not in the cache; to compare builds, give each a PARETOMARK_CACHE of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from paretomark.devices import _device
+from paretomark.models import _build
+from paretomark.models._artifact import Artifact, Order
+from paretomark.reports._request import Request
+from paretomark.suites import _suite
+
+
+def main() -> None:
+    path = _suite.locate(sys.argv[1])
+    request = Request(_suite.text(path), path.stem, str(path.parent.absolute()))
+    suite, cells = request.plan()
+    formats = _device.formats()
+    orders = {
+        f"{cell.model.name}/{cell.recipe.name}.{formats[cell.device]}": Order(
+            cell.model, cell.recipe, formats[cell.device], cell.batch, suite.examples, suite.seed
+        )
+        for cell in cells
+    }
+    distinct = list(orders.values())
+    built = _build.build(distinct, suite.build_deadline_s, lambda order, result: None)
+    for name, order in sorted(orders.items()):
+        result = built[_build.key(order)]
+        if isinstance(result, Artifact):
+            print(f"{name:40} {result.identity} {result.sha256}")
+        else:
+            print(f"{name:40} {result.status}: {result.reason}")
+
+
+if __name__ == "__main__":
+    main()
