@@ -1,17 +1,26 @@
-# `make bench` runs the main job, `make test` all checks. Either sets up its environment itself.
+# `make bench` runs the main job, `make test` all checks, `make quick` those that take under a minute.
+# Each sets up its environment itself.
 PYTHON ?= python3
 VENV := .venv
 # One call of pip resolves everything, so that no package can undo another's choice.
 READY := $(VENV)/.ready
 NEEDS := pyproject.toml constraints.txt
+PYTEST := $(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
+# A file stays with one worker, for its fixtures build. More workers would only fill the memory.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: bench test check benchmarks clean
+.PHONY: bench test quick check benchmarks clean
 
 bench: $(READY)
 	$(VENV)/bin/python bench.py run suites/quick.toml
 
+# What measures time runs alone, after the rest.
 test: check
-	$(VENV)/bin/python -m pytest
+	$(PYTEST) $(PARALLEL) -m 'not timing'
+	$(PYTEST) -m timing
+
+quick: check
+	$(PYTEST) $(PARALLEL) -m 'not build and not timing'
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

@@ -3,23 +3,71 @@
 from __future__ import annotations
 
 import os
+import re
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from paretomark import bench
+from paretomark.tests import _needs
 
 HERE = Path(__file__).parent
+WHOLE_FILE_BUILDS = re.compile(r"^pytestmark = .*pytest\.mark\.build\b", re.MULTILINE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips",
+        action="store_true",
+        help="fail where a test is skipped that tests/skips.toml does not list",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files that build as a whole are not even imported by -m "not build": torch takes seconds."""
+    if "not build" not in config.option.markexpr or not collection_path.name.startswith("test_"):
+        return None
+    return bool(WHOLE_FILE_BUILDS.search(collection_path.read_text())) or None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With --strict-skips, fail a run that skips more than it may. Workers of xdist leave it to
+    the process that hears of all tests, which alone has a terminal."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not session.config.option.strict_skips:
+        return
+    allowed = tomllib.loads((HERE / "skips.toml").read_text())["allowed"]
+    unexpected = [
+        f"{report.nodeid}: {reason}"
+        for report in terminal.stats.get("skipped", ())
+        if (reason := report.longrepr[2])
+        and not any(fnmatch(report.nodeid, a["test"]) and a["reason"] in reason for a in allowed)
+    ]
+    if unexpected:
+        terminal.section("skipped, and not listed in tests/skips.toml", red=True)
+        terminal.write_line("\n".join(unexpected))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Artifacts are built once per session, and never taken from the user's cache."""
+def _cache() -> Iterator[None]:
+    """Artifacts are built once and kept for the next run, never in the user's own cache."""
+    folder = os.environ.get("PARETOMARK_TEST_CACHE") or Path.home() / ".cache" / "paretomark-tests"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PARETOMARK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PARETOMARK_CACHE", str(folder))
         yield
+
+
+@pytest.fixture
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty build cache, for tests that count, clear or damage what lies in it."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("PARETOMARK_CACHE", str(folder))
+    return folder
 
 
 @dataclass(frozen=True)
@@ -46,8 +94,5 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder with real pictures and trained weights; the test is skipped where it is not."""
-    folder = Path(os.environ.get("PARETOMARK_DATA") or HERE.parent.parent / "shared" / "data")
-    if not (folder / "weights").is_dir():
-        pytest.skip("no real data: set PARETOMARK_DATA to the folder that has it")
-    return folder.absolute()
+    """The folder with real pictures and trained weights."""
+    return _needs.REAL_DATA.found()
