@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         default=0.02,
         help="changes of latency below this are 'same' (default 0.02)",
     )
+    compare.add_argument(
+        "--by-name",
+        action="store_true",
+        help="compare cells of one name also where net, recipe or data are others",
+    )
     form = compare.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true")
     form.add_argument("--markdown", action="store_true")
@@ -121,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a net of the zoo by its recipe")
     train.add_argument("model")
-    train.add_argument("--out", type=Path, help="file to write (default: the shipped weights)")
+    train.add_argument(
+        "--out", type=Path, help="file to write (default: weights/MODEL.safetensors in the cache)"
+    )
     train.add_argument("--epochs", type=_positive, help="instead of the recipe's")
     train.add_argument("--seed", type=int, help="instead of the recipe's")
     train.set_defaults(command=_train)
@@ -183,15 +190,15 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _present(run: Run, out: Path, as_json: bool) -> int:
     """Write the report of a run, and print its table and where the page is."""
-    from paretomark.reports import _published, _ranks, _summary, _table, page
+    from paretomark.reports import _published, _ranks, _summary, _terminal, page
 
     rows = _summary.summarise(run)
     written = page.write(run, out)
     if as_json:
         more = {"published": _published.as_json(run, rows), "ranks": _ranks.as_json(rows)}
-        print(json.dumps(_table.as_json(run, rows) | more, indent=1))
+        print(json.dumps(_terminal.as_json(run, rows) | more, indent=1))
     else:
-        _table.show(rows)
+        _terminal.show(rows)
         _published.show(run, rows)
         _ranks.show(rows)
         print(f"report: {written[0]}")
@@ -204,7 +211,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from paretomark.reports import _store, compare
 
     a, b = _store.read(arguments.a), _store.read(arguments.b)
-    verdicts = compare.compare(a, b, arguments.delta)
+    verdicts = compare.compare(a, b, arguments.delta, arguments.by_name)
     if arguments.json:
         print(json.dumps(compare.as_json(a, b, verdicts), indent=1))
     elif arguments.markdown:
@@ -278,7 +285,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from paretomark.reports import _progress
     from paretomark.suites import _tasks
 
-    out = arguments.out or _zoo.weights(arguments.model)
+    out = arguments.out or _zoo.trained(arguments.model)
     metric = _tasks.metric(_zoo.task(arguments.model))
     try:
         with _progress.training(arguments.model, metric) as report:
@@ -289,6 +296,7 @@ def _train(arguments: argparse.Namespace) -> int:
         print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
         return INTERRUPTED
     print(f"{out}: {metric} {100 * accuracy:.1f} % on the test split")
+    print(f'a suite uses them by: weights = "{out.absolute()}"')
     return 0
 
 

@@ -26,7 +26,7 @@ from typing import IO
 
 from paretomark.devices._device import Arrays, Chip, Placement, State, Unavailable
 from paretomark.devices._emulated_guest import receive, send
-from paretomark.models import _artifact
+from paretomark.models import _cache
 from paretomark.suites._errors import UserError
 
 QEMU = ("qemu-aarch64", "qemu-aarch64-static")
@@ -148,7 +148,7 @@ class Emulated:
 
 def sysroot() -> Path:
     """The folder of the AArch64 system."""
-    return _artifact.cache() / "emulated" / "aarch64"
+    return _cache.folder() / "emulated" / "aarch64"
 
 
 def _qemu() -> str:

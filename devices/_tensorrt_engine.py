@@ -22,7 +22,7 @@ from typing import Any
 
 from paretomark.devices import _tensorrt_onnx
 from paretomark.devices._device import Unavailable
-from paretomark.models import _artifact
+from paretomark.models import _cache
 from paretomark.suites._errors import UserError
 
 REMEDY = "pip install 'paretomark[tensorrt]', on Linux or Windows with an NVIDIA GPU"
@@ -48,7 +48,7 @@ def bindings() -> Any:
 def plan(trt: Any, model: Path, gpu: Mapping[str, str]) -> tuple[bytes, float | None]:
     """The serialized engine of an ONNX file for this GPU, and the seconds that building it took,
     None if it was built before. Raises UserError where others may write into the cache."""
-    parts = {"tensorrt": trt.__version__, "model": _artifact.sha256(model), "recipe": RECIPE}
+    parts = {"tensorrt": trt.__version__, "model": _cache.sha256(model), "recipe": RECIPE}
     key = hashlib.sha256(json.dumps({**parts, **gpu}, sort_keys=True).encode()).hexdigest()
     file = _folder() / f"{key}.engine"
     if (kept := _kept(file, key)) is not None:
@@ -64,7 +64,7 @@ def plan(trt: Any, model: Path, gpu: Mapping[str, str]) -> tuple[bytes, float | 
 
 
 def _folder() -> Path:
-    folder = _artifact.cache() / "engines"
+    folder = _cache.folder() / "engines"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o077):

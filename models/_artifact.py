@@ -1,30 +1,32 @@
 """What a device loads, how it came to be, and where it is cached.
 
-An `Order` says what is wanted; its key is a hash of everything that shapes the file: the
-trained weights, the sources of net, steps and exporter, their parameters, the calibration data
-and the versions of the tool chain. The same order is never built twice.
+An `Order` says what is wanted; its key is a digest of everything that shapes the file: the trained
+weights, the data, all parameters, the code that makes it, as far as its imports reach, and the
+versions of the tool chain. The same order is never built twice.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretomark.models import _data, _libraries, _zoo
+from paretomark.models import _cache, _data, _libraries, _sources, _zoo
 from paretomark.models.export import _export
-from paretomark.suites._suite import RANDOM, Model, Recipe
+from paretomark.suites._model import RANDOM, Model, Recipe
 from paretomark.suites._tasks import CLASSIFICATION
 
-CALIBRATION_EXAMPLES = 256
 ARTIFACT = "artifact.json"
+CALIBRATION_EXAMPLES = 256
 UNTRAINED = "random weights"  # in place of a data set: there is no accuracy
+# What makes every artifact, and what makes every float net of one. Plug-ins are named where they
+# are chosen.
+MAKER = "paretomark.models._make"
+NET_MAKERS = ("paretomark.models._nets", "paretomark.models.compress._step")
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,10 @@ class Artifact:
 
     file: str
     format: str
+    identity: str  # digest of what it is, whatever its name, place, and tools: `_identity.py`
     sha256: str
     bytes: int
-    lineage: str  # JSON: parent, steps, seeds, data, versions
+    lineage: str  # JSON: parent, steps, seeds, data, versions, and the facts of its identity
     data: str  # the data set; "" when the file is only timed, or UNTRAINED
     images: str  # .npy, uint8 (N, H, W, C)
     labels: str  # .npy, the labels of `Examples`; "" when no accuracy can be stated
@@ -75,37 +78,38 @@ class Refused:
     reason: str
 
 
-def cache() -> Path:
-    """The folder of everything that can be made again: $PARETOMARK_CACHE or ~/.cache/paretomark."""
-    folder = os.environ.get("PARETOMARK_CACHE")
-    return Path(folder).absolute() if folder else Path.home() / ".cache" / "paretomark"
-
-
 def folder(order: Order) -> Path:
     """Where the artifact of an order is, or will be."""
+    model, recipe = order.model, order.recipe
     anonymous = dataclasses.replace(
         order,
-        model=dataclasses.replace(order.model, name="", weights="", recipes=(), devices=()),
-        recipe=dataclasses.replace(order.recipe, name="", devices=()),
+        model=dataclasses.replace(model, name="", weights="", recipes=(), devices=()),
+        recipe=dataclasses.replace(recipe, name="", devices=()),
     )
     parts = [json.dumps(dataclasses.asdict(anonymous), sort_keys=True)]
-    if order.model.file:
-        parts.append(sha256(Path(order.model.file)))
+    if model.file:
+        parts += [_cache.sha256(Path(model.file)), _sources.digest(MAKER)]
     else:
-        parts += [json.dumps(_export.versions(order.format), sort_keys=True)]
-        parts += _identity(order.model, order.recipe.steps)
-        exporters = _zoo.FOLDER / "export"
-        parts += [sha256(exporters / f"{order.format}.py", *sorted(exporters.glob("_*.py")))]
-    parts += [stamp(spec) for spec in (order.model.data, order.model.calibration)]
-    return cache() / "artifacts" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        exporter = f"paretomark.models.export.{order.format}"
+        parts += [json.dumps(_export.versions(order.format)), _sources.digest(MAKER, exporter)]
+        parts += _of_net(model, recipe.steps)
+    parts += [*_of_data(data(model)), *_of_data(model.calibration)]
+    return _cache.folder() / "artifacts" / _cache.key(parts)
 
 
 def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     """The folder where the float net after these steps is, or will be kept."""
     used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
     parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
-    parts += [metadata.version("torch"), stamp(model.data), *_identity(model, steps)]
-    return cache() / "nets" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    parts += [*_of_net(model, steps), *_of_data(data(model))]
+    return _cache.folder() / "nets" / _cache.key(parts)
+
+
+def prepared(spec: str, preprocess: _data.Preprocess, count: int, task: str) -> Path:
+    """Where test pictures are kept at a net's size, so that a visit need only stream them."""
+    shape = preprocess.size, preprocess.crop, preprocess.interpolation, len(preprocess.mean)
+    parts = [*_of_data(spec), repr(shape), str(count), task]
+    return _cache.folder() / "data" / f"{spec.partition(':')[0]}-{_cache.key(parts)}"
 
 
 def lookup(order: Order) -> Artifact | None:
@@ -117,26 +121,8 @@ def lookup(order: Order) -> Artifact | None:
         return None
 
 
-def sha256(*paths: Path) -> str:
-    """Of the content of a file, or of several one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def stamp(spec: str) -> str:
-    """Of a data set on disk: names, sizes and times, for its pictures may be many."""
-    path = Path(spec.partition(":")[2])
-    if not spec.partition(":")[2] or not path.exists():
-        return spec
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    listing = [f"{f}:{s.st_size}:{s.st_mtime_ns}" for f in files if (s := f.stat())]
-    return hashlib.sha256("\n".join([spec, *listing]).encode()).hexdigest()
-
-
 def weights(model: Model) -> Path | None:
-    """The file with the trained weights of a net: the suite's, or what the project ships.
+    """The file with the trained weights of a net: the suite's, or those that the project has.
 
     None where there is no file: random weights, those of a library, or of the user's function.
     """
@@ -145,41 +131,34 @@ def weights(model: Model) -> Path | None:
     return None if model.kind else _zoo.weights(_zoo.split(model.net).name)
 
 
-def _identity(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Of all that makes a float net: the libraries' versions, and the content of files."""
-    found = []
-    for each in (model, *_teachers(steps)):
-        found.append(RANDOM if each.weights == RANDOM else "")
-        found += [f"{p} {v}" for p, v in _libraries.versions(each.kind).items()]
-    return found + [sha256(path) for path in sources(model, steps)]
+def data(model: Model) -> str:
+    """The data set of a net or file: the suite's, else what the net was trained on, else none."""
+    if model.data or model.weights == RANDOM:
+        return model.data or _data.NOISE
+    return _zoo.data(model.net) or _data.NOISE
 
 
-def sources(model: Model, steps: Sequence[Mapping[str, Any]]) -> Iterable[Path]:
-    """Every file that can change a float net. Rather too many than too few."""
-    models = _zoo.FOLDER
-    for each in (model, *_teachers(steps)):
-        if file := weights(each):
-            yield file
-        yield from _zoo.sources(each.net)
-    for step in steps:
-        yield models / "compress" / f"{step['method']}.py"
-    yield from sorted((models / "data").glob("*.py"))
-    for engine in ("*_*.py", "compress/_*.py"):
-        yield from sorted(p for p in models.glob(engine) if p.name.startswith("_"))
+def teacher(step: Mapping[str, Any]) -> Model | None:
+    """The net that a step learns from besides the labels; None if there is none."""
+    if not step.get("teacher"):
+        return None
+    return Model(net=step["teacher"], weights=step.get("teacher_weights", ""))
 
 
-def _teachers(steps: Sequence[Mapping[str, Any]]) -> list[Model]:
-    return [
-        Model(net=step["teacher"], weights=step.get("teacher_weights", ""))
-        for step in steps
-        if step.get("teacher")
-    ]
+def _of_net(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """All that makes a float net besides its parameters and data: code, versions, weights."""
+    methods = [f"paretomark.models.compress.{step['method']}" for step in steps]
+    parts = [_sources.digest(*NET_MAKERS, *methods), metadata.version("torch")]
+    for each in (model, *filter(None, map(teacher, steps))):
+        file = weights(each)
+        parts += [_zoo.code(each.net), json.dumps(_libraries.versions(each.kind))]
+        parts += [_cache.sha256(file)] if file else [each.weights]
+        parts += _of_data(_data.NOISE) if each.weights == RANDOM else []  # that they are drawn for
+    return parts
 
 
-def prepared(spec: str, preprocess: _data.Preprocess, count: int, task: str) -> Path:
-    """Where test pictures are kept at a net's size, so that a visit need only stream them."""
-    name = spec.partition(":")[0]
-    sources = [_zoo.FOLDER / "data" / f"{name}.py", _zoo.FOLDER / "data" / "_files.py"]
-    shape = preprocess.size, preprocess.crop, preprocess.interpolation, len(preprocess.mean)
-    parts = [stamp(spec), sha256(*sources), repr(shape), str(count), task]
-    return cache() / "data" / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
+def _of_data(spec: str) -> list[str]:
+    """A data set: what it reads, and the code that reads it."""
+    if spec in ("", "test"):
+        return [spec]
+    return [_data.stamp(spec), _sources.digest(f"paretomark.models.data.{spec.partition(':')[0]}")]

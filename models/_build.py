@@ -21,7 +21,7 @@ from typing import IO
 
 from paretomark.models import _artifact
 from paretomark.models._artifact import Artifact, Order, Refused
-from paretomark.suites._suite import Recipe
+from paretomark.suites._model import Recipe
 
 MEMORY_PER_CHILD_BYTES = 3 * 2**30  # a converter of a small net takes about half of that
 TAIL_BYTES = 2000

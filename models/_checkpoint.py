@@ -11,7 +11,6 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,20 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from paretomark.models import _artifact, _zoo
+from paretomark.models import _cache, _data, _sources, _zoo
 from paretomark.models._zoo import Training
-from paretomark.suites._suite import Model
 
 
 def place(name: str, recipe: Training) -> Path:
     """Where the checkpoint of this training is, or will be."""
     parts = [name, json.dumps(asdict(recipe), sort_keys=True), torch.__version__]
     parts += [str(torch.get_num_threads())]  # sums in another order are other sums
-    parts += [_artifact.stamp(_zoo.data(name))]
-    sources = [path for path in _artifact.sources(Model(net=name), ()) if path.suffix == ".py"]
-    parts += [_artifact.sha256(path) for path in [*sources, *_teachers(recipe)]]
-    digest = sha256("\n".join(parts).encode()).hexdigest()[:24]
-    return _artifact.cache() / "training" / f"{name}-{digest}.pt"
-
-
-def _teachers(recipe: Training) -> list[Path]:
-    name = recipe.teacher
-    return [_zoo.FOLDER / f"{name}.py", _zoo.weights(name)] if name else []
+    reader = f"paretomark.models.data.{_zoo.data(name).partition(':')[0]}"
+    parts += [_data.stamp(_zoo.data(name)), _zoo.code(name)]
+    parts += [_sources.digest("paretomark.models._train", reader)]
+    if teacher := recipe.teacher:
+        parts += [_zoo.code(teacher), _cache.sha256(_zoo.weights(teacher))]
+    return _cache.folder() / "training" / f"{name}-{_cache.key(parts)}.pt"
 
 
 def save(

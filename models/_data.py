@@ -6,30 +6,40 @@ its argument, `imagefolder:PATH`. It has one function:
     load(split, count, preprocess, argument) -> Examples
 
 which is deterministic, reads no more than it needs, and imports no deep-learning package:
-the process that times a device must stay small. One that may lack splits says which it has:
+the process that times a device must stay small. Optional are
 
-    splits(argument) -> tuple[Split, ...]         optional; raises UserError for missing data
-
-One that is labelled for other tasks than classification says TASKS = ("segmentation", ...), and its
-`load` takes a fifth argument, the task.
+    PATH = "folder"                         or "file", of its argument; without this, it has none
+    TASKS = ("segmentation", ...)           what it is labelled for, unless that is classification
+                                            only; `load` takes the task as a fifth argument then
+    SIZE = (8, 8)                           of its pictures, height and width, if they stay so
+    splits(argument) -> tuple[Split, ...]   those that it has, if some may lack; raises UserError
+                                            for data that is not as it must be
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.suites._errors import UserError, unknown
+from paretomark.models import _cache
+from paretomark.suites._errors import UserError, nearest, unknown
 from paretomark.suites._tasks import CLASSIFICATION
 
+if TYPE_CHECKING:
+    from paretomark.suites._model import Pixels
+
+NOISE = "noise"  # the data set of nets that have none
 Split = Literal["train", "calibration", "test"]
-SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
+Order = Literal["rgb", "bgr"]
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,9 @@ class Preprocess:
     size: tuple[int, int]
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (255.0, 255.0, 255.0)
-    order: Literal["rgb", "bgr"] = "rgb"
+    order: Order = "rgb"
     crop: float | None = None
-    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
 
     def normalise(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 RGB pictures (N, H, W, C) to the float input of the net, still (N, H, W, C)."""
@@ -73,9 +83,47 @@ class Examples:
     mirrored: tuple[int, ...] = ()
 
 
+def declared(pixels: Pixels) -> Preprocess:
+    """A preprocessing as a suite declares it. Raises UserError for one that cannot be."""
+    named: dict[str, Any] = {"order": pixels.order, "interpolation": pixels.interpolation}
+    for key, kind in (("order", Order), ("interpolation", Interpolation)):
+        if named[key] not in get_args(kind):
+            raise unknown(f"{key} of preprocess", named[key], get_args(kind))
+    if len(pixels.size) != 2 or min(pixels.size) < 1:
+        raise UserError(f"preprocess needs size = [height, width], got {list(pixels.size)}")
+    mean, std = list(pixels.mean), list(pixels.std)
+    if not mean or len(mean) != len(std) or not all(map(math.isfinite, mean + std)) or 0 in std:
+        what = "one number per channel each, in std none of them 0"
+        raise UserError(f"mean and std of preprocess are {what}, got {mean} and {std}")
+    if pixels.crop is not None and not 0 < pixels.crop <= 1:
+        raise UserError(f"crop of preprocess is above 0 and at most 1, got {pixels.crop}")
+    size = (pixels.size[0], pixels.size[1])
+    return Preprocess(size, tuple(mean), tuple(std), crop=pixels.crop, **named)
+
+
 def names() -> list[str]:
     """The data sets there are: the files of `models/data/`."""
     return sorted(p.stem for p in (Path(__file__).parent / "data").glob("[!_]*.py"))
+
+
+def module(spec: str) -> tuple[ModuleType, str]:
+    """The file of a data set, and its argument.
+
+    Raises UserError for an unknown data set, and for a path that it lacks, does not take, or that
+    is not there.
+    """
+    name, colon, argument = spec.partition(":")
+    if name not in names():
+        raise unknown("data set", name, names())
+    plugin = importlib.import_module(f"paretomark.models.data.{name}")
+    kind, path = getattr(plugin, "PATH", ""), Path(argument)
+    if colon and not kind:
+        raise UserError(f"data set '{name}' takes no path, got '{argument}'")
+    if kind and not argument:
+        raise UserError(f"data set '{name}' needs a {kind}: write {name}:PATH")
+    if kind and not (path.is_dir() if kind == "folder" else path.is_file()):
+        raise UserError(f"data {kind} missing: {path} (data set '{name}'){nearest(path)}")
+    return plugin, argument
 
 
 def public(spec: str) -> str:
@@ -84,21 +132,42 @@ def public(spec: str) -> str:
     return f"{name}:{Path(path).name}" if colon else name
 
 
-def splits(spec: str) -> tuple[Split, ...]:
-    """The splits that a data set has, without reading its pictures.
+def stamp(spec: str) -> str:
+    """Of a data set on disk: names, sizes and times, for its pictures may be many."""
+    path = Path(spec.partition(":")[2])
+    if not spec.partition(":")[2] or not path.exists():
+        return spec
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    listing = [f"{f}:{s.st_size}:{s.st_mtime_ns}" for f in files if (s := f.stat())]
+    return _cache.key([spec, *listing])
 
-    Raises UserError for an unknown data set or missing data.
-    """
-    plugin, argument = _plugin(spec)
-    found: tuple[Split, ...] = plugin.splits(argument) if hasattr(plugin, "splits") else SPLITS
+
+def tasks(spec: str) -> tuple[str, ...]:
+    """What a data set is labelled for. Raises UserError as `module` does."""
+    found: tuple[str, ...] = getattr(module(spec)[0], "TASKS", (CLASSIFICATION,))
     return found
 
 
-def _plugin(spec: str) -> tuple[ModuleType, str]:
-    name, _, argument = spec.partition(":")
-    if name not in names():
-        raise unknown("data set", name, names())
-    return importlib.import_module(f"paretomark.models.data.{name}"), argument
+def check(spec: str, task: str, size: tuple[int, int] | None) -> None:
+    """Raise UserError as `module` does, and for a data set without labels for the task, or of
+    another size than the net's, None where that is not known."""
+    name, known = spec.partition(":")[0], tasks(spec)
+    if task not in known:
+        raise UserError(f"data set '{name}' is labelled for {' and '.join(known)}, not for {task}")
+    own = getattr(module(spec)[0], "SIZE", size)
+    if size and own and size != own:
+        sizes = f"{own[0]}x{own[1]}; the net wants {size[0]}x{size[1]}"
+        raise UserError(f"pictures of data set '{name}' are {sizes}")
+
+
+def splits(spec: str) -> tuple[Split, ...]:
+    """The splits that a data set has, without reading its pictures.
+
+    Raises UserError as `module` does.
+    """
+    plugin, argument = module(spec)
+    found: tuple[Split, ...] = plugin.splits(argument) if hasattr(plugin, "splits") else SPLITS
+    return found
 
 
 def load(
@@ -110,17 +179,13 @@ def load(
 ) -> Examples:
     """The first `count` examples (None: all) of a split of the data set `spec`, at the net's size.
 
-    Raises UserError for an unknown data set, one without labels for the task, a missing folder, or
-    too few pictures.
+    Raises UserError as `check` does, and for files that are not as they must be.
     """
-    plugin, argument = _plugin(spec)
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    known = getattr(plugin, "TASKS", (CLASSIFICATION,))
-    if task not in known:
-        name = spec.partition(":")[0]
-        raise UserError(f"data set '{name}' is labelled for {' and '.join(known)}, not for {task}")
-    further = () if known == (CLASSIFICATION,) else (task,)
+    check(spec, task, preprocess.size if preprocess else None)
+    plugin, argument = module(spec)
+    further = (task,) if hasattr(plugin, "TASKS") else ()
     examples: Examples = plugin.load(split, count, preprocess, argument, *further)
     if not len(examples.labels):
         raise UserError(f"data set '{spec}' has no pictures in its {split} split")
@@ -131,6 +196,4 @@ def pictures(
     spec: str, split: Split, count: int | None, preprocess: Preprocess | None
 ) -> NDArray[np.uint8]:
     """Pictures without their labels, whatever task the data set is labelled for."""
-    plugin, _ = _plugin(spec)
-    task = getattr(plugin, "TASKS", (CLASSIFICATION,))[0]
-    return load(spec, split, count, preprocess, task).images
+    return load(spec, split, count, preprocess, tasks(spec)[0]).images

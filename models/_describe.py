@@ -1,6 +1,6 @@
 """The child that knows nets without running them: names of a library, parameters, MACs.
 
-    python -P -m paretomark.models._describe --names LIBRARY      prints a JSON list to stdout
+    python -P -m paretomark.models._describe --names LIBRARY      prints a JSON table to stdout
     python -P -m paretomark.models._describe NET...               one JSON object per net and line
 
 Nets are built on torch's meta device, which has shapes but no numbers: VGG-16 takes a moment.
@@ -16,22 +16,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from paretomark.models import _libraries, _zoo
 from paretomark.models._data import Preprocess
+from paretomark.models._macs import macs
 from paretomark.models.compress import reparameterize
 from paretomark.models.compress._step import Context
 from paretomark.suites._errors import UserError
-
-
-def macs(net: nn.Module, preprocess: Preprocess, device: str = "cpu") -> int:
-    """Multiply-accumulates of convolutions, linear layers and matrix products for one picture."""
-    sample = torch.zeros(1, len(preprocess.mean), *preprocess.size, device=device)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        net(sample)
-    return int(counter.get_total_flops()) // 2
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -11,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paretomark.models import _artifact, _libraries, _zoo
+from paretomark.models import _cache, _libraries, _sources, _zoo
 from paretomark.suites._errors import UserError, unknown
+
+CHILD = "paretomark.models._describe"
 
 
 def check(net: str) -> None:
@@ -21,20 +22,31 @@ def check(net: str) -> None:
     if what.kind == "python":
         _zoo.python(what.name)
     elif what.kind in _libraries.NAMES:
-        known, plain = names(what.kind), what.name.partition(".")[0]
+        known, (plain, _, tag) = names(what.kind), what.name.partition(".")
         if plain not in known:
             raise unknown(f"net of {what.kind}", plain, known)
+        if tag and tag not in known[plain]:
+            raise unknown(f"weights of {what.kind}:{plain}", tag, known[plain])
     elif not what.kind and what.name not in _zoo.names():
         raise unknown("model", what.name, _zoo.names())
 
 
-def names(library: str) -> list[str]:
-    """The nets of a library. Raises UserError if it is not installed."""
+def pretrained(net: str) -> list[str]:
+    """The names of the trained weights of a library's net."""
+    what = _zoo.split(net)
+    return names(what.kind)[what.name.partition(".")[0]]
+
+
+def names(library: str) -> dict[str, list[str]]:
+    """The nets of a library, and the names of their trained weights.
+
+    Raises UserError if it is not installed.
+    """
     file = _file(library, ["names"])
     if not file.exists():
         answer = _ask(["--names", library])
         _keep(file, answer[0])
-    found: list[str] = json.loads(file.read_text())
+    found: dict[str, list[str]] = json.loads(file.read_text())
     return found
 
 
@@ -48,8 +60,7 @@ def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
     for net in nets:
         what = _zoo.split(net)
         try:
-            hashes = [_artifact.sha256(path) for path in _zoo.sources(net)]
-            files[net] = _file(what.kind, [net, *hashes])
+            files[net] = _file(what.kind, [net, _zoo.code(net)])
         except UserError as error:
             found[net] = {"error": str(error)}
     missing = [net for net in files if not files[net].exists()]
@@ -63,10 +74,8 @@ def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _file(kind: str, parts: Sequence[str]) -> Path:
-    engine = sorted(p for p in _zoo.FOLDER.glob("_*.py"))
-    about = [*parts, kind, json.dumps(_libraries.versions(kind)), _artifact.sha256(*engine)]
-    digest = hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
-    return _artifact.cache() / "known" / f"{digest}.json"
+    versions, engine = json.dumps(_libraries.versions(kind)), _sources.digest(CHILD)
+    return _cache.folder() / "known" / f"{_cache.key([*parts, kind, versions, engine])}.json"
 
 
 def _keep(file: Path, text: str) -> None:
@@ -79,7 +88,7 @@ def _keep(file: Path, text: str) -> None:
 def _ask(arguments: Sequence[str]) -> list[str]:
     """The lines that the child prints."""
     child = subprocess.run(
-        [sys.executable, "-P", "-m", "paretomark.models._describe", *arguments],
+        [sys.executable, "-P", "-m", CHILD, *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 NAMES = ("timm", "torchvision")
+INSTEAD = (  # of trained weights that are not there
+    "give a file with 'weights = \"FILE.safetensors\"', or measure latency only, with "
+    "'weights = \"random\"'"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +55,16 @@ def versions(kind: str) -> dict[str, str]:
     return found
 
 
-def names(library: str) -> list[str]:
-    """The classification nets of a library."""
+def names(library: str) -> dict[str, list[str]]:
+    """The classification nets of a library, and the names of the trained weights of each."""
     if library == "timm":
-        found: list[str] = _timm().list_models()
-    else:
-        found = _torchvision().models.list_models(module=_torchvision().models)
-    return sorted(found)
+        found: dict[str, list[str]] = {name: [] for name in sorted(_timm().list_models())}
+        for name, _, tag in (full.partition(".") for full in _timm().list_pretrained()):
+            found.get(name, []).append(tag)
+        return found
+    models = _torchvision().models
+    nets = sorted(models.list_models(module=models))
+    return {name: [w.name for w in models.get_model_weights(name)] for name in nets}
 
 
 def entry(library: str, name: str, size: Size | None) -> Entry:

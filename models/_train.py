@@ -62,8 +62,7 @@ def train(
     pictures = _data.load(file.DATA, "train", recipe.count, file.PREPROCESS, task)
     guide = None
     if recipe.teacher:
-        weights = _zoo.weights(recipe.teacher)
-        guide = Teacher(_teacher.load(recipe.teacher, weights, file.PREPROCESS, task))
+        guide = Teacher(_teacher.load(recipe.teacher, "", file.PREPROCESS, task))
     checkpoint = _checkpoint.place(name, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

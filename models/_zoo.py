@@ -13,7 +13,8 @@ x width). A net's file has
                                     a single one being that of the figure; or to x and y of
                                     keypoints (N, 2K), in widths and heights
 
-and its trained weights, if the project ships them, in `models/weights/NAME.safetensors`.
+and its trained weights, if the project ships them, in `models/weights/NAME.safetensors`, else where
+`bench.py train NAME` writes them, in the cache.
 Only child processes import these files: they import torch.
 """
 
@@ -22,12 +23,13 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+import symtable
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretomark.suites._errors import UserError
-from paretomark.suites._suite import KINDS
+from paretomark.models import _cache, _sources
+from paretomark.suites._errors import UserError, nearest, unknown
+from paretomark.suites._model import KINDS
 from paretomark.suites._tasks import CLASSIFICATION
 
 FOLDER = Path(__file__).parent
@@ -82,22 +84,37 @@ def split(net: str) -> Name:
 
 
 def python(spec: str) -> tuple[Path, str]:
-    """File and function of `PATH.py:FUNCTION`. Raises UserError if there is no such file."""
+    """File and function of `PATH.py:FUNCTION`. The file is read, and not imported.
+
+    Raises UserError if there is no such file, or no such name in it.
+    """
     path, _, function = spec.rpartition(":")
+    file = Path(path)
     if not path.endswith(".py") or not function.isidentifier():
         raise UserError(f"python:{spec}: write python:PATH.py:FUNCTION")
-    if not Path(path).is_file():
-        raise UserError(f"python:{spec}: there is no file {path}")
-    return Path(path), function
+    if not file.is_file():
+        raise UserError(f"python:{spec}: there is no file {path}{nearest(file)}")
+    try:
+        text = file.read_text(encoding="utf-8")
+        symbols = symtable.symtable(text, path, "exec").get_symbols()
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"python:{spec}: {path} is not valid Python: {error}") from None
+    names = [s.get_name() for s in symbols if s.is_assigned() or s.is_imported()]
+    if function not in names and "import *" not in text:
+        raise unknown("function", function, names, path)
+    return file, function
 
 
-def sources(net: str) -> Iterator[Path]:
-    """The files that the code of a net is in; of a library's net, none."""
+def code(net: str) -> str:
+    """A digest of the code of a net, of the user's own with what it imports from its folder.
+
+    "" for a library's net, whose code is known by the library's version.
+    """
     parts = split(net)
-    if parts.kind == "python":  # what it imports from its own folder may change it as well
-        yield from sorted(python(parts.name)[0].parent.glob("*.py"))
-    elif not parts.kind:
-        yield FOLDER / f"{parts.name}.py"
+    if parts.kind == "python":
+        file, _ = python(parts.name)
+        return _sources.digest(file.stem, folder=file.parent)
+    return "" if parts.kind else _sources.digest(f"paretomark.models.{parts.name}")
 
 
 def names() -> list[str]:
@@ -111,40 +128,74 @@ def data(net: str) -> str:
     "" for a net that is no file of this folder.
     """
     parts = split(net)
-    found = "" if parts.kind else _constant(parts.name, "DATA")
+    if parts.kind:
+        return ""
+    found = _constant(parts.name, "DATA")
     if found is None:
         raise ValueError(f"models/{parts.name}.py has no DATA")
-    return found
+    return str(ast.literal_eval(found))
 
 
 def task(net: str) -> str:
     """The task of a net: TASK in its file, which is not imported for that; else classification."""
     parts = split(net)
-    return CLASSIFICATION if parts.kind else _constant(parts.name, "TASK") or CLASSIFICATION
+    found = None if parts.kind else _constant(parts.name, "TASK")
+    return str(ast.literal_eval(found)) if found else CLASSIFICATION
 
 
-def _constant(name: str, constant: str) -> str | None:
-    """A text that a net's file defines, or takes from that of another net."""
+def size(net: str) -> tuple[int, int] | None:
+    """Height and width of the input: those after the @, else of PREPROCESS in the net's file.
+
+    None for a net that is no file of this folder, and has no @.
+    """
+    parts = split(net)
+    if parts.size or parts.kind:
+        return parts.size
+    preprocess = _constant(parts.name, "PREPROCESS")
+    keywords = preprocess.keywords if isinstance(preprocess, ast.Call) else []
+    sizes = [ast.literal_eval(keyword.value) for keyword in keywords if keyword.arg == "size"]
+    return tuple(sizes[0]) if sizes else None
+
+
+def _constant(name: str, constant: str) -> ast.expr | None:
+    """What a net's file defines, or takes from that of another net."""
     for node in ast.parse((FOLDER / f"{name}.py").read_text()).body:
         if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == [constant]:
-            return str(ast.literal_eval(node.value))
+            return node.value
         if isinstance(node, ast.ImportFrom) and any(alias.name == constant for alias in node.names):
             return _constant(str(node.module).rpartition(".")[2], constant)
     return None
 
 
 def layers(file: Path) -> set[str]:
-    """The convolutions and linear layers, from the head of a safetensors file."""
-    with file.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        head = json.loads(stream.read(min(size, 100_000_000)))
-    return {
-        name.removesuffix(".weight")
-        for name, tensor in head.items()
-        if name.endswith(".weight") and len(tensor["shape"]) > 1
-    }
+    """The convolutions and linear layers, from the head of a safetensors file.
+
+    Raises UserError for a file that is none, or cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            head = json.loads(stream.read(min(size, 100_000_000)))
+        return {
+            name.removesuffix(".weight")
+            for name, tensor in head.items()
+            if name.endswith(".weight") and len(tensor["shape"]) > 1
+        }
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    except (ValueError, AttributeError, TypeError, KeyError):
+        raise UserError(f"{file} is not a readable safetensors file") from None
 
 
 def weights(name: str) -> Path:
-    """Where the shipped weights of a net are (the file need not exist)."""
-    return WEIGHTS / f"{name}.safetensors"
+    """The trained weights of a net: those that the project ships, else those trained here.
+
+    The file need not exist.
+    """
+    shipped = WEIGHTS / f"{name}.safetensors"
+    return shipped if shipped.exists() else trained(name)
+
+
+def trained(name: str) -> Path:
+    """Where `bench.py train` writes the weights of a net, unless told otherwise."""
+    return _cache.folder() / "weights" / f"{name}.safetensors"

@@ -16,7 +16,7 @@ from paretomark.devices._visit import Spec
 from paretomark.models import _build
 from paretomark.models._artifact import Artifact, Order, Refused
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
 
 PRECISIONS = ("fp32", "int8")
 INT8_PARITY = 0.25  # of the spread of the float net's answers; rounding costs about a tenth

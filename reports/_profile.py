@@ -21,8 +21,9 @@ from paretomark.reports._operators import Line
 from paretomark.reports._table import percent, seconds
 from paretomark.suites import _plan, _suite
 from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._model import AS_IS, Model, Recipe
 from paretomark.suites._plan import Cell
-from paretomark.suites._suite import AS_IS, Model, Recipe, Suite
+from paretomark.suites._suite import Suite
 
 DEADLINE_S = 600.0
 BEYOND = 1.2  # of the peak in float32: more than its own error

@@ -5,17 +5,21 @@ before anything is probed, built or visited.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from paretomark.devices import _device
-from paretomark.models import _artifact, _data, _known, _zoo
-from paretomark.models.compress import _step
+from paretomark.models import _artifact, _data, _known, _libraries, _zoo
+from paretomark.models.compress import _step, _tuning
 from paretomark.models.export import _export
 from paretomark.suites import _plan, _suite
-from paretomark.suites._errors import UserError
+from paretomark.suites._errors import UserError, at, nearest, unknown
+from paretomark.suites._model import RANDOM, Model, Recipe
 from paretomark.suites._plan import Cell
-from paretomark.suites._suite import RANDOM, Suite
+from paretomark.suites._suite import Suite
+from paretomark.suites._tasks import CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -40,62 +44,123 @@ class Request:
         precisions = _export.precisions()
         cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats, precisions)
         cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
-        for cell in cells:
+        for cell in {(cell.model.name, cell.recipe.name): cell for cell in cells}.values():
             check(cell, suite.name)
         return suite, cells
 
 
 def check(cell: Cell, suite: str) -> None:
     """Raise UserError for what is wrong with a planned cell, as far as it can be known."""
-    recipe, where = cell.recipe, f"suite '{suite}', [recipe.{cell.recipe.name}]"
-    _check_files(cell)
-    _export.check(recipe.quantization, recipe.precision, where)
-    if recipe.steps:
-        _step.check(recipe.steps, cell.model.net, _artifact.weights(cell.model), where)
-    _check_splits(cell, where)
-
-
-def _check_files(cell: Cell) -> None:
-    """Raise UserError if a file that the cell needs is missing or plainly not what it must be."""
-    model = cell.model
-    _known.check(model.net)
-    if path := Path(model.file) if model.file else _artifact.weights(model):
-        what = "model file" if model.file else f"trained weights of '{model.net}'"
-        try:
-            with path.open("rb") as file:
-                head = file.read(16)
-        except OSError as error:
-            raise UserError(
-                f"model '{model.name}': cannot read the {what} {path}: {error.strerror}"
-            ) from None
-        if path.suffix == ".tflite" and head[4:8] != b"TFL3":
-            raise UserError(f"model '{model.name}': {path} is not a TFLite file")
-    for spec in (model.data, model.calibration):
-        name, colon, where = spec.partition(":")
-        if colon and not Path(where).exists():
-            raise UserError(
-                f"model '{model.name}': data folder missing: {where} (data set '{name}')"
-            )
-
-
-def _check_splits(cell: Cell, where: str) -> None:
-    """Raise UserError if the recipe looks at pictures that the model's data set does not have."""
     model, recipe = cell.model, cell.recipe
-    wanted = {_step.pictures(step): str(step["method"]) for step in recipe.steps}
-    if recipe.precision == "int8" and not model.calibration:
-        wanted["calibration"] = "int8"
-    wanted.pop("", None)
-    if not wanted or model.file:
+    with at(f"suite '{suite}', [model.{model.name}]"):
+        _check_net(model)
+        _check_pictures(model)
+    with at(f"suite '{suite}', [recipe.{recipe.name}]"):
+        _export.check(recipe.quantization, recipe.precision)
+        _step.check(recipe.steps, _artifact.weights(model))
+        for step in recipe.steps:
+            with at(step["method"]):
+                _check_training(step, model)
+        _check_splits(model, recipe)
+
+
+def _check_net(model: Model) -> None:
+    """Raise UserError if a net or its weights are not there, or plainly not what they must be."""
+    _known.check(model.net)
+    if model.file:
+        _check_file(Path(model.file))
+    elif weights := _artifact.weights(model):
+        if weights.exists():
+            _zoo.layers(weights)
+        elif model.weights:
+            hint = nearest(weights, RANDOM)
+            raise UserError(f"the trained weights are missing: there is no file {weights}{hint}")
+        else:
+            raise UserError(
+                f"{model.net} comes without trained weights: train it by "
+                f"`bench.py train {_zoo.split(model.net).name}`, {_libraries.INSTEAD}"
+            )
+    elif model.kind in _libraries.NAMES and not (model.weights or _known.pretrained(model.net)):
+        raise UserError(f"there are no trained weights of {model.net}: {_libraries.INSTEAD}")
+
+
+def _check_file(file: Path) -> None:
+    if not file.exists():
+        raise UserError(f"there is no model file {file}{nearest(file)}")
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(8)
+    except OSError as error:
+        raise UserError(f"cannot read the model file {file}: {error.strerror}") from None
+    if file.suffix == ".tflite" and head[4:] != b"TFL3":
+        raise UserError(f"{file} is not a TFLite file")
+
+
+def _check_pictures(model: Model) -> None:
+    """Raise UserError for data that is not there, or not for this net: its task or its size."""
+    if not _size(model) and (model.kind == "python" or (model.file and model.data)):
+        raise UserError("declare how pictures are prepared: preprocess = { size = [224, 224] }")
+    data = _artifact.data(model)
+    with at("data"):
+        if data != _data.NOISE:
+            _data.check(data, _task(model), _size(model))
+        if "test" not in _data.splits(data):
+            raise UserError(f"{_data.public(data)} has no test split to score on")
+    if model.calibration not in ("", "test"):
+        with at("calibration"):
+            if (name := model.calibration.partition(":")[0]) not in _data.names():
+                raise unknown("data set", name, [*_data.names(), "test"])
+            _data.check(model.calibration, _data.tasks(model.calibration)[0], _size(model))
+
+
+def _check_training(step: Mapping[str, Any], model: Model) -> None:
+    """Raise UserError for an augmentation or a teacher that this net cannot have."""
+    mixing = [name for name in step.get("augment", ()) if name in _tuning.MIXING]
+    if mixing and _task(model) != CLASSIFICATION:
+        raise UserError(f"{mixing[0]} mixes the classes of pictures; {_task(model)} has none")
+    if (teacher := _artifact.teacher(step)) is None:
         return
-    trained = "" if model.weights == RANDOM else _zoo.data(model.net)
-    data = model.data or trained or "noise"
-    has = _data.splits(data)
-    for split, what in wanted.items():
-        if split not in has:
+    with at("teacher"):
+        _check_net(teacher)
+        if teacher.file:
+            raise UserError(f"{teacher.net} is a file, which cannot teach: name a net")
+    if teacher.kind == "python":  # it takes what its pupil takes
+        return
+    for what, its, own in (
+        ("for", _task(teacher), _task(model)),
+        ("on", _zoo.data(teacher.net), _zoo.data(model.net)),
+        ("at", _size(teacher), _size(model)),
+    ):
+        if its and own and its != own:
+            trained = f"{what} {its}, and {model.net} {what} {own}"
+            raise UserError(f"{teacher.net} cannot teach: it was trained {trained}")
+
+
+def _check_splits(model: Model, recipe: Recipe) -> None:
+    """Raise UserError if the recipe looks at pictures that the data of the model does not have."""
+    data = _artifact.data(model)
+    looks = [(_step.pictures(step), data, str(step["method"])) for step in recipe.steps]
+    if recipe.precision == "int8":
+        split = "test" if model.calibration == "test" else "calibration"
+        looks.append(
+            (split, data if model.calibration in ("", "test") else model.calibration, "int8")
+        )
+    for split, spec, what in looks:
+        if split and split not in _data.splits(spec):
             remedy = "name other data, or leave the recipe out for this model"
             if what == "int8":
                 remedy = 'name pictures by calibration = "...", or take "test", without labels'
             raise UserError(
-                f"{where}: {what} needs the {split} split, which the data of model "
-                f"'{model.name}', {_data.public(data)}, does not have: {remedy}"
+                f"{what} needs the {split} split, which the data of model '{model.name}', "
+                f"{_data.public(spec)}, does not have: {remedy}"
             )
+
+
+def _task(model: Model) -> str:
+    return model.task or _zoo.task(model.net)
+
+
+def _size(model: Model) -> tuple[int, int] | None:
+    """Height and width of the input; None where only the net itself knows it."""
+    declared = _data.declared(model.preprocess).size if model.preprocess else None
+    return _zoo.split(model.net).size or declared or _zoo.size(model.net)

@@ -19,9 +19,9 @@ import numpy as np
 
 from paretomark.devices import _device, _run
 from paretomark.devices._visit import Spec
-from paretomark.models import _artifact, _build
+from paretomark.models import _artifact, _build, _cache
 from paretomark.models._artifact import Artifact, Order, Refused
-from paretomark.suites._suite import RANDOM, Model, Recipe
+from paretomark.suites._model import RANDOM, Model, Recipe
 
 DEVICES = (
     "pytorch:eager",
@@ -120,4 +120,4 @@ def _spec(device: str, artifact: Artifact) -> Spec:
 def _file(order: Order, probe: Mapping[str, Any]) -> Path:
     about = [_artifact.folder(order).name, json.dumps(probe["versions"], sort_keys=True)]
     digest = hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
-    return _artifact.cache() / "zoo" / f"{digest}.json"
+    return _cache.folder() / "zoo" / f"{digest}.json"

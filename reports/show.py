@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paretomark.models import _artifact
+from paretomark.models import _artifact, _cache
 from paretomark.reports import _table
 from paretomark.suites._errors import UserError
 
@@ -34,7 +34,7 @@ def find(wanted: str) -> dict[str, Any]:
             )
         found = [t for t in _all() if str(t["sha256"]).startswith(digits)]
         if not found:
-            raise UserError(f"no artifact in {_artifact.cache()} has a sha256 that starts so")
+            raise UserError(f"no artifact in {_cache.folder()} has a sha256 that starts so")
     if len({t["sha256"] for t in found}) > 1:
         files = ", ".join(t["file"] for t in found)
         raise UserError(f"several artifacts start with {wanted}; give more digits: {files}")
@@ -71,7 +71,7 @@ def _pairs(table: dict[str, Any]) -> str:
 
 
 def _all() -> Iterator[dict[str, Any]]:
-    for file in sorted(_artifact.cache().glob(f"artifacts/*/{_artifact.ARTIFACT}")):
+    for file in sorted(_cache.folder().glob(f"artifacts/*/{_artifact.ARTIFACT}")):
         if table := _read(file):
             yield table
 

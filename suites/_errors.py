@@ -6,8 +6,10 @@ any other exception is a fault of this program and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 MOST = 100  # valid names that are all told
 
@@ -25,3 +27,20 @@ def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> User
     if len(names) > MOST:
         return UserError(f"{place}unknown {kind} '{name}'; {hint}like it: {', '.join(near) or '-'}")
     return UserError(f"{place}unknown {kind} '{name}'; {hint}valid: {', '.join(names) or 'none'}")
+
+
+def nearest(path: Path, *others: str) -> str:
+    """What to add to an error for a path that is not there: the name beside it, or of `others`,
+    that is most like it; "" if none is."""
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, [*others, *beside], n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+@contextlib.contextmanager
+def at(where: str) -> Iterator[None]:
+    """Put in front of every UserError that is raised inside where it is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.suites._errors import UserError, unknown
-from paretomark.suites._suite import AS_IS, KINDS, Model, Recipe, Suite
+from paretomark.suites._model import AS_IS, KINDS, Model, Recipe
+from paretomark.suites._suite import Suite
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,17 @@ def plan(
     for device in suite.devices:
         if device not in formats:
             raise unknown("device", device, formats, where)
+    met = {d for model in suite.model.values() for d in model.devices or suite.devices}
     for recipe in suite.recipe.values():
         for device in recipe.devices:
-            if device not in formats:
-                raise unknown("device", device, formats, f"{where}, [recipe.{recipe.name}]")
+            if device not in met:
+                raise unknown("device", device, met, f"{where}, [recipe.{recipe.name}]")
         if recipe.precision not in precisions:
-            raise unknown("precision", recipe.precision, precisions, f"{where}, {recipe.name}")
+            place = f"{where}, [recipe.{recipe.name}]"
+            raise unknown("precision", recipe.precision, precisions, place)
         for step in recipe.steps:
             _check_step(step, methods, f"{where}, [recipe.{recipe.name}]")
-    cells = []
+    cells: list[Cell] = []
     for model in suite.model.values():
         recipes, devices = _offers(suite, model, nets, formats, where)
         cells += [
@@ -68,6 +71,8 @@ def plan(
             if not recipe.devices or device in recipe.devices
             for batch, threads in _sizes(suite, device)
         ]
+    if not cells:
+        raise UserError(f"{where}: no recipe is for a device that its models have")
     return cells
 
 

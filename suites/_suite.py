@@ -14,6 +14,7 @@ The fields of the dataclasses are the schema.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,81 +22,13 @@ from typing import Any
 
 from paretomark.suites import _published, _toml
 from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._model import AS_IS, RANDOM, Model, Recipe
 from paretomark.suites._published import Published
 from paretomark.suites._tasks import METRICS
 
 FOLDER = Path(__file__).parent
 STORAGES = ("dense", "sparse")
-KINDS = ("file", "python", "timm", "torchvision")  # of nets, before the colon
 TABLES = ("model", "recipe", "device")  # written as [model.NAME]
-RANDOM = "random"  # instead of trained weights: drawn by the seed, and no accuracy is stated
-AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """A declared preprocessing: the fields of `paretomark.models._data.Preprocess`."""
-
-    size: tuple[int, ...]
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (255.0, 255.0, 255.0)
-    order: str = "rgb"
-    crop: float | None = None
-    interpolation: str = "bilinear"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A net, or a file. Paths are relative to the suite; `${VAR}` is expanded.
-
-    A net is NAME of the zoo, timm:NAME, torchvision:NAME, or python:PATH.py:FUNCTION; each may say
-    its input size, as in NAME@160. A file is file:PATH.
-    """
-
-    name: str = ""  # the key in the suite
-    net: str = ""  # by default the name
-    weights: str = ""  # a file, or "random"; by default those that come with the net
-    data: str = ""  # by default the data set of the net
-    calibration: str = ""  # by default the calibration split of the data set
-    recipes: tuple[str, ...] = ()  # by default all
-    devices: tuple[str, ...] = ()  # by default all
-    label_offset: int = 0  # outputs before class 0, as TensorFlow's "background"
-    task: str = ""  # of a file or a function: classification, if it is not said
-    preprocess: Pixels | None = None  # by default the net's own
-
-    @property
-    def kind(self) -> str:
-        """One of KINDS; "" for a net of the zoo's own."""
-        kind, colon, _ = self.net.partition(":")
-        return kind if colon else ""
-
-    @property
-    def file(self) -> str:
-        """The path of a file that the user brings; "" for a net."""
-        return self.net.removeprefix("file:") if self.kind == "file" else ""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Compression steps, each a method with its parameters, then the precision of the export."""
-
-    name: str = ""
-    steps: tuple[dict[str, Any], ...] = ()
-    precision: str = "fp32"
-    quantization: dict[str, str] = field(default_factory=dict)  # options of precision int8
-    storage: str = "dense"  # or "sparse": zeros are left out of the file, where its format can
-    devices: tuple[str, ...] = ()  # by default all
-
-    @property
-    def label(self) -> str:
-        """The steps as one reads them: `magnitude(sparsity=0.9) > finetune(epochs=2)`."""
-        steps = [
-            f"{s['method']}({', '.join(f'{k}={v}' for k, v in s.items() if k != 'method')})"
-            for s in self.steps
-        ]
-        if self.quantization:
-            steps.append(f"int8({', '.join(f'{k}={v}' for k, v in self.quantization.items())})")
-        return " > ".join(steps + ["sparse storage"] * (self.storage == "sparse"))
 
 
 @dataclass(frozen=True)
@@ -210,14 +143,18 @@ def _check(suite: Suite, where: str) -> None:
     if not suite.recipe and any(not m.file for m in suite.model.values()):
         raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
     for model in suite.model.values():
-        _check_task(model, f"{where}, [model.{model.name}]")
+        _check_model(model, f"{where}, [model.{model.name}]")
     for recipe in suite.recipe.values():
         if recipe.storage not in STORAGES:
-            raise unknown("storage", recipe.storage, STORAGES, f"{where}, {recipe.name}")
+            place = f"{where}, [recipe.{recipe.name}]"
+            raise unknown("storage", recipe.storage, STORAGES, place)
     positive = ("blocks", "examples", "seconds", "max_samples", "deadline_s", "build_deadline_s")
     for key in positive:
-        if getattr(suite, key) <= 0:
+        if not 0 < getattr(suite, key) < math.inf:
             raise UserError(f"{where}: {key} must be positive, got {getattr(suite, key)}")
+    for key in ("seed", "foreign_load_cores"):
+        if not 0 <= getattr(suite, key) < 2**63:
+            raise UserError(f"{where}: {key} must be at least 0, got {getattr(suite, key)}")
     _check_sizes(suite, devices, where)
 
 
@@ -231,7 +168,9 @@ def _check_sizes(suite: Suite, devices: Collection[str], where: str) -> None:
             raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
 
 
-def _check_task(model: Model, where: str) -> None:
+def _check_model(model: Model, where: str) -> None:
+    if model.label_offset < 0:
+        raise UserError(f"{where}: label_offset must be at least 0, got {model.label_offset}")
     if model.task and model.kind not in ("file", "python"):
         raise UserError(f"{where}: a net of the zoo has its own task; leave it out")
     if model.task and model.task not in METRICS:
@@ -252,31 +191,35 @@ def _with_defaults(model: Model, suite: Suite) -> Model:
 
 def _located(model: Model, name: str, folder: Path, where: str) -> Model:
     """The model with its name, and with paths made absolute."""
-
-    def place(text: str) -> str:
-        kind, colon, path = text.partition(":")
-        if not colon or kind in ("timm", "torchvision"):
-            return text
-        return f"{kind}:{_toml.located(path, folder, where)}" if path else text
-
     given = model.weights not in ("", RANDOM)
     return dataclasses.replace(
         model,
         name=name,
-        net=place(model.net or name),
+        net=_placed(model.net or name, folder, where),
         weights=str(_toml.located(model.weights, folder, where)) if given else model.weights,
-        data=place(model.data),
-        calibration=place(model.calibration),
+        data=_placed(model.data, folder, where),
+        calibration=_placed(model.calibration, folder, where),
     )
+
+
+def _placed(text: str, folder: Path, where: str) -> str:
+    """KIND:PATH with its path made absolute."""
+    kind, _, path = text.partition(":")
+    if not path or kind in ("timm", "torchvision"):
+        return text
+    return f"{kind}:{_toml.located(path, folder, where)}"
 
 
 def _expanded(recipe: Recipe, name: str, folder: Path, where: str) -> Recipe:
-    """The recipe with its name, and with variables in its parameters expanded to paths."""
-    steps = tuple(
-        {
-            key: str(_toml.located(value, folder, where)) if "${" in str(value) else value
-            for key, value in step.items()
-        }
-        for step in recipe.steps
-    )
+    """The recipe with its name, and with the paths among its parameters made absolute."""
+
+    def expanded(key: str, value: Any) -> Any:
+        if not isinstance(value, str) or not value:
+            return value
+        if key == "teacher":
+            return _placed(value, folder, where)
+        located = key == "teacher_weights" or "${" in value
+        return str(_toml.located(value, folder, where)) if located else value
+
+    steps = tuple({key: expanded(key, value) for key, value in s.items()} for s in recipe.steps)
     return dataclasses.replace(recipe, name=name, steps=steps)

@@ -77,7 +77,10 @@ def typed(hint: Any, value: Any, where: str) -> Any:
             raise UserError(f"{where} must be a table, got {json.dumps(value, default=str)}")
         return read(hint, value, where)
     if origin is dict:
-        hint = dict
+        table: dict[str, Any] = typed(dict, value, where)
+        return {key: typed(arguments[1], item, f"{where}: {key}") for key, item in table.items()}
+    if hint is Any:
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

@@ -49,12 +49,12 @@ def written(folder: Path, text: str) -> Path:
         (
             "[model.digits_mlp]",
             '[model.digits_mlp]\nweights = "no.safetensors"',
-            "cannot read the trained weights of 'digits_mlp'",
+            "the trained weights are missing: there is no file ",
         ),
         (
             "[model.digits_mlp]",
             '[model.digits_mlp]\ndata = "npz:no.npz"',
-            "data folder missing: ",
+            "data file missing: ",
         ),
         ("[recipe.fp32]", "[recipe.fp32]\nsteps = [{ sparsity = 0.5 }]", "a step needs a method"),
         (
@@ -206,7 +206,7 @@ def test_a_corrupt_onnx_file_fails_its_cell(tmp_path: Path, call: Callable[..., 
 def test_corrupt_and_missing_tflite_files(tmp_path: Path, call: Callable[..., Called]) -> None:
     suite = written(tmp_path, FILE.format(file="net.tflite"))
     result = call("run", suite, "--out", tmp_path / "out")
-    assert (result.code, "cannot read the model file" in result.err) == (2, True)
+    assert (result.code, "there is no model file" in result.err) == (2, True)
     (tmp_path / "net.tflite").write_bytes(b"\x00" * 100)
     result = call("run", suite, "--out", tmp_path / "out")
     assert (result.code, "is not a TFLite file" in result.err) == (2, True)

@@ -18,6 +18,8 @@ from paretomark.models.compress import _step
 from paretomark.models.export import onnx
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 CTX = _step.Context("digits", digits_cnn.PREPROCESS, seed=0)
 BINARY = ("2.2.0", "3.2.0")  # neither first, last nor depthwise
 TRAINING = {"epochs": 5, "lr": 0.05, "count": 1000}
@@ -155,4 +157,4 @@ def test_binary_nets_are_exported(
 def test_bad_training_is_refused() -> None:
     step = {"method": "binary", "epochs": -1}
     with pytest.raises(UserError, match="binary: epochs must be positive"):
-        _step.check([step], "digits_cnn", _zoo.weights("digits_cnn"), "recipe")
+        _step.check([step], _zoo.weights("digits_cnn"))

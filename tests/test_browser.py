@@ -1,14 +1,14 @@
-"""The pages in a real browser, where there is one: they load, and nothing is refused."""
+"""The pages in a real browser: they load, and nothing is refused."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from paretomark.reports import leaderboard, page
+from paretomark.tests import _needs
 from paretomark.tests._runs import realistic
 
 FLAGS = (
@@ -26,9 +26,7 @@ FLAGS = (
 
 @pytest.mark.parametrize("kind", ["page", "leaderboard"])
 def test_a_page_opens_without_console_errors(tmp_path: Path, kind: str) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium on PATH")
+    browser = _needs.BROWSER.found()
     source = realistic()
     if kind == "page":
         written = page.write(source, tmp_path)

@@ -20,6 +20,8 @@ from paretomark.models import _data, _train, _zoo, digits_cnn, scenes_repvgg
 from paretomark.models.compress import _step
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 CTX = _step.Context("digits", digits_cnn.PREPROCESS, seed=0)
 
 
@@ -300,5 +302,5 @@ def test_bad_parameters_are_refused_before_anything_is_built(
 ) -> None:
     step = {"method": "channels", **given}
     with pytest.raises(UserError) as error:
-        _step.check([step], "digits_cnn", _zoo.weights("digits_cnn"), "suite 's', [recipe.r]")
+        _step.check([step], _zoo.weights("digits_cnn"))
     assert message in str(error.value)

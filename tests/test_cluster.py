@@ -18,6 +18,8 @@ from paretomark.models.compress import _step
 from paretomark.models.compress.cluster import kmeans
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 CTX = _step.Context("digits", digits_cnn.PREPROCESS, seed=0)
 RNG = np.random.default_rng(0)
 
@@ -199,5 +201,5 @@ def test_fewer_bits_are_fewer_bytes() -> None:
 def test_bad_steps_are_refused(step: dict[str, object], message: str) -> None:
     weights = _zoo.weights("digits_cnn")
     with pytest.raises(UserError) as error:
-        _step.check([{"method": "cluster", **step}], "digits_cnn", weights, "recipe")
+        _step.check([{"method": "cluster", **step}], weights)
     assert message in str(error.value)

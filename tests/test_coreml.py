@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from paretomark.models import _artifact, _build, _zoo, digits_cnn
+from paretomark.models import _artifact, _build, _cache, _zoo, digits_cnn
 from paretomark.models.export import mlpackage
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
 
 if TYPE_CHECKING:
     pass
 
 torch = pytest.importorskip("torch")
 # The converter warns of a torch that is newer than the one it was tested with.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.build, pytest.mark.filterwarnings("ignore")]
 with_tools = pytest.mark.skipif(
     importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed"
 )
@@ -232,7 +232,7 @@ def test_reading_a_package_leaves_it_as_it_was(
     assert (package / "Manifest.json").stat().st_mtime_ns != stamp  # the trap is still there
     assert (package / "Manifest.json").read_bytes() == before
     files = [f for f in sorted(package.rglob("*")) if f.is_file()]
-    assert _artifact.sha256(*files) == built["int8-weights"].sha256
+    assert _cache.sha256(*files) == built["int8-weights"].sha256
 
 
 @with_tools

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 torch = pytest.importorskip("torch")
 # The converter warns of a torch that is newer than the one it was tested with.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.build, pytest.mark.filterwarnings("ignore")]
 with_tools = pytest.mark.skipif(
     importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed"
 )

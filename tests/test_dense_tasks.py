@@ -18,6 +18,8 @@ from paretomark.reports._store import Run
 from paretomark.suites._tasks import KEYPOINTS, SEGMENTATION
 from paretomark.tests.test_train import shipped
 
+pytestmark = pytest.mark.build
+
 EXAMPLES = 60
 SUITE = f"""
 devices = ["litert:xnnpack", "onnxruntime:cpu", "openvino:cpu", "executorch:xnnpack"]

@@ -6,7 +6,6 @@ Nothing in here runs on an Edge TPU.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from paretomark.devices import _device, _edgetpu_file, _tflite, edgetpu, litert
 from paretomark.devices._device import Unavailable
 from paretomark.devices._tflite import Operator, Subgraph, Tensor
 from paretomark.suites._errors import UserError
+from paretomark.tests import _needs
 
 DEEPLAB = "tflite/deeplabv3_mnv2_dm05_pascal_quant"
 DEEPLAB_ON_CPU = {"RESIZE_BILINEAR": 3, "QUANTIZE": 1, "CONCATENATION": 1, "CONV_2D": 2}
@@ -311,9 +311,7 @@ def test_a_model_of_which_nothing_is_mapped_is_a_fallback_that_answers(
 
 def stub(folder: Path, count: int) -> str:
     """A shared library that lists this many Edge TPUs."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler")
+    compiler = _needs.C_COMPILER.found()
     (folder / "stub.c").write_text(STUB)
     library = folder / "libstub.so"
     flags = ["-shared", "-fPIC", f"-DCOUNT={count}"]

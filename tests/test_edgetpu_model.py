@@ -26,7 +26,7 @@ from paretomark.devices._visit import Spec
 from paretomark.models import _build
 from paretomark.models._artifact import Artifact, Order
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
 
 # Files that edgetpu_compiler has mapped whole.
 WHOLE = (

@@ -1,6 +1,6 @@
 """The emulated AArch64, where it is installed: its answers, and the path that x86 does not take.
 
-It needs QEMU and `python -m paretomark.devices._emulated`; without them only its absence is tested.
+Without QEMU and what `python -m paretomark.devices._emulated` sets up, only its absence is tested.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from torch.fx.experimental.optimization import fuse
 from paretomark.devices import _emulated
 from paretomark.devices._device import Arrays, Placement, Unavailable, open_device
 from paretomark.devices._emulated import Emulated
-from paretomark.models import _artifact, scenes_segmenter
+from paretomark.models import scenes_segmenter
 from paretomark.models.compress import _step
 from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite, tflite
+from paretomark.tests import _needs
 from paretomark.tests._tflite_nets import Net
 from paretomark.tests.test_train import shipped
+
+pytestmark = pytest.mark.build
 
 # Taken before the tests get a cache of their own.
 INSTALLED = _emulated.sysroot()
@@ -31,17 +34,10 @@ ZEROS = 0.85
 
 
 @pytest.fixture
-def emulated() -> Iterator[Emulated]:
+def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulated]:
     """The device, on the system that the user has installed."""
-    link = _artifact.cache() / "emulated"
-    if INSTALLED.parent.exists() and not link.exists():
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(INSTALLED.parent)
-    device = Emulated()
-    try:
-        device.probe()
-    except Unavailable as error:
-        pytest.skip(f"{error}: {error.remedy}")
+    monkeypatch.setattr(_emulated, "sysroot", lambda: INSTALLED)
+    device = _needs.probed(Emulated())
     yield device
     device.close()
 

@@ -14,6 +14,8 @@ from paretomark.models._data import Preprocess
 from paretomark.models.compress import _step
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 CTX = _step.Context("digits", Preprocess((8, 8), (0.0,), (255.0,)), seed=0)
 
 
@@ -184,7 +186,7 @@ def test_a_high_bias_goes_into_the_next_layer_unless_that_pads(padding: int) -> 
 def test_bad_parameters_are_refused(parameters: dict[str, object], message: str) -> None:
     step = {"method": "equalize", **parameters}
     with pytest.raises(UserError) as error:
-        _step.check([step], "digits_cnn", _zoo.weights("digits_cnn"), "here")
+        _step.check([step], _zoo.weights("digits_cnn"))
     assert message in str(error.value)
 
 

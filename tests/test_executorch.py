@@ -17,11 +17,11 @@ from paretomark.models import _artifact, _zoo, digits_cnn
 from paretomark.models.export import pte
 from paretomark.reports import _store
 from paretomark.reports._record import Record
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
 
 pytest.importorskip("executorch", reason="executorch is not installed")
 # Its modules warn when they are imported: of what is experimental, and of files for CUDA.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.build, pytest.mark.filterwarnings("ignore")]
 
 SUITE = """
 devices = ["executorch:xnnpack"]

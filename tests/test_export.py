@@ -21,10 +21,12 @@ from paretomark.models.compress import _step
 from paretomark.models.export import tflite
 from paretomark.reports import _store
 from paretomark.reports._record import Record
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
+
+pytestmark = pytest.mark.build
 
 SUITE = """
 devices = ["litert:xnnpack", "onnxruntime:cpu", "pytorch:eager"]

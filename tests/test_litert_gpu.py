@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from paretomark.reports import _store
+from paretomark.tests import _needs
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
 
 pytest.importorskip("ai_edge_litert")
-# A Vulkan driver that computes on the processor comes with Chromium; Mesa's may be too old.
-SOFTWARE = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 SUITE = """
 devices = ["litert:gpu", "litert:xnnpack"]
 blocks = 1
@@ -48,12 +47,12 @@ def test_without_a_driver_it_says_so_and_what_to_do(call: Callable[..., Called])
     assert "LiteRT finds no NPU" in npu["reason"]
 
 
-@pytest.mark.skipif(not SOFTWARE.exists(), reason=f"needs the Vulkan driver {SOFTWARE}")
 def test_it_answers_as_the_net_does_and_a_software_driver_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
 ) -> None:
-    monkeypatch.setenv("VK_DRIVER_FILES", str(SOFTWARE))
-    monkeypatch.setenv("VK_ICD_FILENAMES", str(SOFTWARE))
+    driver = _needs.SOFTWARE_VULKAN.found()
+    monkeypatch.setenv("VK_DRIVER_FILES", str(driver))
+    monkeypatch.setenv("VK_ICD_FILENAMES", str(driver))
     (tmp_path / "s.toml").write_text(SUITE)
     result = call("run", tmp_path / "s.toml", "--out", tmp_path / "out", "--json")
     records = {(r.recipe, r.device): r for r in _store.read(tmp_path / "out").records}

@@ -18,6 +18,8 @@ from paretomark.models.compress import _step
 from paretomark.models.export import onnx
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 CTX = _step.Context("digits", Preprocess((8, 8), (0.0,), (255.0,)), seed=0)
 
 
@@ -128,4 +130,4 @@ def test_a_split_net_is_exported(tmp_path: Path) -> None:
 def test_energy_or_macs_must_be_given(wrong: dict[str, float]) -> None:
     step = {"method": "low_rank", **wrong}
     with pytest.raises(UserError, match=r"low_rank: give energy or macs, one of them, above 0"):
-        _step.check([step], "digits_cnn", _zoo.weights("digits_cnn"), "recipe")
+        _step.check([step], _zoo.weights("digits_cnn"))

@@ -19,17 +19,17 @@ from paretomark.devices._device import (
     Operator,
     Placement,
     Profiler,
-    Unavailable,
     open_device,
 )
 from paretomark.devices._operators import Node, macs, stored_bytes
 from paretomark.models import _build
 from paretomark.models._artifact import Artifact, Order
 from paretomark.models.export import _export
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
+from paretomark.tests import _needs
 
 # Tool chains warn when they are imported: of what is experimental, and of files for CUDA.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.build, pytest.mark.filterwarnings("ignore")]
 
 FORMATS = {
     "onnxruntime:cpu": "onnx",
@@ -70,11 +70,7 @@ def artifacts() -> dict[tuple[str, str], Artifact]:
 
 
 def profile(target: str, file: Path, runs: int = 30) -> Profile:
-    device = open_device(target)
-    try:
-        device.probe()
-    except Unavailable as error:
-        pytest.skip(f"{error}; {error.remedy}")
+    device = _needs.probed(open_device(target))
     placement = device.load(file, 1)
     rng = np.random.default_rng(0)
     inputs: list[Arrays] = [

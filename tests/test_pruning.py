@@ -20,6 +20,8 @@ from paretomark.models.compress import _step, gradual, rigl
 from paretomark.models.compress._budgets import erk
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 CTX = _step.Context("digits", Preprocess((8, 8), (0.0,), (255.0,)), seed=0)
 SHORT = {"epochs": 2, "count": 640, "lr": 0.1}  # 20 steps
 Tensors = dict[str, Tensor]
@@ -296,4 +298,4 @@ def test_a_net_that_a_method_cannot_prune_says_why(pruned: dict[str, Any], messa
 )
 def test_bad_steps_are_refused_before_anything_is_built(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        _step.check([bad], "digits_mlp", _zoo.weights("digits_mlp"), "suite 's', [recipe.r]")
+        _step.check([bad], _zoo.weights("digits_mlp"))

@@ -22,7 +22,7 @@ from paretomark.suites._errors import UserError
 
 pytest.importorskip("torchao", reason="torchao is not installed")
 # Inductor warns of its own code where it lowers int8 convolutions; importing torchao warns, too.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.build, pytest.mark.filterwarnings("ignore")]
 
 MACS = 57_728  # of digits_cnn
 LAYERS = ["0.0", "2.0.0", "2.2.0", "3.0.0", "3.2.0", "5"]  # its convolutions and its linear layer

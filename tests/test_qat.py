@@ -22,6 +22,8 @@ from paretomark.models.compress import _step
 from paretomark.models.export import onnx as exporter
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 CTX = _step.Context("digits", digits_cnn.PREPROCESS, seed=0)
 TEST = _data.load("digits", "test", None, digits_cnn.PREPROCESS)
 
@@ -276,5 +278,5 @@ def test_bad_steps_are_refused_before_anything_is_built(
     step: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
-        _step.check([step], "digits_cnn", _zoo.weights("digits_cnn"), "here")
+        _step.check([step], _zoo.weights("digits_cnn"))
     assert message in str(error.value)

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 for package in ("onnxruntime", "openvino", "nncf", "ai_edge_quantizer", "executorch"):
     pytest.importorskip(package)
 # The tool chains warn of each other's versions.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.build, pytest.mark.filterwarnings("ignore")]
 
 TARGETS = {
     "onnx": "onnxruntime:cpu",

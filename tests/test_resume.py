@@ -15,7 +15,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from paretomark.models import _artifact, _checkpoint, _data, _train, _zoo
+from paretomark.models import _cache, _checkpoint, _data, _train, _zoo
+
+pytestmark = pytest.mark.build
 
 EPOCHS = 4
 KILLED = """
@@ -36,7 +38,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def checkpoints() -> list[Path]:
-    return sorted((_artifact.cache() / "training").glob("*"))
+    return sorted((_cache.folder() / "training").glob("*"))
 
 
 def trained(out: Path, seed: int = 9, **more: Any) -> tuple[dict[str, Tensor], list[int]]:

@@ -11,7 +11,7 @@ import pytest
 
 from paretomark.models import _build
 from paretomark.models._artifact import Artifact, Order
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

@@ -17,6 +17,8 @@ from paretomark.models._zoo import Training
 from paretomark.models.data import scenes
 from paretomark.suites._errors import UserError
 
+pytestmark = pytest.mark.build
+
 SIZE = Preprocess(size=(96, 96))
 HALF = Preprocess(size=(48, 48))
 

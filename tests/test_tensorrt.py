@@ -26,7 +26,7 @@ from paretomark.devices._device import (
     Unavailable,
     open_device,
 )
-from paretomark.models import _artifact
+from paretomark.models import _cache
 from paretomark.models.export import onnx as exporter
 from paretomark.suites._errors import UserError
 from paretomark.tests import _tensorrt_fake
@@ -40,6 +40,8 @@ from paretomark.tests._tensorrt_fake import (
     answer,
     pictures,
 )
+
+pytestmark = pytest.mark.build
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def trt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TensorRT:
 
 
 def engines() -> list[Path]:
-    return sorted((_artifact.cache() / "engines").iterdir())
+    return sorted((_cache.folder() / "engines").iterdir())
 
 
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

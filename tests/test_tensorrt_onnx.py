@@ -18,6 +18,8 @@ from paretomark.devices import _tensorrt_onnx
 from paretomark.models.export import onnx as exporter
 from paretomark.tests._tensorrt_fake import SHAPE, answer, pictures
 
+pytestmark = pytest.mark.build
+
 HALF = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,9 +16,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from paretomark.models import _data, _train, _zoo
+from paretomark.models import _data, _nets, _train, _zoo
 from paretomark.models._data import Examples
+from paretomark.reports._request import Request
 from paretomark.suites._errors import UserError
+from paretomark.suites._model import Model
+
+if TYPE_CHECKING:
+    from paretomark.tests.conftest import Called
+
+pytestmark = pytest.mark.build
 
 # The least that the shipped weights must reach, on the first 1,000 test pictures, by the measure of
 # their task.
@@ -169,6 +178,42 @@ def test_a_failed_write_leaves_the_old_weights(
         _train.train("digits_mlp", out, epochs=1)
     assert out.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_weights_go_to_the_cache_and_never_into_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
+) -> None:
+    def package() -> dict[Path, int]:
+        files = [p for p in _zoo.FOLDER.rglob("*") if "__pycache__" not in p.parts]
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
+    before, file = package(), tmp_path / "cache" / "weights" / "digits_mlp.safetensors"
+    result = call("train", "digits_mlp", "--epochs", "1")
+    assert result.code == 0
+    assert f'weights = "{file}"' in result.out
+    assert load_file(file).keys() == load_file(_zoo.weights("digits_mlp")).keys()
+    assert call("train", "digits_mlp", "--epochs", "1", "--out", tmp_path / "other").code == 0
+    assert (tmp_path / "other").read_bytes() == file.read_bytes()
+    assert package() == before
+    assert _zoo.weights("digits_mlp") != file  # those that are shipped come first
+
+
+def test_a_net_that_ships_without_weights_has_those_that_were_trained_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
+) -> None:
+    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(_zoo, "WEIGHTS", tmp_path)
+    request = Request(
+        'devices = ["fake:ok"]\n[model.digits_mlp]\n[recipe.fp32]\n', "s", str(tmp_path)
+    )
+    with pytest.raises(UserError, match="train it by `bench.py train digits_mlp`"):
+        request.plan()
+    call("train", "digits_mlp", "--epochs", "1")
+    assert len(request.plan()[1]) == 1
+    net = _nets.load(Model(net="digits_mlp"), 0).module
+    trained = load_file(tmp_path / "cache" / "weights" / "digits_mlp.safetensors")
+    assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in trained.items())
 
 
 def test_an_unknown_net_names_the_nearest() -> None:

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 for package in ("onnxruntime", "openvino", "ai_edge_quantizer", "torchao", "coremltools"):
     pytest.importorskip(package)
 # The tool chains warn of each other's versions.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.build, pytest.mark.filterwarnings("ignore")]
 
 CTX = _step.Context("digits", digits_cnn.PREPROCESS, seed=0)
 FORMS = ("onnx", "tflite", "xml", "pt2", "mlpackage")

@@ -24,10 +24,12 @@ from paretomark.models._blocks import conv_bn
 from paretomark.models.compress import _step, reparameterize
 from paretomark.reports import _store
 from paretomark.suites._errors import UserError
-from paretomark.suites._suite import RANDOM, Model
+from paretomark.suites._model import RANDOM, Model
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
+
+pytestmark = pytest.mark.build
 
 
 @pytest.mark.parametrize(

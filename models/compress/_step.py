@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretomark.models import _zoo
 from paretomark.models._data import Preprocess
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites._errors import UserError, at, unknown
 from paretomark.suites._tasks import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -66,20 +68,16 @@ def methods() -> dict[str, list[str]]:
     return {name: list(_parameters(_module(name))) for name in names()}
 
 
-def check(steps: Sequence[Mapping[str, Any]], net: str, weights: Path | None, where: str) -> None:
-    """Raise UserError if a step lacks a parameter, or has one that this net cannot have."""
+def check(steps: Sequence[Mapping[str, Any]], weights: Path | None) -> None:
+    """Raise UserError if a step lacks a parameter, or has one that a net of these weights cannot
+    have. Without weights its layers are not known."""
     names: set[str] | None = _zoo.layers(weights) if weights and weights.exists() else None
     for step in steps:
-        _check(step, where)
-        label = f"{where}: {step['method']}"
-        for layer in step.get("exclude", ()):
-            if names is not None and layer not in names:
-                raise unknown("layer to exclude", layer, names, label)
-        teacher = step.get("teacher")
-        pair = [f"for {_zoo.task(n)} on '{_zoo.data(n)}'" for n in (teacher or net, net)]
-        if teacher and _zoo.data(teacher) and _zoo.data(net) and pair[0] != pair[1]:
-            what = f"{pair[0]}, and {net} {pair[1]}"
-            raise UserError(f"{label}: {teacher} cannot teach: it was trained {what}")
+        with at(step["method"]):
+            _check(step)
+            for layer in step.get("exclude", ()):
+                if names is not None and layer not in names:
+                    raise unknown("layer to exclude", layer, names)
         if getattr(_module(step["method"]), "RENAMES", False):
             names = None  # what comes next meets layers that are not in the file
 
@@ -93,22 +91,17 @@ def pictures(step: Mapping[str, Any]) -> str:
     return "train" if any(p.kind is p.VAR_KEYWORD for p in taken) else ""
 
 
-def _check(step: Mapping[str, Any], where: str) -> None:
+def _check(step: Mapping[str, Any]) -> None:
     module, given = _module(step["method"]), _given(step)
     for name, parameter in _parameters(module).items():
         if name not in given:
             if parameter.required:
-                raise UserError(f"{where}: {step['method']} needs '{name}'")
+                raise UserError(f"needs '{name}'")
             continue
         if not _fits(given[name], parameter.type):
-            raise UserError(
-                f"{where}: {step['method']}: {name} must be {parameter.type}, got {given[name]!r}"
-            )
+            raise UserError(f"{name} must be {parameter.type}, got {given[name]!r}")
     if hasattr(module, "check"):
-        try:
-            module.check(**_examined(module, module.check, given))
-        except UserError as error:
-            raise UserError(f"{where}: {step['method']}: {error}") from None
+        module.check(**_examined(module, module.check, given))
 
 
 def _examined(
@@ -137,6 +130,27 @@ def apply(net: nn.Module, step: Mapping[str, Any], ctx: Context) -> nn.Module:
     return result
 
 
+def compress(
+    net: nn.Module, steps: Sequence[Mapping[str, Any]], ctx: Context
+) -> tuple[nn.Module, float]:
+    """The net after all steps, for inference, and the processor time that they took, in s."""
+    start = time.process_time()
+    for step in steps:
+        net = apply(net, step, ctx).eval()
+    return net.requires_grad_(False), time.process_time() - start
+
+
+def complete(step: Mapping[str, Any]) -> dict[str, Any]:
+    """A step with the defaults of all parameters that it leaves out."""
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(_module(step["method"]).apply).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            found[name] = parameter.default
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            found |= importlib.import_module(f"{__package__}._tuning").DEFAULTS
+    return {**found, **step}
+
+
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"paretomark.models.compress.{name}")
 
@@ -160,7 +174,7 @@ def _parameters(module: ModuleType) -> dict[str, _Parameter]:
 def _fits(value: Any, annotation: str) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return {
-        "float": number,
+        "float": number and math.isfinite(value),
         "int": isinstance(value, int) and not isinstance(value, bool),
         "str": isinstance(value, str),
         "bool": isinstance(value, bool),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from paretomark.models import _zoo
 from paretomark.models._zoo import Training
 from paretomark.models.compress._step import Context
 from paretomark.suites._errors import UserError, unknown
@@ -22,6 +20,7 @@ AUGMENT: dict[str, dict[str, Any]] = {
     "mixup": {"mixup": 0.2},
     "cutmix": {"cutmix": 1.0},
 }
+MIXING = ("mixup", "cutmix")  # classes as well, which other tasks than classification have not
 
 
 class Tuning(TypedDict, total=False):
@@ -54,7 +53,7 @@ DEFAULTS = Tuning(
 
 
 def check(**tuning: Unpack[Tuning]) -> None:
-    """Raise UserError for a value that cannot be, or a teacher that is not there."""
+    """Raise UserError for a value that cannot be."""
     t: Tuning = {**DEFAULTS, **tuning}
     for name in ("epochs", "lr", "count", "batch"):
         if t[name] <= 0:
@@ -65,22 +64,6 @@ def check(**tuning: Unpack[Tuning]) -> None:
     if t["temperature"] <= 0 or not 0 <= t["weight"] <= 1:
         given = f"{t['temperature']}, {t['weight']}"
         raise UserError(f"temperature must be above 0, weight 0 to 1, got {given}")
-    if not t["teacher"]:
-        return
-    teacher = _zoo.split(t["teacher"])
-    if not teacher.kind and teacher.name not in _zoo.names():
-        raise unknown("teacher", t["teacher"], _zoo.names())
-    file = weights_of(t["teacher"], t["teacher_weights"])
-    if file and not file.exists():
-        raise UserError(f"the teacher's weights are missing: {file}; name some by teacher_weights")
-
-
-def weights_of(teacher: str, teacher_weights: str) -> Path | None:
-    """The trained weights of a teacher; None if they come with a library's net or a function."""
-    if teacher_weights:
-        return Path(teacher_weights)
-    name = _zoo.split(teacher)
-    return None if name.kind else _zoo.weights(name.name)
 
 
 def tune(
@@ -97,8 +80,7 @@ def tune(
     t: Tuning = {**DEFAULTS, **tuning}
     guide = None
     if t["teacher"]:
-        file = weights_of(t["teacher"], t["teacher_weights"])
-        teacher = _teacher.load(t["teacher"], file, ctx.preprocess, ctx.task)
+        teacher = _teacher.load(t["teacher"], t["teacher_weights"], ctx.preprocess, ctx.task)
         guide = _teacher.Teacher(teacher, t["temperature"], t["weight"])
     examples = _data.load(ctx.data, "train", t["count"], ctx.preprocess, ctx.task)
     changes: dict[str, Any] = {}

@@ -15,16 +15,7 @@ from paretomark.suites._errors import UserError
 
 Size = tuple[int, int]
 T = TypeVar("T")
-
-
-def folder(argument: str, name: str) -> Path:
-    """The folder a data set was given. Raises UserError if it is missing."""
-    if not argument:
-        raise UserError(f"data set '{name}' needs a folder: write {name}:PATH")
-    path = Path(argument)
-    if not path.is_dir():
-        raise UserError(f"data folder missing: {path} (data set '{name}')")
-    return path
+TEST = ("val", "test")  # what the folder of the test split may be called
 
 
 def part(root: Path, split: Split) -> Path:
@@ -32,7 +23,7 @@ def part(root: Path, split: Split) -> Path:
 
     Raises UserError if there is none.
     """
-    wanted = ("val", "test") if split == "test" else ("train",)
+    wanted = TEST if split == "test" else ("train",)
     for name in wanted:
         if (root / name).is_dir():
             return root / name
@@ -42,8 +33,10 @@ def part(root: Path, split: Split) -> Path:
 
 
 def splits(root: Path) -> tuple[Split, ...]:
-    """All, or only the test split where there is no `train` folder."""
-    return SPLITS if (root / "train").is_dir() else ("test",)
+    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    if not (root / "train").is_dir():
+        return ("test",)
+    return SPLITS if any((root / name).is_dir() for name in TEST) else ("train", "calibration")
 
 
 def share(listing: Sequence[T], split: Split) -> list[T]:

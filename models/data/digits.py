@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from paretomark.models._data import Examples, Preprocess, Split
-from paretomark.suites._errors import UserError
 
 CLASSES = 10
+SIZE = (8, 8)
 _BOUNDS: dict[Split, tuple[int, int]] = {
     "train": (0, 1197),
     "calibration": (1197, 1297),
@@ -20,10 +20,6 @@ _BOUNDS: dict[Split, tuple[int, int]] = {
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
     """Pictures uint8 (N, 8, 8, 1), shades 0..16 stretched to 0..255; one shuffle, cut in three."""
-    if argument:
-        raise UserError(f"data set 'digits' takes no argument, got '{argument}'")
-    if preprocess is not None and preprocess.size != (8, 8):
-        raise UserError(f"data set 'digits' is 8x8; the net wants {preprocess.size}")
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

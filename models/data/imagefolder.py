@@ -12,19 +12,20 @@ from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
 from paretomark.suites._errors import UserError
 
+PATH = "folder"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
     """Pictures in one seeded shuffle, so that the first `count` cover the classes evenly."""
-    root = _files.folder(argument, "imagefolder")
+    root = Path(argument)
     chosen = _files.share(_listing(_files.part(root, split), root), split)[:count]
     return _files.read([f for f, _ in chosen], [c for _, c in chosen], preprocess)
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """All, or only the test split where there is no `train` folder."""
-    return _files.splits(_files.folder(argument, "imagefolder"))
+    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    return _files.splits(Path(argument))
 
 
 def _listing(folder: Path, root: Path) -> list[tuple[Path, int]]:

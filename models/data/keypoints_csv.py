@@ -22,6 +22,7 @@ from paretomark.models.data import _files
 from paretomark.suites._errors import UserError
 from paretomark.suites._tasks import KEYPOINTS
 
+PATH = "folder"
 TASKS = (KEYPOINTS,)
 TABLE = "keypoints.csv"
 SEEN = 2.0
@@ -37,7 +38,7 @@ def load(
 ) -> Examples:
     """Pictures in one seeded shuffle. Raises UserError with the line of a bad row."""
     size = _files.sized(preprocess)
-    folder = _files.part(_files.folder(argument, "keypoints_csv"), split)
+    folder = _files.part(Path(argument), split)
     names, rows = _rows(folder / TABLE)
     chosen = _files.share(rows, split)[:count]
     images = np.empty((len(chosen), *size.size, 3), np.uint8)
@@ -50,8 +51,8 @@ def load(
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """All, or only the test split where there is no `train` folder."""
-    return _files.splits(_files.folder(argument, "keypoints_csv"))
+    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    return _files.splits(Path(argument))
 
 
 def _rows(table: Path) -> tuple[list[str], list[tuple[str, NDArray[np.float32]]]]:

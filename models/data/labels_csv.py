@@ -6,10 +6,13 @@ Every picture belongs to the test split: there is no other.
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
 from paretomark.suites._errors import UserError
+
+PATH = "folder"
 
 
 def splits(argument: str) -> tuple[Split, ...]:
@@ -19,7 +22,7 @@ def splits(argument: str) -> tuple[Split, ...]:
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
     """Pictures in the order of the file. Raises UserError with the line of a bad row."""
-    folder = _files.folder(argument, "labels_csv")
+    folder = Path(argument)
     table = folder / "labels.csv"
     if not table.is_file():
         raise UserError(f"{table} is missing: labels_csv needs columns file, class index")

@@ -18,6 +18,7 @@ from paretomark.models.data.imagefolder import SUFFIXES
 from paretomark.suites._errors import UserError
 from paretomark.suites._tasks import SEGMENTATION
 
+PATH = "folder"
 TASKS = (SEGMENTATION,)
 
 
@@ -30,7 +31,7 @@ def load(
 ) -> Examples:
     """Pictures in one seeded shuffle. Raises UserError for a mask that is missing or no mask."""
     size = _files.sized(preprocess)
-    folder = _files.part(_files.folder(argument, "masks"), split)
+    folder = _files.part(Path(argument), split)
     if not (folder / "images").is_dir():
         raise UserError(f"{folder} has no folder 'images' (data set 'masks')")
     listing = sorted(p for p in (folder / "images").iterdir() if p.suffix.lower() in SUFFIXES)
@@ -45,8 +46,8 @@ def load(
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """All, or only the test split where there is no `train` folder."""
-    return _files.splits(_files.folder(argument, "masks"))
+    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    return _files.splits(Path(argument))
 
 
 def _mask(file: Path, size: tuple[int, int], preprocess: Preprocess) -> NDArray[np.uint8]:

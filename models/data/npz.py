@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.models._data import Examples, Preprocess, Split
+from paretomark.models._data import SPLITS, Examples, Preprocess, Split
 from paretomark.suites._errors import UserError
+
+PATH = "file"
 
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
     """Pictures in the order of the archive. Raises UserError if an array is not as it must be."""
     path = Path(argument)
-    if not path.is_file():
-        raise UserError(f"data file missing: {path} (data set 'npz')")
     part = "test" if split == "test" else "train"
     images, labels = _arrays(path, part)
     if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
@@ -40,13 +40,14 @@ def load(split: Split, count: int | None, preprocess: Preprocess | None, argumen
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """All, or only the test split where there are no `x_train` and `y_train`."""
+    """Those that there are arrays of."""
     try:
         with np.load(argument, allow_pickle=False) as archive:
-            whole = {"x_train", "y_train"} <= set(archive)
+            arrays = set(archive)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{argument} is not a readable .npz file: {error}") from None
-    return ("train", "calibration", "test") if whole else ("test",)
+    part = {"train": "train", "calibration": "train", "test": "test"}
+    return tuple(s for s in SPLITS if {f"x_{part[s]}", f"y_{part[s]}"} <= arrays)
 
 
 def _arrays(path: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -21,7 +21,6 @@ from PIL import Image
 from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
 from paretomark.models.data._shapes import SHAPES, Plane
-from paretomark.suites._errors import UserError
 from paretomark.suites._tasks import CLASSIFICATION, KEYPOINTS, SEGMENTATION
 
 VERSION = 1
@@ -236,8 +235,6 @@ def load(
     task: str = CLASSIFICATION,
 ) -> Examples:
     """Pictures uint8 (N, 96, 96, 3), or resized as `preprocess` says; `count` may exceed SIZES."""
-    if argument:
-        raise UserError(f"data set 'scenes' takes no argument, got '{argument}'")
     scenes = generate(split, SIZES[split] if count is None else count)
     labels: NDArray[Any] = scenes.labels
     if task == SEGMENTATION:

@@ -48,7 +48,7 @@ def precisions() -> list[str]:
     return sorted({precision for name in names() for precision in module(name).PRECISIONS})
 
 
-def check(options: Mapping[str, str], precision: str, where: str) -> None:
+def check(options: Mapping[str, str], precision: str) -> None:
     """Raise UserError for options of quantization that no format has."""
     known: dict[str, set[str]] = {}
     for name in names():
@@ -56,11 +56,11 @@ def check(options: Mapping[str, str], precision: str, where: str) -> None:
             known.setdefault(option, set()).update(values)
     for option, value in options.items():
         if option not in known:
-            raise unknown("option of quantization", option, known, where)
+            raise unknown("option of quantization", option, known)
         if value not in known[option]:
-            raise unknown(option, value, known[option], f"{where}, quantization")
+            raise unknown(f"{option} of quantization", value, known[option])
     if options and precision != "int8":
-        raise UserError(f"{where}: quantization has options at precision int8, not at {precision}")
+        raise UserError(f"quantization has options at precision int8, not at {precision}")
 
 
 def versions(name: str) -> dict[str, str]:

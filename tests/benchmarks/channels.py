@@ -25,7 +25,7 @@ from paretomark.devices._visit import Spec
 from paretomark.models import _build
 from paretomark.models._artifact import Artifact, Order
 from paretomark.reports import _stats
-from paretomark.suites._suite import RANDOM, Model, Recipe
+from paretomark.suites._model import RANDOM, Model, Recipe
 
 DEVICES = ("onnxruntime:cpu", "litert:xnnpack", "openvino:cpu")
 EXAMPLES = 1000

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from paretomark.devices import _edgetpu_model, _tflite
 from paretomark.devices._edgetpu_model import EdgeTPU
 from paretomark.devices._tflite import Operator, Subgraph, Tensor
-from paretomark.models import _artifact
+from paretomark.models import _cache
 
 # Net: side of its input, published milliseconds.
 # https://coral.ai/docs/edgetpu/benchmarks/, column "Desktop CPU + USB Accelerator".
@@ -142,7 +142,7 @@ def mape(
 
 def operators(net: str, side: int) -> Subgraph:
     """The operators of a net, from the cache if it was converted before."""
-    file = _artifact.cache() / "edgetpu_model" / f"{net}.json"
+    file = _cache.folder() / "edgetpu_model" / f"{net}.json"
     if not file.exists():
         table = dataclasses.asdict(without_padding(as_integers(convert(net, side))))
         for operator in table["operators"]:

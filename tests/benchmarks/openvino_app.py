@@ -28,7 +28,7 @@ from paretomark.devices._device import Arrays, open_device
 from paretomark.devices._visit import Spec, _inputs
 from paretomark.models import _build
 from paretomark.models._artifact import Artifact, Order
-from paretomark.suites._suite import Model, Recipe
+from paretomark.suites._model import Model, Recipe
 
 SECONDS = 2  # of one turn
 

@@ -1,0 +1,196 @@
+"""What is built anew after a change of the code: all that the change can matter to, and no more."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLACES = """
+import json, sys
+from paretomark.models import _artifact, _data, _known, _zoo
+from paretomark.models._artifact import Order
+from paretomark.suites._model import RANDOM, Model, Pixels, Recipe
+
+step = {"method": "rigl", "sparsity": 0.5, "epochs": 1}
+recipes = {
+    "plain": (),
+    "magnitude": ({"method": "magnitude", "sparsity": 0.5},),
+    "rigl": (step,),
+    "taught": ({"method": "finetune", "teacher": "digits_mlp"},),
+}
+models = {
+    "cnn": Model(net="digits_cnn"),
+    "drawn": Model(net="scenes_resnet", weights=RANDOM),
+    "own": Model(net=f"python:{sys.argv[1]}/own/net.py:make", preprocess=Pixels((8, 8))),
+}
+places = {"known": _known._file("", ["digits_cnn", _zoo.code("digits_cnn")])}
+for name, model in models.items():
+    for recipe, steps in recipes.items() if name == "cnn" else [("plain", ())]:
+        places[f"{name} {recipe} net"] = _artifact.net(model, steps, 0)
+        for form in ("onnx", "xml", "tflite"):
+            order = Order(model, Recipe(steps=steps), form, 1, 100, 0)
+            places[f"{name} {recipe} {form}"] = _artifact.folder(order)
+for data in ("digits", "noise"):
+    preprocess = _data.Preprocess((8, 8))
+    places[f"pictures of {data}"] = _artifact.prepared(data, preprocess, 100, "classification")
+print(json.dumps({name: str(place) for name, place in places.items()}))
+"""
+TRAINING = """
+from paretomark.models import _checkpoint, digits_mlp
+print(_checkpoint.place("digits_mlp", digits_mlp.TRAIN))
+"""
+NET = """
+from torch import nn
+import helper
+
+def make():
+    from parts import block
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, helper.CLASSES), block.last())
+"""
+CODE = "CHANGED = 1\n"
+COMMENT = "# a comment\n"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a copy of the package, and with a net of the user's."""
+    root, here = tmp_path_factory.mktemp("copy"), Path(__file__).parent.parent
+    package = root / "paretomark"
+    for folder in ("devices", "models", "reports", "suites"):
+        shutil.copytree(here / folder, package / folder, ignore=shutil.ignore_patterns("*.pyc"))
+    (package / "__init__.py").touch()
+    for name, text in {
+        "net.py": NET,
+        "helper.py": "CLASSES = 10\n",
+        "parts/__init__.py": "",
+        "parts/block.py": "from .deep import last\n",
+        "parts/deep.py": "from torch.nn import Identity as last\n",
+        "other.py": "",
+    }.items():
+        (root / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "own" / name).write_text(text)
+    return root
+
+
+def run(root: Path, program: str) -> str:
+    """What a program prints that imports the copy."""
+    return subprocess.run(
+        [sys.executable, "-P", "-B", "-c", program, str(root)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def before(root: Path) -> dict[str, str]:
+    places: dict[str, str] = json.loads(run(root, PLACES))
+    assert len(set(places.values())) == len(places)
+    return places
+
+
+def changed(root: Path, before: dict[str, str], file: str, text: str) -> set[str]:
+    """What has another place once the file has this text."""
+    path = root / file
+    kept = path.read_text()
+    path.write_text(text)
+    try:
+        after = json.loads(run(root, PLACES))
+    finally:
+        path.write_text(kept)
+    return {name for name, place in after.items() if place != before[name]}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "paretomark/models/_families.csv",
+        "paretomark/models/_make.py",
+        "paretomark/models/digits_cnn.py",
+        "paretomark/models/compress/_step.py",
+        "paretomark/models/data/digits.py",
+        "paretomark/models/export/onnx.py",
+        "own/helper.py",
+    ],
+)
+def test_a_comment_changes_nothing(root: Path, before: dict[str, str], file: str) -> None:
+    assert changed(root, before, file, (root / file).read_text() + COMMENT) == set()
+
+
+def test_neither_do_docstrings_formatting_and_what_is_for_type_checkers(
+    root: Path, before: dict[str, str]
+) -> None:
+    file = "paretomark/models/compress/_step.py"
+    text = (root / file).read_text()
+    for old, new in (
+        ('    """One step of a recipe."""\n', ""),
+        ("    from torch import nn\n", "    from torch import fx, nn\n"),
+        ('k != "method"', "k  !=  'method'"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    assert changed(root, before, file, text) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("models/export/onnx.py", ["onnx", "xml"]),  # the latter calls the former
+        ("models/export/xml.py", ["xml"]),
+        ("models/export/_zero_padding.py", ["tflite"]),
+        ("models/export/pte.py", []),
+        ("models/compress/rigl.py", ["rigl"]),
+        ("models/compress/_budgets.py", ["rigl", "magnitude"]),
+        ("models/compress/reparameterize.py", ["known"]),
+        ("models/_augment.py", ["rigl", "taught"]),  # imported in a function
+        ("models/digits_mlp.py", ["taught"]),  # its teacher
+        ("models/digits_cnn.py", ["cnn", "known"]),
+        ("models/data/noise.py", ["drawn", "own", "noise"]),
+        ("models/_build.py", []),
+        ("models/_make.py", ["onnx", "xml", "tflite"]),
+        ("models/compress/_step.py", ["onnx", "xml", "tflite", "net", "known"]),
+        ("suites/_suite.py", []),
+        ("reports/_record.py", []),
+    ],
+)
+def test_code_changes_what_it_makes(
+    root: Path, before: dict[str, str], file: str, words: list[str]
+) -> None:
+    text = (root / "paretomark" / file).read_text() + CODE
+    found = changed(root, before, f"paretomark/{file}", text)
+    assert found == {name for name in before if set(words) & set(name.split())}
+
+
+@pytest.mark.parametrize(
+    ("file", "matters"),
+    [
+        ("net.py", True),
+        ("helper.py", True),
+        ("parts/__init__.py", True),
+        ("parts/deep.py", True),
+        ("other.py", False),
+    ],
+)
+def test_a_net_of_the_user_changes_with_what_it_imports(
+    root: Path, before: dict[str, str], file: str, matters: bool
+) -> None:
+    found = changed(root, before, f"own/{file}", (root / "own" / file).read_text() + CODE)
+    assert found == {name for name in before if matters and name.startswith("own")}
+
+
+def test_a_training_goes_on_unless_its_code_changed(root: Path) -> None:
+    place = run(root, TRAINING)
+    loss = root / "paretomark" / "models" / "_loss.py"
+    kept = loss.read_text()
+    loss.write_text(kept + COMMENT)
+    assert run(root, TRAINING) == place
+    loss.write_text(kept + CODE)
+    assert run(root, TRAINING) != place
+    loss.write_text(kept)
