@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from paretomark.reports._request import Request
-    from paretomark.reports._store import Run
+    from paretomark.devices.measure._request import Request
+    from paretomark.suites.records._store import Run
 
 SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -136,7 +136,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import _collect, _progress
+    from paretomark.devices.measure import _collect
+    from paretomark.reports import _progress
 
     out = arguments.resume or arguments.out
     request = _request(arguments)
@@ -157,8 +158,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _request(arguments: argparse.Namespace) -> Request:
     """What to run. Raises UserError if a run that is resumed is to be another."""
-    from paretomark.reports._request import Request
-    from paretomark.suites import _suite
+    from paretomark.devices.measure._request import Request
+    from paretomark.suites.spec import _suite
 
     narrowed = ("device", "model", "recipe", "threads")
     if arguments.resume:
@@ -181,7 +182,7 @@ def _request(arguments: argparse.Namespace) -> Request:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import _store
+    from paretomark.suites.records import _store
 
     run = _store.read(arguments.run)
     _present(run, arguments.out or run.folder / "report", arguments.json)
@@ -190,16 +191,17 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _present(run: Run, out: Path, as_json: bool) -> int:
     """Write the report of a run, and print its table and where the page is."""
-    from paretomark.reports import _published, _ranks, _summary, _terminal, page
+    from paretomark.reports import _published_table, _ranks, _terminal, report
+    from paretomark.suites.records import _summary
 
     rows = _summary.summarise(run)
-    written = page.write(run, out)
+    written = report.write(run, out)
     if as_json:
-        more = {"published": _published.as_json(run, rows), "ranks": _ranks.as_json(rows)}
+        more = {"published": _published_table.as_json(run, rows), "ranks": _ranks.as_json(rows)}
         print(json.dumps(_terminal.as_json(run, rows) | more, indent=1))
     else:
         _terminal.show(rows)
-        _published.show(run, rows)
+        _published_table.show(run, rows)
         _ranks.show(rows)
         print(f"report: {written[0]}")
     return (
@@ -208,7 +210,8 @@ def _present(run: Run, out: Path, as_json: bool) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import _store, compare
+    from paretomark.reports import compare
+    from paretomark.suites.records import _store
 
     a, b = _store.read(arguments.a), _store.read(arguments.b)
     verdicts = compare.compare(a, b, arguments.delta, arguments.by_name)
@@ -222,7 +225,8 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import _store, leaderboard
+    from paretomark.reports import leaderboard
+    from paretomark.suites.records import _store
 
     for path in leaderboard.write([_store.read(run) for run in arguments.runs], arguments.out):
         print(path)
@@ -230,7 +234,8 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import _profile, _progress, profile
+    from paretomark.devices.measure import _profile
+    from paretomark.reports import _progress, profile
 
     fields = ("model", "recipe", "device", "suite", "threads", "batch", "runs")
     request = _profile.Request(**{name: getattr(arguments, name) for name in fields})
@@ -277,13 +282,13 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from paretomark.models import _zoo
+    from paretomark.models.nets import _zoo
 
     if arguments.model not in _zoo.names():
         raise unknown("model", arguments.model, _zoo.names())
-    from paretomark.models import _train
+    from paretomark.models.training import _train
     from paretomark.reports import _progress
-    from paretomark.suites import _tasks
+    from paretomark.suites.spec import _tasks
 
     out = arguments.out or _zoo.trained(arguments.model)
     metric = _tasks.metric(_zoo.task(arguments.model))

@@ -31,11 +31,12 @@ from dataclasses import dataclass, replace
 from math import ceil, prod
 from pathlib import Path
 
-from paretomark.devices import _device, _edgetpu_file, _operators, _tflite, litert
+from paretomark.devices import _device, litert
 from paretomark.devices._device import Arrays, Chip, Placement, require
-from paretomark.devices._edgetpu_file import INTEGER, ON_CHIP_BYTES
-from paretomark.devices._tflite import Operator, Subgraph, Tensor
-from paretomark.suites._errors import UserError
+from paretomark.devices.formats import _counts, _edgetpu_file, _tflite
+from paretomark.devices.formats._edgetpu_file import INTEGER, ON_CHIP_BYTES
+from paretomark.devices.formats._tflite import Operator, Subgraph, Tensor
+from paretomark.suites.spec._errors import UserError
 
 SIDE = 64
 CLOCK_HZ = 480e6
@@ -204,8 +205,8 @@ def macs(operator: Operator) -> int:
         return 0
     weights = operator.inputs[1].shape
     if operator.name == "TRANSPOSE_CONV":  # its inputs: the output's shape, weights, data
-        return _operators.macs(operator.inputs[2].shape, weights, weights[-1])
-    return _operators.macs(swept, weights, weights[-1 if "DEPTHWISE" in operator.name else 0])
+        return _counts.macs(operator.inputs[2].shape, weights, weights[-1])
+    return _counts.macs(swept, weights, weights[-1 if "DEPTHWISE" in operator.name else 0])
 
 
 def _cycles(operator: Operator) -> int:

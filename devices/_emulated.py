@@ -27,7 +27,7 @@ from typing import IO
 from paretomark.devices._device import Arrays, Chip, Placement, State, Unavailable
 from paretomark.devices._emulated_guest import receive, send
 from paretomark.models import _cache
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 QEMU = ("qemu-aarch64", "qemu-aarch64-static")
 CPU = "cortex-a76"
@@ -70,7 +70,8 @@ class Emulated:
         return Chip(f"{CPU} (emulated)", versions)
 
     def load(self, model: Path, threads: int) -> Placement:
-        from paretomark.devices import _tflite, litert
+        from paretomark.devices import litert
+        from paretomark.devices.formats import _tflite
 
         self.close()
         guest = Path(__file__).with_name("_emulated_guest.py")

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from paretomark.devices import _tflite
 from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailable, require
+from paretomark.devices.formats import _tflite
 
 DRIVERS = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the Vulkan loader's variables
 SOFTWARE = ("swiftshader", "lvp")

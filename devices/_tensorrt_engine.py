@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _tensorrt_onnx
 from paretomark.devices._device import Unavailable
+from paretomark.devices.formats import _tensorrt_onnx
 from paretomark.models import _cache
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 REMEDY = "pip install 'paretomark[tensorrt]', on Linux or Windows with an NVIDIA GPU"
 DIGEST_BYTES = 32

@@ -21,8 +21,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _nvidia, _torch_file
+from paretomark.devices import _nvidia
 from paretomark.devices._device import Arrays, Chip, Placement, State, Unavailable, require
+from paretomark.devices.formats import _torch_file
 
 PHASES = ("h2d", "compute", "d2h")
 KEPT_RUNS = 100_000

@@ -23,8 +23,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _edgetpu_file, _edgetpu_model, _tflite, litert
+from paretomark.devices import _edgetpu_model, litert
 from paretomark.devices._device import Arrays, Chip, Device, Placement, Unavailable, require
+from paretomark.devices.formats import _edgetpu_file, _tflite
 
 FORMAT = "tflite"
 VARIANTS = ("", "model")

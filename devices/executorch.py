@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _host, _pte
+from paretomark.devices import _host
 from paretomark.devices._device import Arrays, Chip, Operator, Placement, Port, Unavailable, require
+from paretomark.devices.formats import _pte
 
 FORMAT = "pte"
 VARIANTS = ("xnnpack",)

@@ -8,8 +8,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _host, _litert_profile, _tflite
+from paretomark.devices import _host
 from paretomark.devices._device import Arrays, Chip, Device, Operator, Placement, Unavailable
+from paretomark.devices.formats import _tflite
+from paretomark.devices.profilers import _litert_profile
 
 FORMAT = "tflite"
 VARIANTS = ("xnnpack", "reference", "xnnpack@aarch64", "gpu", "npu")

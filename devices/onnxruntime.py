@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _host, _onnxruntime_profile
+from paretomark.devices import _host
 from paretomark.devices._device import Arrays, Chip, Operator, Placement, Port, Unavailable, require
+from paretomark.devices.profilers import _onnxruntime_profile
 
 FORMAT = "onnx"
 PROVIDERS = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from paretomark.devices._device import Arrays, Chip, Operator, Placement, Port, Unavailable, require
-from paretomark.devices._operators import Node, macs, stored_bytes
+from paretomark.devices.formats._counts import Node, macs, stored_bytes
 
 FORMAT = "xml"
 VARIANTS = ("cpu", "gpu", "npu")

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _host, _torch_file, _torch_profile
+from paretomark.devices import _host
 from paretomark.devices._device import (
     Arrays,
     Chip,
@@ -30,6 +30,8 @@ from paretomark.devices._device import (
     require,
 )
 from paretomark.devices._torch_cuda import Cuda
+from paretomark.devices.formats import _torch_file
+from paretomark.devices.profilers import _torch_profile
 
 FORMAT = "pt2"
 VARIANTS = ("eager", "channels_last", "compile", "int8", "cuda", "cuda-compile")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from paretomark.reports import _columns, _html
 from paretomark.reports._columns import Column, Place
 from paretomark.reports._html import Cell
-from paretomark.reports._row import SIGNIFICANT, Row
+from paretomark.suites.records._row import SIGNIFICANT, Row
 
 
 def table(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from paretomark.reports._row import Row
 from paretomark.reports._ways import (
     BYTES,
     COUNT,
@@ -29,7 +28,8 @@ from paretomark.reports._ways import (
     Value,
     Way,
 )
-from paretomark.suites import _tasks
+from paretomark.suites.records._row import Row
+from paretomark.suites.spec import _tasks
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from paretomark.reports import _columns, _table
-from paretomark.reports._row import Row
-from paretomark.reports._store import Run
-from paretomark.reports._summary import visit_median
+from paretomark.suites.records._row import Row
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import visit_median
 
 
 def cells(rows: Sequence[Row]) -> str:

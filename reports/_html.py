@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paretomark.reports import _table
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 # Orders rows by what Python put into data-v. It does no arithmetic.
 _SCRIPT = """

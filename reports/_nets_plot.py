@@ -2,7 +2,7 @@
 
 Drawn where there are enough nets to rank (`_ranks`). Colour is the device. The accuracy in the
 second picture is not measured here, and its points are hollow: it is what the table of the zoo
-quotes (`paretomark.models._families`), of weights that its sources trained.
+quotes (`paretomark.models.nets._families`), of weights that its sources trained.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretomark.models import _families
+from paretomark.models.nets import _families
 from paretomark.reports import _figure, _labels
 from paretomark.reports._figure import COLOURS, LINE, Plot
 from paretomark.reports._labels import Label, square
 from paretomark.reports._ranks import Ranking
-from paretomark.reports._store import Run
 from paretomark.reports._table import clean, count, percent, seconds
-from paretomark.suites import _suite
-from paretomark.suites._errors import UserError
+from paretomark.suites.records._store import Run
+from paretomark.suites.spec import _suite
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

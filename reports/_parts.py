@@ -9,9 +9,9 @@ from pathlib import Path
 from paretomark.reports import _html
 from paretomark.reports._figure import Plot
 from paretomark.reports._html import esc
-from paretomark.reports._record import Header
-from paretomark.reports._row import Row
-from paretomark.suites import _tasks
+from paretomark.suites.records._record import Header
+from paretomark.suites.records._row import Row
+from paretomark.suites.spec import _tasks
 
 
 def names(rows: Iterable[Row]) -> dict[tuple[str, str], str]:

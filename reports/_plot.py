@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from paretomark.reports import _figure, _labels
 from paretomark.reports._figure import COLOURS, INK, LINE, Plot
 from paretomark.reports._labels import Label, square
-from paretomark.reports._row import Group, Row
 from paretomark.reports._table import clean, percent, place, points, seconds, standing
-from paretomark.suites import _tasks
+from paretomark.suites.records._row import Group, Row
+from paretomark.suites.spec import _tasks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from paretomark.reports._collect import Progress
-from paretomark.reports._record import Probe, Record
-from paretomark.reports._summary import visit_median
+from paretomark.devices.measure._collect import Progress
+from paretomark.suites.records._record import Probe, Record
+from paretomark.suites.records._summary import visit_median
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from paretomark.reports import _html, _table
 from paretomark.reports._html import Cell
-from paretomark.reports._row import Group, Row
+from paretomark.suites.records._row import Group, Row
 
 FEWEST = 8  # nets
 WORST = 3  # nets that are named

@@ -11,11 +11,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from paretomark.devices._peak import Peaks
+from paretomark.devices.measure._peak import Peaks
 from paretomark.reports import _figure, _labels
 from paretomark.reports._figure import COLOURS, INK, LINE, Plot
 from paretomark.reports._labels import Label, square
-from paretomark.reports._operators import Line, short
+from paretomark.reports._operator_table import Line, short
 from paretomark.reports._table import clean, number, percent, seconds
 
 if TYPE_CHECKING:

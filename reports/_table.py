@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from paretomark.reports._row import Group, Row
+from paretomark.suites.records._row import Group, Row
 
 if TYPE_CHECKING:
     from rich.console import Console

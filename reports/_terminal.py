@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from paretomark.reports import _columns, _table
 from paretomark.reports._columns import Column
-from paretomark.reports._row import Row
-from paretomark.reports._store import Run
 from paretomark.reports._ways import Styled
-from paretomark.suites import _tasks
+from paretomark.suites.records._row import Row
+from paretomark.suites.records._store import Run
+from paretomark.suites.spec import _tasks
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from paretomark.reports import _html, _table
 from paretomark.reports._html import Cell, esc
-from paretomark.reports._row import Row
+from paretomark.suites.records._row import Row
 
 Write = Callable[[Any], str]
 Styled = tuple[str, str]  # a text, and its style as rich names it

@@ -8,7 +8,7 @@ difference is significant, and with too few none is:
     inconclusive     neither; the minimum detectable effect says what the comparison could see
 
 What is compared is what is the same thing, whatever it is called: cells of one identity (see
-`paretomark.models._identity`) in one place. Where a name stands for another thing in the second
+`models/build/_identity.py`) in one place. Where a name stands for another thing in the second
 run, the comparison says what is another, and gives a verdict only if it is asked to go by names.
 
 `same` is never the answer to a lack of data. All claims of a report together, of difference and
@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from paretomark.reports import _scores, _stats, _table
-from paretomark.reports._changes import changes
-from paretomark.reports._row import SIGNIFICANT, Row
-from paretomark.reports._store import Run
-from paretomark.reports._summary import Visits, summarise, visits
-from paretomark.suites import _tasks
-from paretomark.suites._errors import UserError
+from paretomark.reports import _table
+from paretomark.suites.records import _scores, _stats
+from paretomark.suites.records._changes import changes
+from paretomark.suites.records._row import SIGNIFICANT, Row
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import Visits, summarise, visits
+from paretomark.suites.spec import _tasks
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table

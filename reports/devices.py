@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from paretomark.devices import _device, _run
-from paretomark.reports import _conformance, _table
-from paretomark.suites._errors import unknown
+from paretomark.devices import _device
+from paretomark.devices.measure import _conformance, _run
+from paretomark.reports import _table
+from paretomark.suites.spec._errors import unknown
 
 
 def targets(wanted: Sequence[str]) -> list[str]:

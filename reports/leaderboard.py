@@ -14,11 +14,11 @@ from pathlib import Path
 
 from paretomark.reports import _cells, _columns, _figure, _html, _parts, _plot, _table
 from paretomark.reports._html import Cell, esc
-from paretomark.reports._record import Host
-from paretomark.reports._row import Row
-from paretomark.reports._store import Run
-from paretomark.reports._summary import Visits, summarise, visits, with_fronts
-from paretomark.suites._errors import UserError
+from paretomark.suites.records._record import Host
+from paretomark.suites.records._row import Row
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import Visits, summarise, visits, with_fronts
+from paretomark.suites.spec._errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from typing import Any
 
 from rich.text import Text
 
-from paretomark.models import _families, _known, _zoo
-from paretomark.models._families import AGREE, Published
-from paretomark.reports import _html, _table, _zoo_check
-from paretomark.reports._zoo_check import Checked
-from paretomark.suites._errors import unknown
+from paretomark.devices.measure import _zoo_check
+from paretomark.devices.measure._zoo_check import Checked
+from paretomark.models.build import _facts
+from paretomark.models.nets import _families, _zoo
+from paretomark.models.nets._families import AGREE, Published
+from paretomark.reports import _html, _table
+from paretomark.suites.spec._errors import unknown
 
-DOCUMENT = _zoo.FOLDER.parent / "docs" / "zoo.md"
+DOCUMENT = _zoo.FOLDER.parents[1] / "docs" / "zoo.md"
 OTHERS = "of this project"  # the family of nets that no paper has
 
 
@@ -49,7 +51,7 @@ class Listed:
 def listed(wanted: Sequence[str] = ()) -> list[Listed]:
     """The nets of the zoo, or those wanted. Raises UserError for one that it does not have."""
     rows = _rows(wanted)
-    facts = _known.facts([row.net for row in rows])
+    facts = _facts.facts([row.net for row in rows])
     return [_listed(row, facts[row.net]) for row in rows]
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretomark.devices import _host
-from paretomark.devices._peak import Peaks
-from paretomark.reports import _csv, _figure, _html, _operators, _parts, _roofline, _table
+from paretomark.devices.measure._peak import Peaks
+from paretomark.devices.measure._profile import Profile
+from paretomark.reports import _csv, _figure, _html, _operator_table, _parts, _roofline, _table
 from paretomark.reports._html import Cell, esc
-from paretomark.reports._operators import Line
-from paretomark.reports._profile import Profile
+from paretomark.reports._operator_table import Line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,8 +92,11 @@ def as_json(profile: Profile) -> dict[str, Any]:
         "latency_ns": profile.latency_ns,
         "operators_ns": profile.operators_ns,
         "gap_ns": profile.gap[1] if profile.gap else 0.0,
-        "operators": [_operators.table(line, profile.peaks) for line in profile.lines],
-        "kinds": [_operators.table(k, profile.peaks) for k in _operators.kinds(profile.operators)],
+        "operators": [_operator_table.table(line, profile.peaks) for line in profile.lines],
+        "kinds": [
+            _operator_table.table(k, profile.peaks)
+            for k in _operator_table.kinds(profile.operators)
+        ],
     }
 
 
@@ -110,7 +113,7 @@ def show(profile: Profile) -> None:
     more = lines[SLOWEST:]
     slowest = _frame("#", "operator", "kind", "unit")
     for line in lines[:SLOWEST]:
-        names = [Text(_operators.short(t, WIDE)) for t in (line.name, line.kind, line.unit)]
+        names = [Text(_operator_table.short(t, WIDE)) for t in (line.name, line.kind, line.unit)]
         slowest.add_row(str(line.position), *names, *_cells(line))
     if more:
         ns, share = sum(m.ns for m in more), sum(m.share for m in more)
@@ -119,7 +122,7 @@ def show(profile: Profile) -> None:
     for name, ns in _sums(profile):
         slowest.add_row("", name, "", "", _ns(ns))
     by_kind = _frame("kind", "unit", "operators")
-    for k in _operators.kinds(profile.operators):
+    for k in _operator_table.kinds(profile.operators):
         named = [Text(_table.clean(t)) for t in (k.kind, k.unit)]
         by_kind.add_row(*named, str(k.count), *_cells(k))
     notes = [_warning(profile), *profile.remarks, profile.no_roofline or _roofs(profile)]
@@ -248,7 +251,7 @@ def _kinds(profile: Profile) -> str:
             Cell(str(k.count), k.count, "n"),
             *_rated(k, profile.peaks),
         ]
-        for k in _operators.kinds(profile.operators)
+        for k in _operator_table.kinds(profile.operators)
     ]
     if profile.gap:
         name, ns = profile.gap

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paretomark.models import _artifact, _cache
+from paretomark.models import _cache
+from paretomark.models.build import _artifact
 from paretomark.reports import _table
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 FEWEST_DIGITS = 6
 

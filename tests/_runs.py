@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from paretomark.reports._record import SCHEMA, Header, Record
-from paretomark.reports._store import Run
+from paretomark.suites.records._record import SCHEMA, Header, Record
+from paretomark.suites.records._store import Run
 
 HOST = {
     "fingerprint": "f0e1d2c3",

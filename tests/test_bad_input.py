@@ -15,9 +15,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from paretomark import bench
-from paretomark.models._data import Preprocess, load
-from paretomark.reports._request import Request
-from paretomark.suites._errors import UserError
+from paretomark.devices.measure._request import Request
+from paretomark.models.data._data import Preprocess, load
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

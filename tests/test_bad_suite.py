@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from paretomark import bench
-from paretomark.devices import _run
-from paretomark.models import _build
-from paretomark.reports._request import Request
+from paretomark.devices.measure import _run
+from paretomark.devices.measure._request import Request
+from paretomark.models.build import _build
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

@@ -12,11 +12,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from paretomark.models import _data, _encode, _train, _zoo, digits_cnn
-from paretomark.models._binary import Binarize
+from paretomark.models.build import _encode
 from paretomark.models.compress import _step
+from paretomark.models.data import _data
 from paretomark.models.export import onnx
-from paretomark.suites._errors import UserError
+from paretomark.models.nets import _zoo, digits_cnn
+from paretomark.models.nets._binary import Binarize
+from paretomark.models.training import _train
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paretomark.reports import leaderboard, page
+from paretomark.reports import leaderboard, report
 from paretomark.tests import _needs
 from paretomark.tests._runs import realistic
 
@@ -29,7 +29,7 @@ def test_a_page_opens_without_console_errors(tmp_path: Path, kind: str) -> None:
     browser = _needs.BROWSER.found()
     source = realistic()
     if kind == "page":
-        written = page.write(source, tmp_path)
+        written = report.write(source, tmp_path)
     else:
         written = leaderboard.write([source], tmp_path)
     profile = f"--user-data-dir={tmp_path / 'profile'}"

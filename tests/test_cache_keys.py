@@ -13,9 +13,11 @@ import pytest
 
 PLACES = """
 import json, sys
-from paretomark.models import _artifact, _data, _known, _zoo
-from paretomark.models._artifact import Order
-from paretomark.suites._model import RANDOM, Model, Pixels, Recipe
+from paretomark.models.build import _artifact, _facts
+from paretomark.models.data import _data
+from paretomark.models.nets import _zoo
+from paretomark.models.build._artifact import Order
+from paretomark.suites.spec._model import RANDOM, Model, Pixels, Recipe
 
 step = {"method": "rigl", "sparsity": 0.5, "epochs": 1}
 recipes = {
@@ -29,7 +31,7 @@ models = {
     "drawn": Model(net="scenes_resnet", weights=RANDOM),
     "own": Model(net=f"python:{sys.argv[1]}/own/net.py:make", preprocess=Pixels((8, 8))),
 }
-places = {"known": _known._file("", ["digits_cnn", _zoo.code("digits_cnn")])}
+places = {"known": _facts._file("", ["digits_cnn", _zoo.code("digits_cnn")])}
 for name, model in models.items():
     for recipe, steps in recipes.items() if name == "cnn" else [("plain", ())]:
         places[f"{name} {recipe} net"] = _artifact.net(model, steps, 0)
@@ -42,7 +44,8 @@ for data in ("digits", "noise"):
 print(json.dumps({name: str(place) for name, place in places.items()}))
 """
 TRAINING = """
-from paretomark.models import _checkpoint, digits_mlp
+from paretomark.models.nets import digits_mlp
+from paretomark.models.training import _checkpoint
 print(_checkpoint.place("digits_mlp", digits_mlp.TRAIN))
 """
 NET = """
@@ -111,9 +114,9 @@ def changed(root: Path, before: dict[str, str], file: str, text: str) -> set[str
 @pytest.mark.parametrize(
     "file",
     [
-        "paretomark/models/_families.csv",
-        "paretomark/models/_make.py",
-        "paretomark/models/digits_cnn.py",
+        "paretomark/models/nets/_families.csv",
+        "paretomark/models/build/_child.py",
+        "paretomark/models/nets/digits_cnn.py",
         "paretomark/models/compress/_step.py",
         "paretomark/models/data/digits.py",
         "paretomark/models/export/onnx.py",
@@ -149,15 +152,15 @@ def test_neither_do_docstrings_formatting_and_what_is_for_type_checkers(
         ("models/compress/rigl.py", ["rigl"]),
         ("models/compress/_budgets.py", ["rigl", "magnitude"]),
         ("models/compress/reparameterize.py", ["known"]),
-        ("models/_augment.py", ["rigl", "taught"]),  # imported in a function
-        ("models/digits_mlp.py", ["taught"]),  # its teacher
-        ("models/digits_cnn.py", ["cnn", "known"]),
+        ("models/training/_augment.py", ["rigl", "taught"]),  # imported in a function
+        ("models/nets/digits_mlp.py", ["taught"]),  # its teacher
+        ("models/nets/digits_cnn.py", ["cnn", "known"]),
         ("models/data/noise.py", ["drawn", "own", "noise"]),
-        ("models/_build.py", []),
-        ("models/_make.py", ["onnx", "xml", "tflite"]),
+        ("models/build/_build.py", []),
+        ("models/build/_child.py", ["onnx", "xml", "tflite"]),
         ("models/compress/_step.py", ["onnx", "xml", "tflite", "net", "known"]),
-        ("suites/_suite.py", []),
-        ("reports/_record.py", []),
+        ("suites/spec/_suite.py", []),
+        ("suites/records/_record.py", []),
     ],
 )
 def test_code_changes_what_it_makes(
@@ -187,7 +190,7 @@ def test_a_net_of_the_user_changes_with_what_it_imports(
 
 def test_a_training_goes_on_unless_its_code_changed(root: Path) -> None:
     place = run(root, TRAINING)
-    loss = root / "paretomark" / "models" / "_loss.py"
+    loss = root / "paretomark" / "models" / "training" / "_loss.py"
     kept = loss.read_text()
     loss.write_text(kept + COMMENT)
     assert run(root, TRAINING) == place

@@ -16,9 +16,11 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from paretomark.models import _data, _train, _zoo, digits_cnn, scenes_repvgg
 from paretomark.models.compress import _step
-from paretomark.suites._errors import UserError
+from paretomark.models.data import _data
+from paretomark.models.nets import _zoo, digits_cnn, scenes_repvgg
+from paretomark.models.training import _train
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 
@@ -83,7 +85,7 @@ FOLLOWED = [name for name in _zoo.names() if not name.startswith(REFUSED)]
 
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_a_net_of_the_zoo_loses_its_channels_as_if_they_were_zero(name: str) -> None:
-    module = importlib.import_module(f"paretomark.models.{name}")
+    module = importlib.import_module(f"paretomark.models.nets.{name}")
     net = scattered(module.net())
     size = min(module.PREPROCESS.size[0], 96)  # float64 is slow
     preprocess = dataclasses.replace(module.PREPROCESS, size=(size, size))
@@ -199,7 +201,7 @@ def test_tied_layers_are_ranked_as_one() -> None:
 
 
 def trained(name: str) -> tuple[nn.Module, _step.Context]:
-    module = importlib.import_module(f"paretomark.models.{name}")
+    module = importlib.import_module(f"paretomark.models.nets.{name}")
     net = module.net().eval()
     net.load_state_dict(load_file(_zoo.weights(name)))
     return net, _step.Context(module.DATA, module.PREPROCESS, 0)

@@ -13,10 +13,12 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paretomark.models import _data, _encode, _zoo, digits_cnn, digits_mlp
+from paretomark.models.build import _encode
 from paretomark.models.compress import _step
 from paretomark.models.compress.cluster import kmeans
-from paretomark.suites._errors import UserError
+from paretomark.models.data import _data
+from paretomark.models.nets import _zoo, digits_cnn, digits_mlp
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 

@@ -13,11 +13,11 @@ from typing import Any, get_type_hints
 import pytest
 from rich.console import Console
 
-from paretomark.reports import _cells, _columns, _csv, _terminal, leaderboard, page
+from paretomark.reports import _cells, _columns, _csv, _terminal, leaderboard, report
 from paretomark.reports._columns import BOARD, COLUMNS, EVERY, FRONTS, TERMINAL, Column
-from paretomark.reports._row import Row
-from paretomark.reports._summary import summarise
 from paretomark.reports._ways import COUNT
+from paretomark.suites.records._row import Row
+from paretomark.suites.records._summary import summarise
 from paretomark.tests._runs import realistic, run, visits
 
 NUMBERS = {int, float, int | None, float | None}
@@ -31,7 +31,7 @@ def printed(rows: Sequence[Row], width: int) -> str:
 
 
 def titles(text: str) -> list[list[str]]:
-    """The titles of each table of a page."""
+    """The titles of each table of a report."""
     heads = re.findall(r"<thead>(.*?)</thead>", text)
     return [re.findall(r"<button>(.*?)</button>", head) for head in heads]
 
@@ -70,7 +70,7 @@ def test_a_metric_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     text = printed([row], 160)
     assert added.title in text
     assert "4.00 k" in text
-    html = page.write(source, tmp_path / "page")[0].read_text()
+    html = report.write(source, tmp_path / "page")[0].read_text()
     board = leaderboard.write([source], tmp_path / "board")[0].read_text()
     for shown, tables in ((html, 2), (board, 1)):
         assert sum(added.title in table for table in titles(shown)) == tables

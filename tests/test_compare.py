@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from paretomark.reports import compare as module
-from paretomark.reports._store import Run
 from paretomark.reports.compare import Verdict, compare
-from paretomark.suites._errors import UserError
+from paretomark.suites.records._store import Run
+from paretomark.suites.spec._errors import UserError
 from paretomark.tests._runs import HOST, PROBES, failed, key, noisy, only, realistic, record, run
 from paretomark.tests._runs import visits as cell
 

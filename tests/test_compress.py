@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paretomark.models import _zoo, digits_cnn, scenes_repvgg
-from paretomark.models._data import Preprocess
 from paretomark.models.compress import _step
-from paretomark.suites._errors import UserError
+from paretomark.models.data._data import Preprocess
+from paretomark.models.nets import _zoo, digits_cnn, scenes_repvgg
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from paretomark.devices import fake
-from paretomark.reports import _conformance
-from paretomark.reports._conformance import Caught
+from paretomark.devices.measure import _conformance
+from paretomark.devices.measure._conformance import Caught
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from paretomark.models import _artifact, _build, _cache, _zoo, digits_cnn
+from paretomark.models import _cache
+from paretomark.models.build import _artifact, _build
 from paretomark.models.export import mlpackage
-from paretomark.suites._model import Model, Recipe
+from paretomark.models.nets import _zoo, digits_cnn
+from paretomark.suites.spec._model import Model, Recipe
 
 if TYPE_CHECKING:
     pass

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from paretomark.devices import _device, coreml
-from paretomark.models import digits_cnn
 from paretomark.models.export import mlpackage
+from paretomark.models.nets import digits_cnn
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

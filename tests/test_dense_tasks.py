@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from paretomark.models import _data, _train, _zoo, scenes_segmenter
 from paretomark.models.compress import _step
+from paretomark.models.data import _data
 from paretomark.models.export import _sparse_graph, tflite
-from paretomark.reports import _store, _summary, leaderboard, page
-from paretomark.reports._record import Record
-from paretomark.reports._store import Run
-from paretomark.suites._tasks import KEYPOINTS, SEGMENTATION
+from paretomark.models.nets import _zoo, scenes_segmenter
+from paretomark.models.training import _train
+from paretomark.reports import leaderboard, report
+from paretomark.suites.records import _store, _summary
+from paretomark.suites.records._record import Record
+from paretomark.suites.records._store import Run
+from paretomark.suites.spec._tasks import KEYPOINTS, SEGMENTATION
 from paretomark.tests.test_train import shipped
 
 pytestmark = pytest.mark.build
@@ -119,7 +122,7 @@ def test_tasks_share_no_front_no_plot_and_no_name(measured: Run, tmp_path: Path)
     for one in rows:
         for other in rows:
             assert (one.group == other.group) <= (one.task == other.task)
-    names = {path.name for path in page.write(measured, tmp_path / "page")}
+    names = {path.name for path in report.write(measured, tmp_path / "page")}
     assert {"pareto_scenes-segmentation.svg", "pareto_scenes-keypoints.svg"} <= names
     text = (tmp_path / "page" / "index.html").read_text()
     assert "Mean IoU over latency" in text

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paretomark.devices import _device, _edgetpu_file, _tflite, edgetpu, litert
+from paretomark.devices import _device, edgetpu, litert
 from paretomark.devices._device import Unavailable
-from paretomark.devices._tflite import Operator, Subgraph, Tensor
-from paretomark.suites._errors import UserError
+from paretomark.devices.formats import _edgetpu_file, _tflite
+from paretomark.devices.formats._tflite import Operator, Subgraph, Tensor
+from paretomark.suites.spec._errors import UserError
 from paretomark.tests import _needs
 
 DEEPLAB = "tflite/deeplabv3_mnv2_dm05_pascal_quant"

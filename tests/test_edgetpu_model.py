@@ -10,23 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paretomark.devices import (
-    _device,
-    _edgetpu_file,
-    _edgetpu_model,
-    _run,
-    _tflite,
-    edgetpu,
-    litert,
-)
+from paretomark.devices import _device, _edgetpu_model, edgetpu, litert
 from paretomark.devices._device import Profiler, open_device
 from paretomark.devices._edgetpu_model import FITTED, mapped, predict
-from paretomark.devices._tflite import Operator, Subgraph, Tensor
-from paretomark.devices._visit import Spec
-from paretomark.models import _build
-from paretomark.models._artifact import Artifact, Order
-from paretomark.suites._errors import UserError
-from paretomark.suites._model import Model, Recipe
+from paretomark.devices.formats import _edgetpu_file, _tflite
+from paretomark.devices.formats._tflite import Operator, Subgraph, Tensor
+from paretomark.devices.measure import _run
+from paretomark.devices.measure._visit import Spec
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Model, Recipe
 
 # Files that edgetpu_compiler has mapped whole.
 WHOLE = (

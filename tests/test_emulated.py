@@ -19,9 +19,9 @@ from torch.fx.experimental.optimization import fuse
 from paretomark.devices import _emulated
 from paretomark.devices._device import Arrays, Placement, Unavailable, open_device
 from paretomark.devices._emulated import Emulated
-from paretomark.models import scenes_segmenter
 from paretomark.models.compress import _step
 from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite, tflite
+from paretomark.models.nets import scenes_segmenter
 from paretomark.tests import _needs
 from paretomark.tests._tflite_nets import Net
 from paretomark.tests.test_train import shipped

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from paretomark.models import _encode
+from paretomark.models.build import _encode
 
 Array = NDArray[Any]
 HEAD = 4 + 1 + 1 + 1 + 1 + 1 + 2 + 4  # magic, 1 tensor, "t", dtype, 1 dimension of 2 bytes, check

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paretomark.models import _zoo, mobilenet_v1_0_25
-from paretomark.models._data import Preprocess
 from paretomark.models.compress import _step
-from paretomark.suites._errors import UserError
+from paretomark.models.data._data import Preprocess
+from paretomark.models.nets import _zoo, mobilenet_v1_0_25
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 
@@ -87,7 +87,7 @@ def test_in_a_chain_through_a_depthwise_layer_all_ranges_meet() -> None:
     ],
 )
 def test_what_nets_compute_stays(name: str, parameters: dict[str, object]) -> None:
-    plugin = importlib.import_module(f"paretomark.models.{name}")
+    plugin = importlib.import_module(f"paretomark.models.nets.{name}")
     net = lively(plugin.net())
     if name == "scenes_repvgg":  # its branches are no pairs
         net = _step.apply(net, {"method": "reparameterize"}, CTX)

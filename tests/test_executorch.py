@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from paretomark.devices._device import Device, Placement, open_device
-from paretomark.models import _artifact, _zoo, digits_cnn
+from paretomark.models.build import _artifact
 from paretomark.models.export import pte
-from paretomark.reports import _store
-from paretomark.reports._record import Record
-from paretomark.suites._model import Model, Recipe
+from paretomark.models.nets import _zoo, digits_cnn
+from paretomark.suites.records import _store
+from paretomark.suites.records._record import Record
+from paretomark.suites.spec._model import Model, Recipe
 
 pytest.importorskip("executorch", reason="executorch is not installed")
 # Its modules warn when they are imported: of what is experimental, and of files for CUDA.

@@ -16,12 +16,13 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from paretomark.models import _artifact, _build, digits_cnn, scenes_mobilenet
+from paretomark.models.build import _artifact, _build
 from paretomark.models.compress import _step
 from paretomark.models.export import tflite
-from paretomark.reports import _store
-from paretomark.reports._record import Record
-from paretomark.suites._model import Model, Recipe
+from paretomark.models.nets import digits_cnn, scenes_mobilenet
+from paretomark.suites.records import _store
+from paretomark.suites.records._record import Record
+from paretomark.suites.spec._model import Model, Recipe
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from paretomark.devices import _device
-from paretomark.models import _artifact, _build, _families, _known
-from paretomark.reports import _zoo_check, models
-from paretomark.suites._errors import UserError
+from paretomark.devices.measure import _zoo_check
+from paretomark.models.build import _artifact, _build, _facts
+from paretomark.models.nets import _families
+from paretomark.reports import models
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
@@ -74,7 +76,7 @@ def test_the_list_is_asked_for_once(
     def never(arguments: object) -> list[str]:
         raise AssertionError(f"asked again for {arguments}")
 
-    monkeypatch.setattr(_known, "_ask", never)
+    monkeypatch.setattr(_facts, "_ask", never)
     result = call("models", "--json", *[f"--model={net}" for net in SMALL[:3]])
     assert result.code == 0
     rows = {row["net"]: row for row in json.loads(result.out)}
@@ -96,7 +98,7 @@ def test_without_the_library_the_list_says_how_to_get_it(
     with pytest.raises(
         UserError, match=r"timm need the package timm; pip install 'paretomark\[zoo"
     ):
-        _known.check("timm:resnet18")
+        _facts.check("timm:resnet18")
     assert "pip install" in call("models", "--model", "timm:resnet18").out
 
 

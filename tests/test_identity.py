@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from paretomark.reports import _store, leaderboard
-from paretomark.reports._record import Record
+from paretomark.reports import leaderboard
 from paretomark.reports.compare import compare
+from paretomark.suites.records import _store
+from paretomark.suites.records._record import Record
 from paretomark.tests._runs import record, run, visits
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paretomark.reports import leaderboard
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 from paretomark.tests._runs import (
     EVIL,
     HOST,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paretomark.reports import _store
+from paretomark.suites.records import _store
 from paretomark.tests import _needs
 
 if TYPE_CHECKING:

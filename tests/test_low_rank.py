@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.utils.flop_counter import FlopCounterMode
 
-from paretomark.models import _zoo, digits_cnn
-from paretomark.models._data import Preprocess
 from paretomark.models.compress import _step
+from paretomark.models.data._data import Preprocess
 from paretomark.models.export import onnx
-from paretomark.suites._errors import UserError
+from paretomark.models.nets import _zoo, digits_cnn
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from paretomark import bench
 from paretomark.models.export import onnx, pt2, tflite
-from paretomark.reports import _store
-from paretomark.reports._record import Record
+from paretomark.suites.records import _store
+from paretomark.suites.records._record import Record
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

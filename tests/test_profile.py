@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from paretomark import bench
-from paretomark.devices import _device, _profile
+from paretomark.devices import _device
 from paretomark.devices._device import Placement
+from paretomark.devices.measure import _profile_child
 from paretomark.tests._runs import EVIL, assert_self_contained
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def test_only_what_runs_on_this_processor_is_under_its_roof(
     home: str, predicted_s: float | None, on_host: bool
 ) -> None:
     placement = Placement(home, {}, [], [], predicted_s=predicted_s)
-    assert _profile.on_host(_device.open_device("fake:ok"), placement) == on_host
+    assert _profile_child.on_host(_device.open_device("fake:ok"), placement) == on_host
 
 
 @pytest.mark.parametrize(
@@ -203,8 +204,8 @@ def test_only_what_runs_on_this_processor_is_under_its_roof(
 )
 def test_operators_that_are_none_are_not_believed(row: dict[str, Any]) -> None:
     good = {"name": "a", "kind": "b", "unit": "c", "ns": 1.0}
-    assert len(_profile.operators({"operators": [good]})) == 1
-    assert _profile.operators({"operators": [good, good | row if row else {}]}) == []
+    assert len(_profile_child.operators({"operators": [good]})) == 1
+    assert _profile_child.operators({"operators": [good, good | row if row else {}]}) == []
 
 
 @pytest.mark.parametrize(

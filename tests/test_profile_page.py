@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from paretomark.devices import _peak, _run
 from paretomark.devices._device import Operator
-from paretomark.models._artifact import Artifact
+from paretomark.devices.measure import _peak, _run
+from paretomark.devices.measure._profile import Profile
+from paretomark.models.build._artifact import Artifact
 from paretomark.reports import profile
-from paretomark.reports._profile import Profile
-from paretomark.suites._model import Model, Recipe
-from paretomark.suites._plan import Cell
+from paretomark.suites.spec._model import Model, Recipe
+from paretomark.suites.spec._plan import Cell
 from paretomark.tests._runs import EVIL, assert_self_contained
 
 PEAKS = _peak.Peaks(1e11, 1e10, 1, "blas", 512, "Copy", 2**27)

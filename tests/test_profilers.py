@@ -13,19 +13,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paretomark.devices import _xnnpack_profile
-from paretomark.devices._device import (
-    Arrays,
-    Operator,
-    Placement,
-    Profiler,
-    open_device,
-)
-from paretomark.devices._operators import Node, macs, stored_bytes
-from paretomark.models import _build
-from paretomark.models._artifact import Artifact, Order
+from paretomark.devices._device import Arrays, Operator, Placement, Profiler, open_device
+from paretomark.devices.formats._counts import Node, macs, stored_bytes
+from paretomark.devices.profilers import _xnnpack_profile
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order
 from paretomark.models.export import _export
-from paretomark.suites._model import Model, Recipe
+from paretomark.suites.spec._model import Model, Recipe
 from paretomark.tests import _needs
 
 # Tool chains warn when they are imported: of what is experimental, and of files for CUDA.

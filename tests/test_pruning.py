@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from paretomark.models import _data, _train, _zoo
-from paretomark.models._data import Preprocess
 from paretomark.models.compress import _step, gradual, rigl
 from paretomark.models.compress._budgets import erk
-from paretomark.suites._errors import UserError
+from paretomark.models.data import _data
+from paretomark.models.data._data import Preprocess
+from paretomark.models.nets import _zoo
+from paretomark.models.training import _train
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 
@@ -38,7 +40,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def trained(name: str = "digits_mlp") -> nn.Module:
-    net: nn.Module = importlib.import_module(f"paretomark.models.{name}").net()
+    net: nn.Module = importlib.import_module(f"paretomark.models.nets.{name}").net()
     net.load_state_dict(load_file(_zoo.weights(name)))
     return net.eval()
 

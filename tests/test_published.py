@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from paretomark.reports import _published, _summary, page
-from paretomark.reports._published import Compared
-from paretomark.reports._record import Record
-from paretomark.reports._store import Run
-from paretomark.suites import _suite
-from paretomark.suites._errors import UserError
-from paretomark.suites._published import QUANTITIES
+from paretomark.reports import _published_table, report
+from paretomark.reports._published_table import Compared
+from paretomark.suites.records import _summary
+from paretomark.suites.records._record import Record
+from paretomark.suites.records._store import Run
+from paretomark.suites.spec import _suite
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._published import QUANTITIES
 from paretomark.tests._runs import key, run, visits
 
 SUITE = """
@@ -37,7 +38,7 @@ DENSE, WORSE = "1" * 80 + "0" * 20, "1" * 70 + "0" * 30
 
 def quoted(records: Sequence[Record], entry: str) -> list[Compared]:
     made = run(records, request={"suite": SUITE + entry})
-    return _published.compared(made, _summary.summarise(made))
+    return _published_table.compared(made, _summary.summarise(made))
 
 
 def pruned(recipe: str = "0.9", **changes: Any) -> list[Record]:
@@ -96,7 +97,7 @@ def test_every_quantity(quantity: str, value: float, text: str) -> None:
 
 
 def test_the_names_of_quantities_are_those_that_a_suite_may_use() -> None:
-    assert tuple(_published.QUANTITIES) == QUANTITIES
+    assert tuple(_published_table.QUANTITIES) == QUANTITIES
 
 
 def test_there_is_a_line_per_device_and_one_for_what_is_not_here() -> None:
@@ -125,7 +126,7 @@ def test_devices_that_are_not_here_share_a_line(
         absent: dict[str, Any] = {"status": "unavailable", "reason": "no driver", "samples_ns": ()}
         records += visits([1e-3], recipe="0.9", device=device, **absent)
     made = run(records, request={"suite": SUITE + CELL})
-    _published.show(made, _summary.summarise(made))
+    _published_table.show(made, _summary.summarise(made))
     shown = capsys.readouterr().out
     assert "not here: gpu, npu" in shown
     assert "no driver" not in shown
@@ -142,23 +143,23 @@ def test_page_table_and_json_show_the_comparison(
 ) -> None:
     made = run([*dense(), *pruned()], request={"suite": SUITE + CELL + 'why = "another chip"\n'})
     rows = _summary.summarise(made)
-    text = page.write(made, tmp_path)[0].read_text()
+    text = report.write(made, tmp_path)[0].read_text()
     assert "Published against measured" in text
     for part in ("sparse is faster", "30 % faster", "a paper, 2021", "another chip", "2.00×"):
         assert part in text
-    _published.show(made, rows)
+    _published_table.show(made, rows)
     shown = capsys.readouterr().out
     assert "30 % faster" in shown
     assert "2.00×" in shown
-    (told,) = json.loads(json.dumps(_published.as_json(made, rows)))
+    (told,) = json.loads(json.dumps(_published_table.as_json(made, rows)))
     assert told["published"]["source"] == "a paper, 2021"
 
 
 def test_without_published_figures_nothing_is_shown(tmp_path: Path) -> None:
     for request in ({}, {"suite": "devices = ['cpu']"}, {"suite": "[["}, {"suite": 3}):
         made: Run = run(dense(), request=request)
-        assert _published.compared(made, _summary.summarise(made)) == []
-        assert "Published against" not in page.write(made, tmp_path)[0].read_text()
+        assert _published_table.compared(made, _summary.summarise(made)) == []
+        assert "Published against" not in report.write(made, tmp_path)[0].read_text()
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,6 @@ def test_mistakes_are_named_before_anything_is_built(entry: str, message: str) -
 def test_hostile_figures_are_only_text(tmp_path: Path) -> None:
     entry = CELL + "why = '<script>alert(1)</script>'\n"
     made = run([*dense(), *pruned()], request={"suite": SUITE + entry})
-    text = page.write(made, tmp_path)[0].read_text()
+    text = report.write(made, tmp_path)[0].read_text()
     assert "<script>alert" not in text
     assert key("net", "0.9", "cpu") in text or "0.9" in text

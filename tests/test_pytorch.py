@@ -16,9 +16,10 @@ from torch.fx.experimental.optimization import fuse
 
 from paretomark.devices import _device, _nvidia, _torch_cuda, pytorch
 from paretomark.devices._device import Device, Operator, Placement, State, Unavailable
-from paretomark.models import _data, _zoo, digits_cnn, digits_mlp
+from paretomark.models.data import _data
 from paretomark.models.export import pt2
-from paretomark.suites._errors import UserError
+from paretomark.models.nets import _zoo, digits_cnn, digits_mlp
+from paretomark.suites.spec._errors import UserError
 
 pytest.importorskip("torchao", reason="torchao is not installed")
 # Inductor warns of its own code where it lowers int8 convolutions; importing torchao warns, too.

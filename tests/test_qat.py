@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from paretomark.models import _data, _fake_quant, _train, _zoo, digits_cnn
-from paretomark.models.compress import _step
+from paretomark.models.compress import _fake_quant, _step
+from paretomark.models.data import _data
 from paretomark.models.export import onnx as exporter
-from paretomark.suites._errors import UserError
+from paretomark.models.nets import _zoo, digits_cnn
+from paretomark.models.training import _train
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 

@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from paretomark.devices._device import open_device
-from paretomark.models import _data, _zoo, digits_cnn, scenes_mobilenet
+from paretomark.models.data import _data
 from paretomark.models.export import _export, _options
-from paretomark.suites._errors import UserError
+from paretomark.models.nets import _zoo, digits_cnn, scenes_mobilenet
+from paretomark.suites.spec._errors import UserError
 
 torch = pytest.importorskip("torch")
 for package in ("onnxruntime", "openvino", "nncf", "ai_edge_quantizer", "executorch"):

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from paretomark.models.export import _ranges
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 RNG = np.random.default_rng(0)
 TENSORS = {

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paretomark.reports import _nets_plot, _ranks, _summary, page
-from paretomark.reports._record import Record
-from paretomark.reports._row import Row
+from paretomark.reports import _nets_plot, _ranks, report
+from paretomark.suites.records import _summary
+from paretomark.suites.records._record import Record
+from paretomark.suites.records._row import Row
 from paretomark.tests import _runs
 
 
@@ -103,7 +104,7 @@ def nets(names: list[str], **changes: Any) -> list[Record]:
 
 
 def test_a_page_of_nets_without_accuracy_ranks_them_all_the_same(tmp_path: Path) -> None:
-    written = page.write(_runs.run(nets([f"net{i}" for i in range(8)])), tmp_path)
+    written = report.write(_runs.run(nets([f"net{i}" for i in range(8)])), tmp_path)
     text = _runs.assert_self_contained(tmp_path / "index.html")
     assert "No accuracy is known of these nets" in text
     assert "Nothing was measured" not in text

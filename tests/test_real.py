@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from paretomark import bench
-from paretomark.reports import _store, _summary
-from paretomark.reports._row import Row
-from paretomark.suites import _suite
+from paretomark.suites.records import _store, _summary
+from paretomark.suites.records._row import Row
+from paretomark.suites.spec import _suite
 
 # Top-1 in percent, measured by independent code on the same files.
 KNOWN = {

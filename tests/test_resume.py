@@ -15,7 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from paretomark.models import _cache, _checkpoint, _data, _train, _zoo
+from paretomark.models import _cache
+from paretomark.models.data import _data
+from paretomark.models.nets import _zoo
+from paretomark.models.training import _checkpoint, _train
 
 pytestmark = pytest.mark.build
 
@@ -95,7 +98,7 @@ def test_a_checkpoint_is_of_one_recipe_and_a_damaged_one_is_none(tmp_path: Path)
 
 
 def test_what_a_training_depends_on_names_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = importlib.import_module("paretomark.models.digits_mlp").TRAIN
+    recipe = importlib.import_module("paretomark.models.nets.digits_mlp").TRAIN
     taught = replace(recipe, teacher="digits_cnn")
     places = {
         _checkpoint.place(name, r)
@@ -109,7 +112,7 @@ def test_what_a_training_depends_on_names_its_checkpoint(monkeypatch: pytest.Mon
 
 
 def test_training_stops_early_where_the_loss_no_longer_falls() -> None:
-    file = importlib.import_module("paretomark.models.digits_mlp")
+    file = importlib.import_module("paretomark.models.nets.digits_mlp")
     train = _data.load("digits", "train", 128)
     losses: list[float] = []
 

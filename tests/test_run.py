@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paretomark.devices import _run
-from paretomark.reports import _store
-from paretomark.reports._request import Request
+from paretomark.devices.measure import _run
+from paretomark.devices.measure._request import Request
+from paretomark.suites.records import _store
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

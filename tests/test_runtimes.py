@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paretomark.reports import _store
-from paretomark.reports._record import Record
+from paretomark.suites.records import _store
+from paretomark.suites.records._record import Record
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

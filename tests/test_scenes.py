@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from paretomark.models import _data
-from paretomark.models._data import SPLITS, Preprocess, Split
-from paretomark.models.data import scenes
+from paretomark.models.data import _data, scenes
+from paretomark.models.data._data import SPLITS, Preprocess, Split
 from paretomark.models.data.scenes import Scenes
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from paretomark import bench
-from paretomark.reports import _record, _store
-from paretomark.reports._summary import summarise
+from paretomark.suites.records import _record, _store
+from paretomark.suites.records._summary import summarise
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

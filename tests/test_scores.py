@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paretomark.reports import _scores, _stats, _summary, compare
-from paretomark.reports._record import Malformed, Record
+from paretomark.reports import compare
+from paretomark.suites.records import _scores, _stats, _summary
+from paretomark.suites.records._record import Malformed, Record
 from paretomark.tests._runs import record, run, visits
 
 RNG = np.random.default_rng(3)

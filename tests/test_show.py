@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paretomark.models import _build
-from paretomark.models._artifact import Artifact, Order
-from paretomark.suites._model import Model, Recipe
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order
+from paretomark.suites.spec._model import Model, Recipe
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

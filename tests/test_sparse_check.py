@@ -13,7 +13,7 @@ import pytest
 
 from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite, tflite
 from paretomark.models.export._sparse_check import Verdict
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 from paretomark.tests._tflite_nets import Net
 
 ZEROS = 0.85

@@ -12,10 +12,10 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from paretomark.devices._device import open_device
-from paretomark.models import _artifact, _build
+from paretomark.models.build import _artifact, _build
 from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite, tflite
-from paretomark.suites._errors import UserError
-from paretomark.suites._model import Model, Recipe
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Model, Recipe
 from paretomark.tests._tflite_nets import Net
 
 PRECISIONS = ("fp32", "fp16", "int8")

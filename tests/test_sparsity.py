@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from paretomark.reports._row import Row
-from paretomark.reports._sparsity import judged
-from paretomark.reports._stats import Ratio, paired_ratio_interval
+from paretomark.suites.records._row import Row
+from paretomark.suites.records._sparsity import judged
+from paretomark.suites.records._stats import Ratio, paired_ratio_interval
 
 PRUNED = Row(
     cell="c", model="m", recipe="pruned", steps="magnitude(sparsity=0.8)", status="ok",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretomark.reports import _stats
+from paretomark.suites.records import _stats
 
 TIMES = st.lists(st.floats(1e-6, 10), min_size=2, max_size=12)
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretomark.reports import _store
-from paretomark.reports._record import Header, Host, Malformed, Probe, Record
-from paretomark.suites._errors import UserError
+from paretomark.suites.records import _store
+from paretomark.suites.records._record import Header, Host, Malformed, Probe, Record
+from paretomark.suites.spec._errors import UserError
 from paretomark.tests._runs import HOST, PROBES, failed, record, run
 
 RECORDS = [record(), record(block=1, flags=("drift",), placement={"cpu": 3}), failed(model="b")]

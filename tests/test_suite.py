@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from paretomark.suites import _plan, _suite
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec import _plan, _suite
+from paretomark.suites.spec._errors import UserError
 
 NETS = ["alpha", "beta"]
 METHODS = {"magnitude": ["sparsity", "scope"]}
@@ -159,9 +159,10 @@ def test_the_suites_of_the_project_are_valid(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from paretomark.devices import _device
-    from paretomark.models import _artifact, _zoo
+    from paretomark.models.build import _artifact
     from paretomark.models.compress import _step
     from paretomark.models.export import _export
+    from paretomark.models.nets import _zoo
 
     monkeypatch.setenv("PARETOMARK_DATA", str(tmp_path))
     for name in _suite.names():
@@ -175,9 +176,9 @@ def test_the_suites_of_the_project_are_valid(
 
 def test_the_suites_of_the_readme_are_valid() -> None:
     from paretomark.devices import _device
-    from paretomark.models import _zoo
     from paretomark.models.compress import _step
     from paretomark.models.export import _export
+    from paretomark.models.nets import _zoo
 
     readme = Path(__file__).parent.parent / "README.md"
     blocks = re.findall(r"```toml\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)

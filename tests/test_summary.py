@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from paretomark.reports import _table, _terminal
-from paretomark.reports._row import Row
-from paretomark.reports._summary import summarise
+from paretomark.suites.records._row import Row
+from paretomark.suites.records._summary import summarise
 from paretomark.tests._runs import failed, key, noisy, realistic, record, run, visits
 
 HALF = "10" * 50

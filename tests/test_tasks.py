@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from paretomark.models import _augment, _data, _loss, _score, _zoo
-from paretomark.models._data import Preprocess
-from paretomark.models._zoo import Training
-from paretomark.models.data import scenes
-from paretomark.suites._errors import UserError
+from paretomark.models.data import _data, scenes
+from paretomark.models.data._data import Preprocess
+from paretomark.models.nets import _zoo
+from paretomark.models.nets._zoo import Training
+from paretomark.models.training import _augment, _loss, _score
+from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 

@@ -28,7 +28,7 @@ from paretomark.devices._device import (
 )
 from paretomark.models import _cache
 from paretomark.models.export import onnx as exporter
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 from paretomark.tests import _tensorrt_fake
 from paretomark.tests._tensorrt_fake import (
     COMPUTE_MS,

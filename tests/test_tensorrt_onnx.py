@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from paretomark.devices import _tensorrt_onnx
+from paretomark.devices.formats import _tensorrt_onnx
 from paretomark.models.export import onnx as exporter
 from paretomark.tests._tensorrt_fake import SHAPE, answer, pictures
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from paretomark.devices import _timing
+from paretomark.devices.measure import _timing
 
 
 class Clock:

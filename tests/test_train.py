@@ -16,11 +16,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from paretomark.models import _data, _nets, _train, _zoo
-from paretomark.models._data import Examples
-from paretomark.reports._request import Request
-from paretomark.suites._errors import UserError
-from paretomark.suites._model import Model
+from paretomark.devices.measure._request import Request
+from paretomark.models.data import _data
+from paretomark.models.data._data import Examples
+from paretomark.models.nets import _load, _zoo
+from paretomark.models.training import _train
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Model
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
@@ -43,7 +45,7 @@ SHIPPED = {
 
 
 def shipped(name: str) -> nn.Module:
-    net: nn.Module = importlib.import_module(f"paretomark.models.{name}").net()
+    net: nn.Module = importlib.import_module(f"paretomark.models.nets.{name}").net()
     net.load_state_dict(load_file(_zoo.weights(name)))
     return net.eval()
 
@@ -63,7 +65,7 @@ def pictures() -> dict[tuple[str, str], Examples]:
 def test_shipped_weights_reach_their_accuracy(
     name: str, pictures: dict[tuple[str, str], Examples]
 ) -> None:
-    file = importlib.import_module(f"paretomark.models.{name}")
+    file = importlib.import_module(f"paretomark.models.nets.{name}")
     task = _zoo.task(name)
     test = pictures[file.DATA, task]
     reached = _train.accuracy(shipped(name), test.images, test.labels, file.PREPROCESS, task)
@@ -75,7 +77,7 @@ def test_shipped_weights_reach_their_accuracy(
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_weights_were_made_by_the_recipe_in_the_file(name: str) -> None:
-    file = importlib.import_module(f"paretomark.models.{name}")
+    file = importlib.import_module(f"paretomark.models.nets.{name}")
     with safe_open(_zoo.weights(name), "pt") as weights:
         assert _zoo.Training(**json.loads(weights.metadata()["recipe"])) == file.TRAIN
 
@@ -207,11 +209,11 @@ def test_a_net_that_ships_without_weights_has_those_that_were_trained_here(
     request = Request(
         'devices = ["fake:ok"]\n[model.digits_mlp]\n[recipe.fp32]\n', "s", str(tmp_path)
     )
-    with pytest.raises(UserError, match="train it by `bench.py train digits_mlp`"):
+    with pytest.raises(UserError, match=r"train it by `bench.py train digits_mlp`"):
         request.plan()
     call("train", "digits_mlp", "--epochs", "1")
     assert len(request.plan()[1]) == 1
-    net = _nets.load(Model(net="digits_mlp"), 0).module
+    net = _load.load(Model(net="digits_mlp"), 0).module
     trained = load_file(tmp_path / "cache" / "weights" / "digits_mlp.safetensors")
     assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in trained.items())
 
@@ -222,7 +224,7 @@ def test_an_unknown_net_names_the_nearest() -> None:
 
 
 def test_fine_tuning_keeps_pruned_weights_at_zero_and_trains_the_others() -> None:
-    file = importlib.import_module("paretomark.models.digits_cnn")
+    file = importlib.import_module("paretomark.models.nets.digits_cnn")
     train, test = _data.load("digits", "train"), _data.load("digits", "test")
     net = shipped("digits_cnn")
     masks = {}
@@ -244,7 +246,7 @@ def test_fine_tuning_keeps_pruned_weights_at_zero_and_trains_the_others() -> Non
 
 
 def test_fit_leaves_the_pictures_alone_and_refuses_a_mask_that_fits_nothing() -> None:
-    file = importlib.import_module("paretomark.models.digits_mlp")
+    file = importlib.import_module("paretomark.models.nets.digits_mlp")
     train = _data.load("digits", "train", 64)
     kept = train.images.copy()
     recipe = replace(file.TRAIN, epochs=1, shift=1, flip=True)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paretomark.models import _data, digits_cnn, digits_mlp
-from paretomark.models._zoo import weights
 from paretomark.models.compress import _budgets, _step
+from paretomark.models.data import _data
 from paretomark.models.export import _export, _zeros
+from paretomark.models.nets import digits_cnn, digits_mlp
+from paretomark.models.nets._zoo import weights
 
 torch = pytest.importorskip("torch")
 for package in ("onnxruntime", "openvino", "ai_edge_quantizer", "torchao", "coremltools"):

@@ -11,20 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paretomark.models import (
-    _data,
-    _fold,
-    _known,
-    _libraries,
-    _nets,
-    _random,
-    _zoo,
-)
-from paretomark.models._blocks import conv_bn
+from paretomark.models.build import _facts
 from paretomark.models.compress import _step, reparameterize
-from paretomark.reports import _store
-from paretomark.suites._errors import UserError
-from paretomark.suites._model import RANDOM, Model
+from paretomark.models.data import _data
+from paretomark.models.export import _fold
+from paretomark.models.nets import _libraries, _load, _random, _zoo
+from paretomark.models.nets._blocks import conv_bn
+from paretomark.suites.records import _store
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import RANDOM, Model
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
@@ -58,14 +53,14 @@ def test_a_name_has_parts(net: str, parts: tuple[str, str, tuple[int, int] | Non
 )
 def test_a_name_that_is_none_is_an_error(net: str, message: str) -> None:
     with pytest.raises(UserError) as error:
-        _known.check(net)
+        _facts.check(net)
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize("net", ["timm:resnet18.a2", "torchvision:alexnet.V9"])
 def test_weights_that_are_none_are_an_error(net: str) -> None:
     with pytest.raises(UserError, match="unknown weights"):
-        _nets.load(Model(net=net, weights=RANDOM), 0)
+        _load.load(Model(net=net, weights=RANDOM), 0)
 
 
 def test_the_library_says_how_a_picture_is_prepared() -> None:
@@ -82,7 +77,7 @@ def test_a_size_that_a_net_cannot_have_is_an_error() -> None:
     with pytest.raises(
         UserError, match="timm:efficientformer_l1@64: the net does not take an input of this size"
     ):
-        _nets.load(Model(net="timm:efficientformer_l1@64", weights=RANDOM), 0)
+        _load.load(Model(net="timm:efficientformer_l1@64", weights=RANDOM), 0)
 
 
 def test_pretrained_weights_come_from_the_library(
@@ -95,7 +90,7 @@ def test_pretrained_weights_come_from_the_library(
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     file = _libraries._torchvision().models.SqueezeNet1_1_Weights.DEFAULT.url.rpartition("/")[2]
     torch.save(weights, tmp_path / "hub" / "checkpoints" / file)
-    loaded = _nets.load(Model(net="torchvision:squeezenet1_1"), 0)
+    loaded = _load.load(Model(net="torchvision:squeezenet1_1"), 0)
     assert all(torch.equal(v, weights[k]) for k, v in loaded.module.state_dict().items())
     assert loaded.weights == "torchvision's SqueezeNet1_1_Weights.IMAGENET1K_V1"
     assert loaded.data == ""
@@ -107,7 +102,7 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/nonexistent")
     with pytest.raises(UserError) as error:
-        _nets.load(Model(net="timm:mobilenetv2_050"), 0)
+        _load.load(Model(net="timm:mobilenetv2_050"), 0)
     assert "the weights of timm:mobilenetv2_050 (mobilenetv2_050." in str(error.value)
     assert 'weights = "random"' in str(error.value)
 
@@ -122,7 +117,7 @@ def test_weights_of_a_library_can_be_given_as_a_file(tmp_path: Path) -> None:
     given = Model(net="timm:mobilenetv3_small_050@64", weights=str(tmp_path / "w.safetensors"))
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        loaded = _nets.load(given, 0).module
+        loaded = _load.load(given, 0).module
         assert torch.allclose(loaded(x), net(x), atol=1e-5)
     assert type(loaded.get_submodule("bn1")) is nn.Sequential
     assert not any("NormAct" in type(m).__name__ for m in loaded.modules())
@@ -150,7 +145,7 @@ def drawn(seed: int) -> tuple[Idle, Tensor]:
     torch.manual_seed(0)
     net = Idle().eval()
     pictures = _data.load("noise", "test", 8, _data.Preprocess((16, 16))).images
-    x = _nets.inputs(_data.Preprocess((16, 16)), pictures)
+    x = _load.inputs(_data.Preprocess((16, 16)), pictures)
     _random.initialise(net, x, seed)
     return net, x
 
@@ -201,9 +196,9 @@ def test_normalisation_is_folded_also_inside_of_what_cannot_be_traced() -> None:
 
 @pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0", "fastvit_t8"])
 def test_branches_of_the_library_are_fused_exactly(name: str) -> None:
-    loaded = _nets.load(Model(net=f"timm:{name}@64", weights=RANDOM), 0)
+    loaded = _load.load(Model(net=f"timm:{name}@64", weights=RANDOM), 0)
     small = reparameterize.apply(loaded.module, _step.Context("", loaded.preprocess, 0))
-    x = _nets.inputs(loaded.preprocess, _data.load("noise", "test", 2, loaded.preprocess).images)
+    x = _load.inputs(loaded.preprocess, _data.load("noise", "test", 2, loaded.preprocess).images)
     with torch.no_grad():
         before, after = loaded.module(x), small(x)
     assert float((after - before).abs().max() / before.std()) < 1e-3

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 Channels: TypeAlias = NDArray[np.intp]
 Alive: TypeAlias = NDArray[np.bool_]  # by channel

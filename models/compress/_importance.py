@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paretomark.models.compress._graph import Channels, Graph, Values
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 
 def ranked(graph: Graph, groups: Sequence[Channels], by: str) -> list[tuple[Channels, Values]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, fx
 
-    from paretomark.models._fake_quant import Layer
+    from paretomark.models.compress._fake_quant import Layer
 
 
 @dataclass
@@ -32,7 +32,7 @@ def find(net: fx.GraphModule) -> list[Pair]:
     from torch import nn
     from torch.nn import functional
 
-    from paretomark.models import _fake_quant
+    from paretomark.models.compress import _fake_quant
 
     relu = (nn.ReLU, torch.relu, functional.relu, "relu")
     still = (nn.Identity, nn.Dropout, nn.MaxPool2d, nn.Flatten, torch.flatten, "flatten")

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paretomark.models import _data
 from paretomark.models.compress._graph import Alive, Channels, Graph, Values
 from paretomark.models.compress._step import Context
+from paretomark.models.data import _data
 
 BATCH = 32
 TINY = 1e-30

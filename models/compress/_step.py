@@ -31,10 +31,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from paretomark.models import _zoo
-from paretomark.models._data import Preprocess
-from paretomark.suites._errors import UserError, at, unknown
-from paretomark.suites._tasks import CLASSIFICATION
+from paretomark.models.data._data import Preprocess
+from paretomark.models.nets import _zoo
+from paretomark.suites.spec._errors import UserError, at, unknown
+from paretomark.suites.spec._tasks import CLASSIFICATION
 
 if TYPE_CHECKING:
     from torch import nn

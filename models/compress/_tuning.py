@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from paretomark.models._zoo import Training
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError, unknown
+from paretomark.models.nets._zoo import Training
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +34,7 @@ class Tuning(TypedDict, total=False):
     frozen_norm: bool  # batch normalisation keeps its statistics: few pictures make poor ones
     teacher: str  # a net of the zoo, on the same data, to learn from as well
     teacher_weights: str  # instead of those that the project ships
-    temperature: float  # of the soft targets, see `paretomark.models._teacher`
+    temperature: float  # of the soft targets, see `paretomark.models.training._teacher`
     weight: float
 
 
@@ -74,8 +74,9 @@ def tune(
     remask: Callable[[int, int], None] | None = None,
     **tuning: Unpack[Tuning],
 ) -> None:
-    """Train `net` in place, by `paretomark.models._train.fit`; by default its zeros stay zero."""
-    from paretomark.models import _data, _teacher, _train
+    """Train `net` in place, by `training._train.fit`; by default its zeros stay zero."""
+    from paretomark.models.data import _data
+    from paretomark.models.training import _teacher, _train
 
     t: Tuning = {**DEFAULTS, **tuning}
     guide = None

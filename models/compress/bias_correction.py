@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretomark.models import _data
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError, unknown
+from paretomark.models.data import _data
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from paretomark.models._fake_quant import Layer
+    from paretomark.models.compress._fake_quant import Layer
 
 
 def check(*, bits: int, split: str, count: int) -> None:
@@ -53,7 +53,7 @@ def apply(
     """
     import torch
 
-    from paretomark.models import _fake_quant
+    from paretomark.models.compress import _fake_quant
 
     def correct(layer: Layer, wanted: Tensor, x: Tensor) -> Tensor:
         weight = _fake_quant.rounded(layer.weight, bits, per_channel)

@@ -5,7 +5,7 @@ With epochs >= 1 the net learns real weights behind the binary ones, to which th
 binary ones goes (algorithm 1 there); without, accuracy is lost. Binary inputs of convolutions come
 from batch normalisation, as there: behind a ReLU none would be negative. It adds two parameters per
 channel; otherwise layers stay in their order, and the net's own normalisation still follows each
-convolution. Zeros of pruning are filled. Encoded (`paretomark.models._encode`) the weights are one
+convolution. Zeros of pruning are filled. Encoded (`build/_encode.py`) the weights are one
 bit each and one scale per filter. MACs stay nominal, and so does the time: no runtime here has
 kernels for bits.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from paretomark.models.compress import _budgets, _tuning
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,7 +57,7 @@ def apply(
     from torch import nn
     from torch.nn.utils import parametrize
 
-    from paretomark.models._binary import Binarize
+    from paretomark.models.nets._binary import Binarize
 
     class Sign(nn.Module):
         """Two values exactly, whose gradient is that of the weight behind them."""

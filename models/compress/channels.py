@@ -24,7 +24,7 @@ import numpy as np
 
 from paretomark.models.compress import _budgets
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import nn

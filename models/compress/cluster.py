@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from paretomark.models.compress import _budgets, _tuning
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from paretomark.models.compress import _pairs
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
@@ -49,7 +49,7 @@ def apply(net: nn.Module, ctx: Context, *, relu6: str = "skip", absorb: bool = F
     """
     import torch
 
-    from paretomark.models import _fake_quant
+    from paretomark.models.compress import _fake_quant
 
     result = _fake_quant.folded(net)
     pairs = [pair for pair in _pairs.find(result) if relu6 != "skip" or pair.relu6 is None]

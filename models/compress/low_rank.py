@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import nn

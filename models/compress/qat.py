@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Unpack
 
 from paretomark.models.compress import _tuning
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from torch import fx, nn
 
-    from paretomark.models._fake_quant import FakeActivation
+    from paretomark.models.compress._fake_quant import FakeActivation
 
 # Unless said. Folded, a net bears less than in fine-tuning: ResNet-20 for CIFAR is lost at 0.01.
 LR = 0.0005
@@ -53,7 +53,7 @@ def apply(
     """
     from torch.nn.utils import parametrize
 
-    from paretomark.models import _fake_quant
+    from paretomark.models.compress import _fake_quant
 
     result = _fake_quant.folded(net)
     layers = _fake_quant.layers(result)
@@ -77,7 +77,7 @@ def _observed(net: fx.GraphModule) -> tuple[fx.GraphModule, list[FakeActivation]
     import torch
     from torch import fx
 
-    from paretomark.models import _fake_quant
+    from paretomark.models.compress import _fake_quant
 
     adds = (operator.add, operator.iadd, torch.add, "add", "add_")
     graph = copy.deepcopy(net.graph)

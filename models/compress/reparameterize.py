@@ -11,7 +11,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn

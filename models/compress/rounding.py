@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from paretomark.models.compress import bias_correction
 from paretomark.models.compress._step import Context
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from paretomark.models._fake_quant import Layer
+    from paretomark.models.compress._fake_quant import Layer
 
 BATCH = 32
 RATE = 0.1
@@ -62,7 +62,7 @@ def apply(
     """
     import torch
 
-    from paretomark.models import _fake_quant
+    from paretomark.models.compress import _fake_quant
 
     generator = torch.Generator().manual_seed(ctx.seed)
 
@@ -82,7 +82,7 @@ def _learn(
     """The rounded weight."""
     import torch
 
-    from paretomark.models import _fake_quant
+    from paretomark.models.compress import _fake_quant
 
     def error(weight: Tensor, chosen: Tensor | slice = slice(None)) -> Tensor:
         y = torch.func.functional_call(layer, {"weight": weight}, x[chosen])

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from paretomark.models._data import SPLITS, Examples, Preprocess, Split
-from paretomark.suites._errors import UserError
+from paretomark.models.data._data import SPLITS, Examples, Preprocess, Split
+from paretomark.suites.spec._errors import UserError
 
 Size = tuple[int, int]
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from paretomark.models._data import Examples, Preprocess, Split
+from paretomark.models.data._data import Examples, Preprocess, Split
 
 CLASSES = 10
 SIZE = (8, 8)

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
-from paretomark.suites._errors import UserError
-from paretomark.suites._tasks import KEYPOINTS
+from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._tasks import KEYPOINTS
 
 PATH = "folder"
 TASKS = (KEYPOINTS,)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
-from paretomark.suites._errors import UserError
+from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.suites.spec._errors import UserError
 
 PATH = "folder"
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
+from paretomark.models.data._data import Examples, Preprocess, Split
 from paretomark.models.data.imagefolder import SUFFIXES
-from paretomark.suites._errors import UserError
-from paretomark.suites._tasks import SEGMENTATION
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._tasks import SEGMENTATION
 
 PATH = "folder"
 TASKS = (SEGMENTATION,)

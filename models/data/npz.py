@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.models._data import SPLITS, Examples, Preprocess, Split
-from paretomark.suites._errors import UserError
+from paretomark.models.data._data import SPLITS, Examples, Preprocess, Split
+from paretomark.suites.spec._errors import UserError
 
 PATH = "file"
 

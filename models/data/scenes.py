@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from paretomark.models._data import Examples, Preprocess, Split
 from paretomark.models.data import _files
+from paretomark.models.data._data import Examples, Preprocess, Split
 from paretomark.models.data._shapes import SHAPES, Plane
-from paretomark.suites._tasks import CLASSIFICATION, KEYPOINTS, SEGMENTATION
+from paretomark.suites.spec._tasks import CLASSIFICATION, KEYPOINTS, SEGMENTATION
 
 VERSION = 1
 SIDE = 96

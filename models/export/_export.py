@@ -28,7 +28,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 
 def names() -> list[str]:

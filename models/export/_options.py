@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paretomark.models.export import _ranges
-from paretomark.suites._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown
 
 Options = Mapping[str, Sequence[str]]
 OPTIONS: Options = {

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 IDENTIFIER = b"TFL3"
 FLOATS = {"FLOAT32", "FLOAT16"}

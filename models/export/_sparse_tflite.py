@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretomark.models.export import _sparse_check, _sparse_graph
-from paretomark.suites._errors import UserError
+from paretomark.suites.spec._errors import UserError
 
 ALIGNMENT = 16  # of constants, by the schema
 DENSIFIED = ("FLOAT32", "FLOAT16", "INT8")  # the types that DENSIFY knows

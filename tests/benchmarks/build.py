@@ -18,10 +18,10 @@ import threading
 import time
 from pathlib import Path
 
-from paretomark.models._artifact import Artifact
-from paretomark.reports import _collect
-from paretomark.reports._request import Request
-from paretomark.suites import _suite
+from paretomark.devices.measure import _collect
+from paretomark.devices.measure._request import Request
+from paretomark.models.build._artifact import Artifact
+from paretomark.suites.spec import _suite
 
 EVERY_S = 0.2
 

@@ -20,12 +20,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _device, _run
-from paretomark.devices._visit import Spec
-from paretomark.models import _build
-from paretomark.models._artifact import Artifact, Order
-from paretomark.reports import _stats
-from paretomark.suites._model import RANDOM, Model, Recipe
+from paretomark.devices import _device
+from paretomark.devices.measure import _run
+from paretomark.devices.measure._visit import Spec
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order
+from paretomark.suites.records import _stats
+from paretomark.suites.spec._model import RANDOM, Model, Recipe
 
 DEVICES = ("onnxruntime:cpu", "litert:xnnpack", "openvino:cpu")
 EXAMPLES = 1000

@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.devices import _edgetpu_model, _tflite
+from paretomark.devices import _edgetpu_model
 from paretomark.devices._edgetpu_model import EdgeTPU
-from paretomark.devices._tflite import Operator, Subgraph, Tensor
+from paretomark.devices.formats import _tflite
+from paretomark.devices.formats._tflite import Operator, Subgraph, Tensor
 from paretomark.models import _cache
 
 # Net: side of its input, published milliseconds.
@@ -187,7 +188,7 @@ def untrained(name: str) -> Any:
         import torchvision
     import timm
 
-    from paretomark.models import mobilenet_v1_0_25
+    from paretomark.models.nets import mobilenet_v1_0_25
 
     net: nn.Module
     if name == "mobilenet_v1_0_25":

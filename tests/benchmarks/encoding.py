@@ -31,9 +31,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from paretomark.models import _data, _encode, resnet20_cifar, squeezenet1_0
+from paretomark.models.build import _encode
 from paretomark.models.compress import _step
-from paretomark.reports import _stats
+from paretomark.models.data import _data
+from paretomark.models.nets import resnet20_cifar, squeezenet1_0
+from paretomark.suites.records import _stats
 
 Step = Mapping[str, Any]
 

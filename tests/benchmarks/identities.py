@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 
 from paretomark.devices import _device
-from paretomark.models import _build
-from paretomark.models._artifact import Artifact, Order
-from paretomark.reports._request import Request
-from paretomark.suites import _suite
+from paretomark.devices.measure._request import Request
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order
+from paretomark.suites.spec import _suite
 
 
 def main() -> None:

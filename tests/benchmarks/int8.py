@@ -18,10 +18,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from paretomark.reports import _collect
-from paretomark.reports._record import Record
-from paretomark.reports._request import Request
-from paretomark.reports._stats import paired_difference
+from paretomark.devices.measure import _collect
+from paretomark.devices.measure._request import Request
+from paretomark.suites.records._record import Record
+from paretomark.suites.records._stats import paired_difference
 
 DEVICES = ["onnxruntime:cpu", "litert:xnnpack", "openvino:cpu"]
 ROOT = os.environ.get("PARETOMARK_DATA", "")

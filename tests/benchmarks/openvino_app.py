@@ -23,12 +23,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from paretomark.devices import _timing
 from paretomark.devices._device import Arrays, open_device
-from paretomark.devices._visit import Spec, _inputs
-from paretomark.models import _build
-from paretomark.models._artifact import Artifact, Order
-from paretomark.suites._model import Model, Recipe
+from paretomark.devices.measure import _timing
+from paretomark.devices.measure._visit import Spec, _inputs
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order
+from paretomark.suites.spec._model import Model, Recipe
 
 SECONDS = 2  # of one turn
 

@@ -22,12 +22,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _run, _timing
 from paretomark.devices._device import Arrays, open_device
-from paretomark.devices._visit import Spec, _inputs
-from paretomark.models import _build
-from paretomark.models._artifact import Artifact, Order
-from paretomark.suites._model import Model, Recipe
+from paretomark.devices.measure import _run, _timing
+from paretomark.devices.measure._visit import Spec, _inputs
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order
+from paretomark.suites.spec._model import Model, Recipe
 
 MODEL = "scenes_mobilenet"
 RUNTIMES = {"litert:xnnpack": "tflite", "onnxruntime:cpu": "onnx", "pytorch:eager": "pt2"}

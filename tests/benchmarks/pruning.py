@@ -20,10 +20,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from paretomark.models import _data, resnet20_cifar
-from paretomark.models._data import Examples
 from paretomark.models.compress import _budgets, _step
-from paretomark.reports._stats import paired_difference
+from paretomark.models.data import _data
+from paretomark.models.data._data import Examples
+from paretomark.models.nets import resnet20_cifar
+from paretomark.suites.records._stats import paired_difference
 
 ROOT = Path(os.environ.get("PARETOMARK_DATA", "."))
 CONTEXT = _step.Context(f"npz:{ROOT}/cifar10_small.npz", resnet20_cifar.PREPROCESS, 0)

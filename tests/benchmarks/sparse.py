@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from paretomark.devices._device import Placement, Unavailable, open_device
 from paretomark.devices._emulated import Emulated
-from paretomark.models import _artifact, _build
+from paretomark.models.build import _artifact, _build
 from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite, tflite
-from paretomark.suites._errors import UserError
-from paretomark.suites._model import Model, Recipe
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Model, Recipe
 from paretomark.tests._tflite_nets import Net
 
 SPARSITIES = (0.0, 0.7, 0.8, 0.9, 0.95)

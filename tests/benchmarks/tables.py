@@ -13,9 +13,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from paretomark.reports import _store, _summary
-from paretomark.reports._row import Row
 from paretomark.reports._table import count, number, percent, points, seconds, size
+from paretomark.suites.records import _store, _summary
+from paretomark.suites.records._row import Row
 
 FLOAT_BYTES = 4
 COLUMNS = (

@@ -23,8 +23,9 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from paretomark.models import _data, mobilenet_v1_0_25, resnet20_cifar, squeezenet1_0
+from paretomark.models.data import _data
 from paretomark.models.export import onnx, tflite
+from paretomark.models.nets import mobilenet_v1_0_25, resnet20_cifar, squeezenet1_0
 
 Pictures = NDArray[np.float32]
 Answer = Callable[[Pictures], NDArray[Any]]

@@ -1,0 +1,110 @@
+"""An exported program (.pt2) as the PyTorch targets run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from paretomark.devices._device import Port
+from paretomark.suites.spec._errors import UserError
+
+Net = Callable[..., Any]  # tensors to a tensor, or to several
+
+
+@dataclass(frozen=True)
+class Program:
+    """`net` is a GraphModule. Of its `operators`, `products` are convolutions and linear layers."""
+
+    net: Any
+    precision: str
+    inputs: Sequence[Port]
+    outputs: Sequence[Port]
+    operators: int
+    products: int
+
+
+def register() -> None:
+    """Import what torch needs to load a program, which is not the time to load a model."""
+    import torch._export.serde.serialize
+    import torch.ao.quantization.fx._decomposed  # the operators of int8 files
+    import torch.export.pt2_archive._package  # noqa: F401
+
+
+def read(model: Path, target: str, precisions: Sequence[str], place: str = "cpu") -> Program:
+    """The program in a file, with its constants and weights at `place`.
+
+    A file that does not say its precision is taken for fp32. Raises UserError if `precisions`,
+    which `target` runs, are others.
+    """
+    import torch
+    from torch.export.passes import move_to_device_pass
+
+    register()
+    found = {"precision": ""}  # not empty: torch fills the mapping that it is given only then
+    program = torch.export.load(model, extra_files=found)
+    precision = found["precision"] or "fp32"
+    if precision not in precisions:
+        raise UserError(
+            f"{model.name} is a {precision} file, and {target} runs {' and '.join(precisions)}: "
+            "set 'precision' of the recipe, or take another target"
+        )
+    if place != "cpu":
+        program = move_to_device_pass(program, place)
+    calls = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    return Program(
+        net=program.module(),
+        precision=precision,
+        inputs=_ports(program, program.graph_signature.user_inputs),
+        outputs=_ports(program, program.graph_signature.user_outputs),
+        operators=len(calls),
+        products=sum(call.startswith(("aten.conv", "aten.linear")) for call in calls),
+    )
+
+
+def _ports(program: Any, names: Iterable[str]) -> list[Port]:
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return [
+        Port(name, tuple(values[name].shape), str(values[name].dtype).removeprefix("torch."))
+        for name in names
+    ]
+
+
+def tensor(array: NDArray[Any]) -> Any:
+    """An array as a tensor, with the strides that its shape has by itself.
+
+    NumPy leaves any stride to an axis of length one, as pictures of one channel have, and for
+    other strides than it has seen torch.compile compiles anew, in the midst of inferences.
+    """
+    import torch
+
+    return torch.from_numpy(array.reshape(-1).reshape(array.shape))
+
+
+def typed(net: Net, dtype: Any) -> Net:
+    """`net`, whose weights have this type, between casts of its float inputs and outputs.
+
+    The casts belong to the net: they run where it does, and a compiler fuses them.
+    """
+    import torch
+
+    if dtype is torch.float32:
+        return net
+
+    def call(*inputs: Any) -> tuple[Any, ...]:
+        return tuple(cast(o, torch.float32) for o in flat(net(*(cast(i, dtype) for i in inputs))))
+
+    return call
+
+
+def cast(tensor: Any, dtype: Any) -> Any:
+    """A float tensor in another type; any other as it is."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def flat(outputs: Any) -> Sequence[Any]:
+    """The outputs of a net that has one, or several."""
+    return outputs if isinstance(outputs, tuple | list) else (outputs,)

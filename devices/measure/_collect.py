@@ -1,0 +1,251 @@
+"""From a suite to records: plan, probe, build, visit, append. The way the data flows is here.
+
+Every planned cell yields records: one per block, or one that says why there are no more. A cell
+that failed once is not visited again in this run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from paretomark.devices import _device, _host
+from paretomark.devices.measure import _run
+from paretomark.devices.measure._request import Request
+from paretomark.devices.measure._visit import Spec
+from paretomark.models.build import _build
+from paretomark.models.build._artifact import Artifact, Order, Refused
+from paretomark.models.data import _data
+from paretomark.suites.records import _store
+from paretomark.suites.records._record import SCHEMA, Header, Host, Probe, Record
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import AS_IS
+from paretomark.suites.spec._plan import Cell
+from paretomark.suites.spec._suite import Suite
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Called as work is done; does nothing by default."""
+
+    absent: Callable[[Probe], None] = lambda probe: None
+    building: Callable[[int, int, str, str], None] = lambda done, total, what, note: None
+    visiting: Callable[[int, int, Record], None] = lambda done, total, record: None
+
+
+def start(request: Request, out: Path, progress: Progress) -> _store.Run:
+    """A new run in the folder `out`. Raises UserError, before it builds, if it cannot work."""
+    suite, cells = request.plan()
+    probes = _probes(cells)
+    commit, dirty = _commit()
+    header = Header(
+        schema=SCHEMA,
+        run=out.name,
+        suite=suite.name,
+        title=suite.title or suite.name,
+        started=_now(),
+        commit=commit,
+        dirty=dirty,
+        version=metadata.version("paretomark"),
+        host=Host(**dataclasses.asdict(_host.machine())),
+        probes=tuple(probes),
+        cells=tuple(cell.key for cell in cells),
+        blocks=suite.blocks,
+        seed=suite.seed,
+        request=dataclasses.asdict(request),
+    )
+    _store.create(out, header)
+    _collect(suite, cells, probes, out, progress)
+    return _store.read(out)
+
+
+def resume(out: Path, progress: Progress) -> _store.Run:
+    """Complete a run that was stopped. Raises UserError if machine, devices or suite changed."""
+    run = _store.read(out)
+    if run.header.schema != SCHEMA:
+        raise UserError(f"{out}: was started by an older version of paretomark; start a new run")
+    table: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in run.header.request.items()
+    }
+    request = Request(**table)
+    suite, cells = request.plan()
+    if tuple(cell.key for cell in cells) != run.header.cells:
+        raise UserError(f"{out}: the suite no longer plans the same cells; start a new run")
+    if run.header.host.fingerprint != _host.machine().fingerprint:
+        raise UserError(f"{out}: was started on another machine ({run.header.host.chip})")
+    probes = _probes(cells)
+    for probe, before in zip(probes, run.header.probes, strict=True):
+        if probe != before:
+            raise UserError(
+                f"{out}: {probe.device} is not what it was when the run started "
+                f"({before.versions}, now {probe.versions}); start a new run"
+            )
+    _collect(suite, cells, probes, out, progress)
+    return _store.read(out)
+
+
+def _collect(
+    suite: Suite, cells: Sequence[Cell], probes: Sequence[Probe], out: Path, progress: Progress
+) -> None:
+    absent = {p.device: p for p in probes if not p.available}
+    for probe in absent.values():
+        progress.absent(probe)
+    possible = [cell for cell in cells if not _hopeless(cell, absent)]
+    built = _artifacts(suite, possible, progress)
+    with _store.Writer(out) as writer:
+        records = _store.read(out).records
+        done = {(r.cell, r.block) for r in records}
+        ended = {r.cell for r in records if r.status not in ("ok", "fallback")}
+        for cell in cells:
+            if cell.key not in ended and (why := _hopeless(cell, absent)):
+                writer.append(_record(cell, 0, _now(), None, why))
+        total = suite.blocks * len(possible)
+        for count, (block, cell) in enumerate(_run.blocks(possible, suite.blocks, suite.seed), 1):
+            if (cell.key, block) in done or cell.key in ended:
+                continue
+            artifact = built[cell.key]
+            started = _now()
+            if isinstance(artifact, Artifact):
+                spec = _spec(suite, cell, artifact, score=block == 0)
+                visit = _run.visit(spec, suite.deadline_s, suite.foreign_load_cores)
+            else:
+                visit = _run.Visit(artifact.status, "build", artifact.reason)
+            record = _record(cell, block, started, artifact, visit)
+            writer.append(record)
+            if visit.status not in ("ok", "fallback"):
+                ended.add(cell.key)
+            progress.visiting(count, total, record)
+
+
+def _hopeless(cell: Cell, absent: Mapping[str, Probe]) -> _run.Visit | None:
+    """Why a cell cannot be visited, as far as it is known beforehand."""
+    if cell.device in absent:
+        probe = absent[cell.device]
+        return _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
+    runs, wanted = _device.precisions(cell.device), cell.recipe.precision
+    if not runs or wanted in (*runs, AS_IS):
+        return None
+    reason = f"{cell.device} runs {', '.join(runs)} only, not {wanted}"
+    return _run.Visit("unsupported", "plan", reason)
+
+
+def _artifacts(
+    suite: Suite, cells: Sequence[Cell], progress: Progress
+) -> dict[str, Artifact | Refused]:
+    """The artifact of every cell, by the cell's key."""
+    formats = _device.formats()
+    orders = {
+        cell.key: Order(
+            cell.model, cell.recipe, formats[cell.device], cell.batch, suite.examples, suite.seed
+        )
+        for cell in cells
+    }
+    distinct = list({_build.key(order): order for order in orders.values()}.values())
+    count = 0
+
+    def report(order: Order, result: Artifact | Refused) -> None:
+        nonlocal count
+        count += 1
+        note = result.reason if isinstance(result, Refused) else ""
+        what = f"{order.model.name}/{order.recipe.name}.{order.format}"
+        progress.building(count, len(distinct), what, note)
+
+    built = _build.build(distinct, suite.build_deadline_s, report)
+    return {name: built[_build.key(order)] for name, order in orders.items()}
+
+
+def _spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> Spec:
+    return Spec(
+        device=cell.device,
+        file=artifact.file,
+        threads=cell.threads,
+        batch=cell.batch,
+        seconds=suite.seconds,
+        max_samples=suite.max_samples,
+        images=artifact.images,
+        labels=artifact.labels,
+        reference=artifact.reference,
+        preprocess=artifact.preprocess,
+        label_offset=artifact.label_offset,
+        score=score,
+        parity_limit=_run.PARITY_LIMITS.get(cell.recipe.precision),
+        seed=suite.seed,
+        task=artifact.task,
+    )
+
+
+def _record(
+    cell: Cell, block: int, started: str, artifact: Artifact | Refused | None, visit: _run.Visit
+) -> Record:
+    of_artifact: dict[str, Any] = {}
+    if isinstance(artifact, Artifact):
+        of_artifact = {
+            "data": _data.public(artifact.data),
+            "task": artifact.task,
+            "identity": artifact.identity,
+            "sha256": artifact.sha256,
+            "lineage": artifact.lineage,
+            "artifact_bytes": artifact.bytes,
+            "parameters": artifact.parameters,
+            "nonzeros": artifact.nonzeros,
+            "macs": artifact.macs,
+            "encoded_bytes": artifact.encoded_bytes,
+            "steps_s": artifact.steps_s,
+            "file_weights": artifact.file_weights,
+            "file_zeros": artifact.file_zeros,
+            "sparse_path": artifact.sparse_path,
+        }
+    table = {
+        "cell": cell.key,
+        "model": cell.model.name,
+        "recipe": cell.recipe.name,
+        "steps": cell.recipe.label,
+        "precision": cell.recipe.precision,
+        "device": cell.device,
+        "batch": cell.batch,
+        "threads": cell.threads,
+        "block": block,
+        "started": started,
+        "status": visit.status,
+        "stage": visit.stage,
+        "reason": visit.reason,
+        "flags": visit.flags,
+        **of_artifact,
+        **visit.measured,
+    }
+    return Record.from_json(table)
+
+
+def _probes(cells: Sequence[Cell]) -> list[Probe]:
+    """What the devices of these cells say of themselves. Raises UserError if none is here."""
+    targets = list(dict.fromkeys(cell.device for cell in cells))
+    probes = [Probe(device=t, **answer) for t, answer in _run.probe(targets).items()]
+    if not any(p.available for p in probes):
+        reasons = "; ".join(f"{p.device}: {p.reason} ({p.remedy})" for p in probes)
+        raise UserError(f"no device is available: {reasons}")
+    return probes
+
+
+def _commit() -> tuple[str, bool]:
+    """The commit of the checkout we run in, and whether it has uncommitted changes."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            return subprocess.run(
+                ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return None
+
+    commit = git("rev-parse", "HEAD")
+    return commit or "", bool(commit and git("status", "--porcelain"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

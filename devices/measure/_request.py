@@ -1,0 +1,168 @@
+"""What the user asked for, planned and checked: all that can be known to be wrong is said here,
+before anything is probed, built or visited.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paretomark.devices import _device
+from paretomark.models.build import _artifact, _facts
+from paretomark.models.compress import _step, _tuning
+from paretomark.models.data import _data
+from paretomark.models.export import _export
+from paretomark.models.nets import _libraries, _zoo
+from paretomark.suites.spec import _plan, _suite
+from paretomark.suites.spec._errors import UserError, at, nearest, unknown
+from paretomark.suites.spec._model import RANDOM, Model, Recipe
+from paretomark.suites.spec._plan import Cell
+from paretomark.suites.spec._suite import Suite
+from paretomark.suites.spec._tasks import CLASSIFICATION
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for: a suite and how to narrow it."""
+
+    suite: str  # the text of the TOML file
+    name: str
+    folder: str  # where the suite's relative paths start
+    devices: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+    threads: tuple[int, ...] = ()
+
+    def plan(self) -> tuple[Suite, list[Cell]]:
+        """The suite and its cells. Raises UserError for all that can be known to be wrong."""
+        suite = _suite.parse(self.suite, self.name, Path(self.folder))
+        if self.threads:
+            places = {n: dataclasses.replace(p, threads=()) for n, p in suite.device.items()}
+            suite = dataclasses.replace(suite, threads=self.threads, device=places)
+        formats = _device.formats()
+        precisions = _export.precisions()
+        cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats, precisions)
+        cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
+        for cell in {(cell.model.name, cell.recipe.name): cell for cell in cells}.values():
+            check(cell, suite.name)
+        return suite, cells
+
+
+def check(cell: Cell, suite: str) -> None:
+    """Raise UserError for what is wrong with a planned cell, as far as it can be known."""
+    model, recipe = cell.model, cell.recipe
+    with at(f"suite '{suite}', [model.{model.name}]"):
+        _check_net(model)
+        _check_pictures(model)
+    with at(f"suite '{suite}', [recipe.{recipe.name}]"):
+        _export.check(recipe.quantization, recipe.precision)
+        _step.check(recipe.steps, _artifact.weights(model))
+        for step in recipe.steps:
+            with at(step["method"]):
+                _check_training(step, model)
+        _check_splits(model, recipe)
+
+
+def _check_net(model: Model) -> None:
+    """Raise UserError if a net or its weights are not there, or plainly not what they must be."""
+    _facts.check(model.net)
+    if model.file:
+        _check_file(Path(model.file))
+    elif weights := _artifact.weights(model):
+        if weights.exists():
+            _zoo.layers(weights)
+        elif model.weights:
+            hint = nearest(weights, RANDOM)
+            raise UserError(f"the trained weights are missing: there is no file {weights}{hint}")
+        else:
+            raise UserError(
+                f"{model.net} comes without trained weights: train it by "
+                f"`bench.py train {_zoo.split(model.net).name}`, {_libraries.INSTEAD}"
+            )
+    elif model.kind in _libraries.NAMES and not (model.weights or _facts.pretrained(model.net)):
+        raise UserError(f"there are no trained weights of {model.net}: {_libraries.INSTEAD}")
+
+
+def _check_file(file: Path) -> None:
+    if not file.exists():
+        raise UserError(f"there is no model file {file}{nearest(file)}")
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(8)
+    except OSError as error:
+        raise UserError(f"cannot read the model file {file}: {error.strerror}") from None
+    if file.suffix == ".tflite" and head[4:] != b"TFL3":
+        raise UserError(f"{file} is not a TFLite file")
+
+
+def _check_pictures(model: Model) -> None:
+    """Raise UserError for data that is not there, or not for this net: its task or its size."""
+    if not _size(model) and (model.kind == "python" or (model.file and model.data)):
+        raise UserError("declare how pictures are prepared: preprocess = { size = [224, 224] }")
+    data = _artifact.data(model)
+    with at("data"):
+        if data != _data.NOISE:
+            _data.check(data, _task(model), _size(model))
+        if "test" not in _data.splits(data):
+            raise UserError(f"{_data.public(data)} has no test split to score on")
+    if model.calibration not in ("", "test"):
+        with at("calibration"):
+            if (name := model.calibration.partition(":")[0]) not in _data.names():
+                raise unknown("data set", name, [*_data.names(), "test"])
+            _data.check(model.calibration, _data.tasks(model.calibration)[0], _size(model))
+
+
+def _check_training(step: Mapping[str, Any], model: Model) -> None:
+    """Raise UserError for an augmentation or a teacher that this net cannot have."""
+    mixing = [name for name in step.get("augment", ()) if name in _tuning.MIXING]
+    if mixing and _task(model) != CLASSIFICATION:
+        raise UserError(f"{mixing[0]} mixes the classes of pictures; {_task(model)} has none")
+    if (teacher := _artifact.teacher(step)) is None:
+        return
+    with at("teacher"):
+        _check_net(teacher)
+        if teacher.file:
+            raise UserError(f"{teacher.net} is a file, which cannot teach: name a net")
+    if teacher.kind == "python":  # it takes what its pupil takes
+        return
+    for what, its, own in (
+        ("for", _task(teacher), _task(model)),
+        ("on", _zoo.data(teacher.net), _zoo.data(model.net)),
+        ("at", _size(teacher), _size(model)),
+    ):
+        if its and own and its != own:
+            trained = f"{what} {its}, and {model.net} {what} {own}"
+            raise UserError(f"{teacher.net} cannot teach: it was trained {trained}")
+
+
+def _check_splits(model: Model, recipe: Recipe) -> None:
+    """Raise UserError if the recipe looks at pictures that the data of the model does not have."""
+    data = _artifact.data(model)
+    looks = [(_step.pictures(step), data, str(step["method"])) for step in recipe.steps]
+    if recipe.precision == "int8":
+        split = "test" if model.calibration == "test" else "calibration"
+        looks.append(
+            (split, data if model.calibration in ("", "test") else model.calibration, "int8")
+        )
+    for split, spec, what in looks:
+        if split and split not in _data.splits(spec):
+            remedy = "name other data, or leave the recipe out for this model"
+            if what == "int8":
+                remedy = 'name pictures by calibration = "...", or take "test", without labels'
+            raise UserError(
+                f"{what} needs the {split} split, which the data of model '{model.name}', "
+                f"{_data.public(spec)}, does not have: {remedy}"
+            )
+
+
+def _task(model: Model) -> str:
+    return model.task or _zoo.task(model.net)
+
+
+def _size(model: Model) -> tuple[int, int] | None:
+    """Height and width of the input; None where only the net itself knows it."""
+    declared = _data.declared(model.preprocess).size if model.preprocess else None
+    return _zoo.split(model.net).size or declared or _zoo.size(model.net)

@@ -1,0 +1,169 @@
+"""The parent's side of building: which artifacts are missing, and children that make them.
+
+Nothing is timed while artifacts are built, so as many children run as there are cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
+
+from paretomark.models.build import _artifact
+from paretomark.models.build._artifact import Artifact, Order, Refused
+from paretomark.suites.spec._model import Recipe
+
+MEMORY_PER_CHILD_BYTES = 3 * 2**30  # a converter of a small net takes about half of that
+TAIL_BYTES = 2000
+
+
+def build(
+    orders: Sequence[Order],
+    deadline_s: float,
+    report: Callable[[Order, Artifact | Refused], None],
+) -> dict[str, Artifact | Refused]:
+    """Make what is not in the cache. The result is keyed by `key(order)`; no order is left out.
+
+    `report` is called, from any thread, as each order is done.
+    """
+    done: dict[str, Artifact | Refused] = {}
+    groups: dict[str, list[Order]] = defaultdict(list)
+    for order in orders:
+        hit = _artifact.lookup(order)
+        if hit is not None:
+            done[key(order)] = hit
+            report(order, hit)
+        else:
+            groups[_group(order)].append(order)
+    waiting: queue.SimpleQueue[list[Order]] = queue.SimpleQueue()
+    # The largest group first, so that no child is left with it at the end.
+    for group in sorted(groups.values(), key=len, reverse=True):
+        waiting.put(sorted(group, key=lambda o: (o.format, o.recipe.precision != "fp32")))
+
+    def lane() -> None:
+        with Child(deadline_s) as child:
+            while True:
+                try:
+                    group = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                for order in group:
+                    done[key(order)] = result = child.make(order)
+                    report(order, result)
+
+    count = min(_lanes(), len(groups))
+    with ThreadPoolExecutor(max_workers=max(1, count)) as lanes:
+        for future in [lanes.submit(lane) for _ in range(count)]:
+            future.result()
+    return done
+
+
+def key(order: Order) -> str:
+    """What tells orders apart within one run."""
+    return json.dumps(dataclasses.asdict(order), sort_keys=True)
+
+
+class Child:
+    """A building process, restarted when it dies or hangs. Use it in `with`."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: IO[str] | None = None
+        self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by __exit__)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self._log.close()
+
+    def make(self, order: Order) -> Artifact | Refused:
+        """Build one artifact; a child that dies or takes too long is an answer too."""
+        process, answers = self._started()
+        late = threading.Event()
+
+        def expire() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self._deadline_s, expire)
+        timer.start()
+        try:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(dataclasses.asdict(order)) + "\n")
+            process.stdin.flush()
+            line = answers.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            timer.cancel()
+        if not line.endswith("\n"):
+            return self._died(late.is_set())
+        table = json.loads(line)
+        return Artifact(**table) if table.pop("kind") == "Artifact" else Refused(**table)
+
+    def _died(self, late: bool) -> Refused:
+        assert self._process is not None
+        code = self._process.wait()
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - TAIL_BYTES))
+        tail = self._log.read().decode(errors="replace").strip().splitlines()
+        self._stop()
+        what = f"took over {self._deadline_s:g} s" if late else f"exited with {code}"
+        return Refused("failed", f"the build {what}: {tail[-1] if tail else 'no output'}"[:500])
+
+    def _started(self) -> tuple[subprocess.Popen[str], IO[str]]:
+        if self._process is None or self._answers is None:
+            reader, writer = os.pipe()
+            cores = max(1, (os.cpu_count() or 1) // _lanes())
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "paretomark.models.build._child", str(writer)],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=(writer,),
+                env={**os.environ, "OMP_NUM_THREADS": str(cores), "PYTHONWARNINGS": "ignore"},
+                text=True,
+            )
+            os.close(writer)
+            self._answers = os.fdopen(reader)
+        return self._process, self._answers
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.kill()
+            self._process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        if self._answers is not None:
+            self._answers.close()
+        self._process = self._answers = None
+
+
+def _group(order: Order) -> str:
+    """Orders that share the float net, and so the work of its steps."""
+    return key(
+        dataclasses.replace(
+            order,
+            recipe=Recipe(steps=order.recipe.steps),
+            format="",
+            batch=0,
+        )
+    )
+
+
+def _lanes() -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // MEMORY_PER_CHILD_BYTES))

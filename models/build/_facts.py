@@ -1,0 +1,100 @@
+"""What the parent knows of nets that it cannot build: a child is asked once, the answer is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paretomark.models import _cache, _sources
+from paretomark.models.nets import _libraries, _zoo
+from paretomark.suites.spec._errors import UserError, unknown
+
+CHILD = "paretomark.models.build._describe"
+
+
+def check(net: str) -> None:
+    """Raise UserError for a net that is not there, or needs a library that is not installed."""
+    what = _zoo.split(net)
+    if what.kind == "python":
+        _zoo.python(what.name)
+    elif what.kind in _libraries.NAMES:
+        known, (plain, _, tag) = names(what.kind), what.name.partition(".")
+        if plain not in known:
+            raise unknown(f"net of {what.kind}", plain, known)
+        if tag and tag not in known[plain]:
+            raise unknown(f"weights of {what.kind}:{plain}", tag, known[plain])
+    elif not what.kind and what.name not in _zoo.names():
+        raise unknown("model", what.name, _zoo.names())
+
+
+def pretrained(net: str) -> list[str]:
+    """The names of the trained weights of a library's net."""
+    what = _zoo.split(net)
+    return names(what.kind)[what.name.partition(".")[0]]
+
+
+def names(library: str) -> dict[str, list[str]]:
+    """The nets of a library, and the names of their trained weights.
+
+    Raises UserError if it is not installed.
+    """
+    file = _file(library, ["names"])
+    if not file.exists():
+        answer = _ask(["--names", library])
+        _keep(file, answer[0])
+    found: dict[str, list[str]] = json.loads(file.read_text())
+    return found
+
+
+def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By net: parameters, MACs, size, licence, and the same fused; or `error`, which says why not.
+
+    The net's code and the libraries' versions decide whether a kept answer still holds.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    files: dict[str, Path] = {}
+    for net in nets:
+        what = _zoo.split(net)
+        try:
+            files[net] = _file(what.kind, [net, _zoo.code(net)])
+        except UserError as error:
+            found[net] = {"error": str(error)}
+    missing = [net for net in files if not files[net].exists()]
+    for net, line in zip(missing, _ask(missing) if missing else (), strict=True):
+        table = json.loads(line)
+        if "error" in table:
+            found[net] = table
+        else:
+            _keep(files[net], line)
+    return {net: found.get(net) or json.loads(files[net].read_text()) for net in nets}
+
+
+def _file(kind: str, parts: Sequence[str]) -> Path:
+    versions, engine = json.dumps(_libraries.versions(kind)), _sources.digest(CHILD)
+    return _cache.folder() / "known" / f"{_cache.key([*parts, kind, versions, engine])}.json"
+
+
+def _keep(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.stem}.{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(file)
+
+
+def _ask(arguments: Sequence[str]) -> list[str]:
+    """The lines that the child prints."""
+    child = subprocess.run(
+        [sys.executable, "-P", "-m", CHILD, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    if child.returncode:
+        tail = child.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise UserError(f"cannot look at {arguments[-1]}: {tail[0]}")
+    return child.stdout.splitlines()

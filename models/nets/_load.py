@@ -1,0 +1,220 @@
+"""From the name of a net to the net itself, with its weights: the one place that does that.
+
+NAME                        a file of this folder, see `_zoo.py`
+timm:NAME, torchvision:NAME of a library, see `_libraries.py`
+python:PATH.py:FUNCTION     a function of the user's own, which returns an nn.Module
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from paretomark.models.data import _data
+from paretomark.models.data._data import Preprocess
+from paretomark.models.nets import _libraries, _random, _zoo
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import RANDOM, Model
+
+PICTURES = 16  # to draw random weights for
+
+
+@dataclasses.dataclass(frozen=True)
+class Net:
+    """A net in evaluation mode, float32 (N, C, H, W) to logits, and how it wants to see pictures.
+
+    `data` is "" where neither suite nor net name a data set; `weights` says which they are.
+    """
+
+    module: nn.Module
+    preprocess: Preprocess
+    data: str
+    task: str
+    weights: str
+
+
+def load(model: Model, seed: int) -> Net:
+    """The net of a model with its weights. Raises UserError if there is no such, or none fit."""
+    torch.manual_seed(seed)
+    what = _zoo.split(model.net)
+    trained = not model.weights
+    if what.kind in _libraries.NAMES:
+        entry = _libraries.entry(what.kind, what.name, what.size)
+        net, preprocess, data = _of_library(model.net, entry, trained), entry.preprocess, ""
+        weights = f"{what.kind}'s {entry.weights}" if trained else ""
+    elif what.kind == "python":
+        net, weights = _of_function(what.name), "the function's own" if trained else ""
+        preprocess, data = Preprocess((0, 0)), ""
+    else:
+        plugin = importlib.import_module(f"paretomark.models.nets.{what.name}")
+        net, preprocess, data = plugin.net(), plugin.PREPROCESS, plugin.DATA
+        weights = ""
+    if model.preprocess:
+        preprocess = _data.declared(model.preprocess)
+    if what.size:
+        preprocess = dataclasses.replace(preprocess, size=what.size)
+    if not all(preprocess.size):
+        raise UserError(
+            f"{model.name or model.net}: declare how pictures are prepared, as in "
+            "preprocess = { size = [224, 224] }"
+        )
+    if model.weights not in ("", RANDOM) or (trained and not what.kind):
+        file = Path(model.weights) if model.weights else _zoo.weights(what.name)
+        _fill(net, file)
+        weights = file.name
+    if what.kind in _libraries.NAMES:
+        net = _libraries.plain(net)
+    net.eval()
+    if what.size:
+        _try(net, preprocess, model.net)
+    if model.weights == RANDOM:
+        _random.initialise(net, _pictures(preprocess), seed)
+        weights, data = f"random, seed {seed}", ""
+    task = model.task or _zoo.task(model.net)
+    return Net(net, preprocess, model.data or data, task, weights)
+
+
+def _try(net: nn.Module, preprocess: Preprocess, name: str) -> None:
+    """Raise UserError if a net cannot have its input at another size than its own."""
+    try:
+        with torch.no_grad():
+            net(torch.zeros(1, len(preprocess.mean), *preprocess.size))
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{name}: the net does not take an input of this size ({why})") from None
+
+
+def digest(net: nn.Module) -> str:
+    """The sha256 of all weights of a net, with names and shapes, in the order of their names."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def inputs(preprocess: Preprocess, images: Any) -> torch.Tensor:
+    """Pictures as the net wants them: float32 (N, C, H, W)."""
+    pixels = torch.from_numpy(preprocess.normalise(np.asarray(images)))
+    return pixels.permute(0, 3, 1, 2).contiguous()
+
+
+def _pictures(preprocess: Preprocess) -> torch.Tensor:
+    return inputs(preprocess, _data.load("noise", "calibration", PICTURES, preprocess).images)
+
+
+def _of_library(net: str, entry: _libraries.Entry, trained: bool) -> nn.Module:
+    if trained and not entry.weights:
+        raise UserError(f"there are no trained weights of {net}: {_libraries.INSTEAD}")
+    if trained and net in _unreachable:  # every attempt may take a minute, and formats are many
+        raise UserError(_unreachable[net])
+    try:
+        return entry.build(trained)
+    except UserError:
+        raise
+    except Exception as error:
+        if not trained:
+            raise
+        why = " ".join(str(error).split())[:200]
+        _unreachable[net] = (
+            f"the weights of {net} ({entry.weights}) cannot be loaded ({why}). With a network they "
+            f"are fetched once; without one, {_libraries.INSTEAD}"
+        )
+        raise UserError(_unreachable[net]) from None
+
+
+_unreachable: dict[str, str] = {}  # weights that could not be loaded, and why
+
+
+def _of_function(spec: str) -> nn.Module:
+    """Call a function of a Python file. Its folder is on the path, as if it were run from there."""
+    path, function = _zoo.python(spec)
+    name = f"paretomark_user_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    _enter(path.parent)
+    if name not in sys.modules:
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None
+        assert found.loader is not None
+        sys.path.insert(0, str(path.parent))
+        sys.modules[name] = importlib.util.module_from_spec(found)
+        try:
+            found.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+        finally:
+            sys.path.remove(str(path.parent))
+    if not callable(make := getattr(sys.modules[name], function, None)):
+        raise UserError(f"python:{spec}: {path.name} has no function '{function}'")
+    net = make()
+    if not isinstance(net, nn.Module):
+        raise UserError(f"{spec} must return an nn.Module, not {type(net).__name__}")
+    return net
+
+
+def _enter(folder: Path) -> None:
+    """Let the names of modules stand for the files of this folder, not of one entered before.
+
+    Two nets may each have a `blocks.py` beside them: that of the first is put aside for the second.
+    """
+    global _entered
+    if folder == _entered:
+        return
+    mine = {n: m for n, m in sys.modules.items() if _entered and _lies_in(n, m, _entered)}
+    for name in mine:
+        del sys.modules[name]
+    if _entered:
+        _aside[_entered] = mine
+    sys.modules.update(_aside.pop(folder, {}))
+    _entered = folder
+
+
+def _lies_in(name: str, module: ModuleType, folder: Path) -> bool:
+    """Whether a module was found in this very folder, not in an environment somewhere below it."""
+    place = folder.joinpath(*name.split("."))
+    file = Path(getattr(module, "__file__", None) or "/")
+    return file in (place.with_suffix(".py"), place / "__init__.py")
+
+
+_entered: Path | None = None  # the folder whose modules are imported now
+_aside: dict[Path, dict[str, ModuleType]] = {}  # those of other folders
+
+
+@contextmanager
+def imports_kept() -> Iterator[None]:
+    """What is imported from folders of the user's is the same after this as before it."""
+    before = _entered
+    try:
+        yield
+    finally:
+        if before:
+            _enter(before)
+
+
+def _fill(net: nn.Module, weights: Path) -> None:
+    try:
+        net.load_state_dict(load_file(weights))
+    except FileNotFoundError:
+        raise UserError(
+            f"{weights} is missing: name trained weights with 'weights = \"...\"' in the suite, "
+            "or train the net with `bench.py train`"
+        ) from None
+    except SafetensorError as error:
+        raise UserError(f"{weights} is not a readable safetensors file: {error}") from None
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise UserError(f"{weights} does not fit the net: {' '.join(lines[1:3]).strip()}") from None

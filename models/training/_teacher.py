@@ -1,0 +1,45 @@
+"""A trained net that another one learns from.
+
+Source: Hinton et al., "Distilling the knowledge in a neural network", 2015.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from paretomark.models.data._data import Preprocess
+from paretomark.models.nets import _load, _zoo
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Model, Pixels
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A net to learn from besides the labels: the loss is (1 - weight) x that of the labels plus
+    weight x the distance to the teacher's answers, as in `paretomark.models.training._loss`."""
+
+    net: nn.Module
+    temperature: float = 4.0
+    weight: float = 0.7
+
+
+def load(name: str, weights: str, preprocess: Preprocess, task: str) -> nn.Module:
+    """A trained net, by its name, with the weights of a file, or "" for those that come with it.
+
+    Raises UserError for one that is not there, or sees or says something else.
+    """
+    # A function says nothing of pictures or of its task: it has those of its pupil.
+    own = _zoo.split(name).kind == "python"
+    pixels = Pixels(**asdict(preprocess)) if own else None
+    model = Model(net=name, weights=weights, preprocess=pixels, task=task if own else "")
+    with torch.random.fork_rng(devices=[]), _load.imports_kept():
+        teacher = _load.load(model, 0)
+    if preprocess != teacher.preprocess:
+        wants = f"{teacher.preprocess}, not {preprocess}"
+        raise UserError(f"teacher {name} wants its pictures as {wants}")
+    if teacher.task != task:
+        raise UserError(f"teacher {name} is trained for {teacher.task}, not for {task}")
+    return teacher.module.requires_grad_(False)

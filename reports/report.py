@@ -1,0 +1,192 @@
+"""The page of one run: what was measured, how, on what, and which points are worth having.
+
+Writes index.html (self-contained), cells.csv, visits.csv, and a plot per data set as SVG and PNG.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from paretomark.reports import (
+    _cells,
+    _columns,
+    _csv,
+    _figure,
+    _html,
+    _nets_plot,
+    _parts,
+    _plot,
+    _published_table,
+    _ranks,
+    _table,
+)
+from paretomark.reports._html import Cell, esc
+from paretomark.suites.records import _stats
+from paretomark.suites.records._row import TIE, Row
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import summarise
+from paretomark.suites.spec import _tasks
+
+
+def write(run: Run, out: Path) -> list[Path]:
+    """Write the page of `run` into the folder `out`. Returns the files, index.html first.
+
+    Raises UserError if the header is damaged or `out` cannot be written.
+    """
+    rows = summarise(run)
+    plots, sections = {}, []
+    for (data, task), name in _parts.names(rows).items():
+        members = [r for r in rows if (r.data, r.task) == (data, task)]
+        quality = _tasks.metric(task)
+        title = f"{quality[0].upper()}{quality[1:]} over latency · {_table.clean(data)}"
+        if plot := _plot.pareto(members, title):
+            plots[f"pareto_{name}"] = plot
+            sections.append(_section(_parts.heading(data, task), members, plot))
+    rankings = _ranks.rankings(rows)
+    pictures = _nets_plot.plots(run, rankings)
+    written = [
+        *_parts.pictures(plots, out),
+        _html.save(out / "cells.csv", _csv.cells(rows)),
+        _html.save(out / "visits.csv", _csv.visits(run)),
+        *_parts.pictures(pictures, out),
+    ]
+    title = run.header.title or run.header.suite or run.header.run
+    nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
+    if any(r.latency_s is not None for r in rows):
+        nothing = "<p>No accuracy is known of these nets, so there is no front.</p>"
+    parts = [
+        _head(run, rows, title),
+        *(sections or [nothing]),
+        _published_table.section(run, rows),
+        _ranks.section(
+            rankings, "".join(_html.card(_figure.inline(p.svg)) for p in pictures.values())
+        ),
+        _cells.zeros(rows),
+        _cells.every(rows),
+        _missing(rows),
+        _devices(run),
+        _how(run),
+        _parts.files(written),
+        _cells.legend(),
+    ]
+    index = _html.save(out / "index.html", _html.document(title, "\n".join(parts)))
+    return [index, *written]
+
+
+def _head(run: Run, rows: Sequence[Row], title: str) -> str:
+    header, machine = run.header, run.header.host
+    valid = [r for r in rows if r.valid]
+    simulated = sum(bool(r.simulated) for r in valid)
+    says = f"{len(rows)} cells planned, {len(valid)} with a valid latency"
+    says += f", {simulated} of them not measured but simulated" if simulated else ""
+    facts = [
+        ("machine", f"{esc(machine.chip)}, {machine.cores} cores"),
+        ("memory", _table.size(machine.memory_bytes)),
+        ("system", f"{esc(machine.system)}, Python {esc(machine.python)}"),
+        ("instruction sets", esc(", ".join(machine.features) or "not reported")),
+        ("started", esc(header.started)),
+        ("commit", _parts.commit(header)),
+        ("suite · run", f"{esc(header.suite)} · {esc(header.run)}"),
+        ("paretomark", esc(header.version)),
+        ("machine fingerprint", f"<code>{esc(machine.fingerprint)}</code>"),
+    ]
+    return f"<h1>{esc(title)}</h1><p class=soft>{says}.</p>{_html.facts(facts)}"
+
+
+def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
+    text = (
+        "Bars are 95 % intervals. The line is the front of a device: nothing else on it is both "
+        "faster and more accurate. Pale points are beaten. Point at one to see its name."
+    )
+    front = (
+        "● on the front, with the probability to be on it were the run done again; ≈ beaten, but "
+        f"with a probability of {TIE * 100:.0f} % or more to be on it: statistically a tie."
+    )
+    return (
+        f"<h2>{esc(what)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
+        f"<p class=soft>{front}</p>{_fronts(rows)}"
+    )
+
+
+def _fronts(rows: Sequence[Row]) -> str:
+    """A table per front, fastest first, of the points on it and of those tied with it."""
+    best = sorted((r for r in rows if r.mark), key=lambda r: (r.simulated, r.group, r.latency_s))
+    found = []
+    for group, members in itertools.groupby(best, key=lambda r: r.group):
+        table = _cells.table(_columns.FRONTS, list(members), among=rows)
+        found.append(f"<h3>{esc(_table.place(group))}</h3>" + _html.card(table))
+    return "".join(found) or "<p>No valid point.</p>"
+
+
+def _missing(rows: Sequence[Row]) -> str:
+    """Why cells have no number, and why numbers are not valid."""
+    shown = [
+        dataclasses.replace(
+            r,
+            status="flagged" if r.status == "ok" else r.status,
+            reason=" · ".join(filter(None, (r.reason, *r.flags))),
+        )
+        for r in rows
+        if r.reason or r.flags
+    ]
+    if not shown:
+        return ""
+    table = [
+        (
+            _html.text(status, "off"),
+            _html.text(stage),
+            _html.text(reason, "wide"),
+            Cell("<br>".join(map(html.escape, cells)), len(cells), "wide"),
+        )
+        for status, stage, reason, cells in _table.reasons(shown)
+    ]
+    return (
+        "<h2>What is missing or flagged</h2><p class=soft>Every cell that failed, was "
+        "not run, or has flagged visits. A flagged visit is not counted where a valid one exists, "
+        "and no cell without a valid visit is on a front.</p>"
+        + _html.card(_html.table(("status", "stage", "why", "cells"), table))
+    )
+
+
+def _devices(run: Run) -> str:
+    table = []
+    for probe in run.header.probes:
+        versions = ", ".join(f"{name} {version}" for name, version in probe.versions.items())
+        says = probe.chip if probe.available else f"{probe.reason}; {probe.remedy}"
+        state = ("available", "") if probe.available else ("not available", "off")
+        table.append(
+            (
+                _html.text(probe.device),
+                _html.text(*state),
+                _html.text(says, "wide"),
+                _html.text(versions, "wide"),
+            )
+        )
+    if not table:
+        return ""
+    columns = ("device", "", "chip, or why not and how to get it", "versions")
+    return "<h2>Devices</h2>" + _html.card(_html.table(columns, table))
+
+
+def _how(run: Run) -> str:
+    header = run.header
+    return (
+        "<h2>How this was measured</h2><p>"
+        f"{header.blocks} blocks; each block visits every cell once, in random order (seed "
+        f"{header.seed}), so that drift of the machine hits all alike. A visit is a fresh process "
+        "that loads the file, warms up, and times single calls with changing inputs; it counts "
+        "once, by its median. Latency is the geometric mean of the visits' medians, with a t "
+        "interval over visits; a speed-up pairs the visits of the same block. Accuracy is scored "
+        "through the timed file on the device itself, with Wilson's interval; Δ pairs the answers "
+        "to the same examples with the dense fp32 net in the same place (Agresti and Min). Mean "
+        "IoU and PCK are of each example: the mean over its classes, the share of its keypoints "
+        "within a tenth of the size; their intervals are t intervals over examples. All "
+        "intervals are at 95 %. Front probabilities come from "
+        f"{_stats.RESAMPLES} joint resamples of examples and visits. Percentiles are stated from "
+        f"{_stats.NEEDED[90]} samples (p90) on. Machines, data sets, tasks, batch sizes, and "
+        "measured and simulated numbers never share a front.</p>"
+    )

@@ -1,0 +1,238 @@
+"""A record: the flat, frozen row of one visit, and the header of the run it belongs to.
+
+Derived values (speed-up, on the front or not) are never stored. The fields are the schema: whoever
+changes them raises SCHEMA, so that an older version can say that it is too old, and reads what
+older versions wrote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from paretomark.suites.spec._tasks import CLASSIFICATION, METRICS
+
+SCHEMA = 2
+STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
+Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
+
+
+class Malformed(ValueError):
+    """A record or header that does not have the shape it must have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """Reads itself from untrusted JSON: every field present, of its type, and nothing else."""
+
+    @classmethod
+    def from_json(cls, table: object) -> Self:
+        """The row that `to_json` wrote. Raises Malformed with the field to blame."""
+        if not isinstance(table, dict):
+            raise Malformed(f"{cls.__name__} is not an object")
+        hints = get_type_hints(cls)
+        if extra := set(table) - set(hints):
+            raise Malformed(f"{cls.__name__} has unknown fields {sorted(extra)[:5]}")
+        values: dict[str, Any] = {}
+        for f in dataclasses.fields(cls):
+            if f.name not in table:
+                if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                    raise Malformed(f"{cls.__name__} lacks '{f.name}'")
+                continue
+            values[f.name] = _read(hints[f.name], table[f.name], f"{cls.__name__}.{f.name}")
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table for json.dumps."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(_Row):
+    """One visit (or the reason why there was none). Times are wall clock of one inference call."""
+
+    # which cell
+    cell: str
+    model: str
+    recipe: str
+    steps: str  # "magnitude(sparsity=0.9)"; "" for the net as trained
+    precision: str
+    device: str
+    batch: int
+    threads: int
+    block: int
+    started: str  # UTC
+    # what came of it
+    status: Status
+    stage: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    simulated: str = ""
+    # the artifact
+    identity: str = ""  # digest of what it is, see `Artifact`; "" where there is none
+    data: str = ""
+    sha256: str = ""
+    lineage: str = ""
+    artifact_bytes: int | None = None
+    parameters: int | None = None
+    nonzeros: int | None = None
+    macs: int | None = None
+    steps_s: float | None = None  # processor time that compression took
+    file_weights: int | None = None
+    file_zeros: int | None = None
+    sparse_path: str = ""  # whether XNNPACK skips the zeros of the file
+    encoded_bytes: int | None = None
+    # where and how fast it ran
+    placement: dict[str, int] = field(default_factory=dict)  # operators by unit
+    placement_costs: dict[str, float] = field(default_factory=dict)  # shares, as estimated
+    load_s: float | None = None
+    compile_s: float | None = None
+    first_s: float | None = None
+    warmup_runs: int | None = None
+    samples_ns: tuple[int, ...] = ()
+    predicted_s: float | None = None
+    phases_ns: dict[str, int] = field(default_factory=dict)  # medians by the device's clock
+    clock_mhz: int | None = None
+    temperature_c: int | None = None
+    device_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None  # of the worker
+    before_load_bytes: int | None = None
+    foreign_load_cores: float | None = None
+    # how well it answered: only the first block's visit scores
+    task: str = CLASSIFICATION
+    examples: int = 0
+    outcomes: str = ""  # of a classification, 1 where the top answer is right, per example
+    scores: tuple[float, ...] = ()  # of other tasks, in place of outcomes
+    top5_right: int | None = None
+    pooled_iou: float | None = None  # over the pixels of all examples
+    keypoint_error: float | None = None  # mean, in sizes of what the keypoints belong to
+    parity_max_abs: float | None = None  # difference to the float net's answers
+    parity_mean_abs: float | None = None
+    parity_top1: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether it has a latency, measured or predicted."""
+        return bool(self.samples_ns) or self.predicted_s is not None
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise Malformed(f"status '{self.status}' is none of {', '.join(STATUSES)}")
+        if self.predicted_s is not None and (
+            self.samples_ns or not self.predicted_s or not self.simulated
+        ):
+            raise Malformed("a predicted latency is zero, not marked so, or comes with samples")
+        if self.status == "ok" and not self.timed:
+            raise Malformed("status is ok, but there are no samples")
+        if self.status != "ok" and not self.reason:
+            raise Malformed(f"status is {self.status}, but no reason is given")
+        if any(sample <= 0 for sample in self.samples_ns):
+            raise Malformed("a latency sample is not positive")
+        self._check_answers()
+
+    def _check_answers(self) -> None:
+        if self.task not in METRICS:
+            raise Malformed(f"task is none of {', '.join(METRICS)}")
+        if self.scores if self.task == CLASSIFICATION else self.outcomes:
+            raise Malformed(f"the scores are not those of {self.task}")
+        if self.outcomes.strip("01") or len(self.outcomes or self.scores) != self.examples:
+            raise Malformed("outcomes are not one 0 or 1 per example")
+        if any(not 0 <= score <= 1 for score in (*self.scores, self.pooled_iou or 0)):
+            raise Malformed("a score is not between 0 and 1")
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, int | float) and value < 0:
+                raise Malformed(f"{f.name} is negative")
+        if self.nonzeros is not None and self.nonzeros > (self.parameters or 0):
+            raise Malformed("there are more nonzeros than parameters")
+        if (self.top5_right or 0) > self.examples:
+            raise Malformed("more examples are right than there are")
+        if (self.parity_top1 or 0) > 1:
+            raise Malformed("parity_top1 is above 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(_Row):
+    """What a device said of itself when the run started."""
+
+    device: str
+    available: bool
+    chip: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host(_Row):
+    """The machine. `fingerprint` names the hardware and system, not the owner."""
+
+    fingerprint: str
+    chip: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    features: tuple[str, ...] = ()  # instruction sets that decide which kernels run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header(_Row):
+    """What all records of a run share; written once, when the run starts."""
+
+    schema: int
+    run: str
+    suite: str
+    title: str
+    started: str
+    commit: str  # of the checkout that ran; "" outside a git checkout
+    dirty: bool
+    version: str
+    host: Host
+    probes: tuple[Probe, ...]
+    cells: tuple[str, ...]
+    blocks: int
+    seed: int
+    request: dict[str, Any]  # what `run --resume` needs to plan the same cells again
+
+
+def _read(hint: Any, value: Any, where: str) -> Any:
+    """`value`, checked against the type `hint`; lists become tuples. Raises Malformed."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if isinstance(hint, type) and issubclass(hint, _Row):
+        return hint.from_json(value)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _read(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise Malformed(f"{where} is not a list")
+        return tuple(_read(arguments[0], item, where) for item in value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise Malformed(f"{where} is not an object")
+        return {str(k): _read(arguments[1], v, where) for k, v in value.items()}
+    if origin is Literal:
+        if value not in arguments:
+            raise Malformed(f"{where} is none of {', '.join(map(str, arguments))}")
+        return value
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise Malformed(f"{where} is out of range")
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise Malformed(f"{where} is not finite")
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise Malformed(f"{where} is not {getattr(hint, '__name__', hint)}")
+    return value

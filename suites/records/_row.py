@@ -1,0 +1,122 @@
+"""The row of a report: one planned cell, summarised over its visits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from paretomark.suites.spec._tasks import CLASSIFICATION
+
+NOT_RUN = "not run"
+TIE = 0.05  # off the front, but with at least this probability on it: that is called a tie
+SIGNIFICANT = 0.05  # false discovery rate among the differences of one report
+
+
+class Group(NamedTuple):
+    """What may share a front."""
+
+    data: str
+    device: str
+    batch: int
+    threads: int
+    simulated: str
+    task: str = CLASSIFICATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One planned cell. Times in seconds, accuracies from 0 to 1; None is `not known`.
+
+    `accuracy` is the mean over the examples of the measure of the task, which `metric` names.
+
+    `latency_s` is the geometric mean of the visits' medians: of the valid visits, or if there are
+    none, of all. `_low` and `_high` bound a 95 % interval. Differences and speed-ups are to the
+    dense fp32 net in the same place.
+    """
+
+    cell: str
+    model: str
+    recipe: str
+    steps: str = ""
+    precision: str = ""
+    device: str = ""
+    batch: int = 0
+    threads: int = 0
+    data: str = ""
+    simulated: str = ""
+    status: str = NOT_RUN
+    stage: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    visits: int = 0
+    valid_visits: int = 0
+    dense: bool = False
+    latency_s: float | None = None
+    latency_low_s: float | None = None
+    latency_high_s: float | None = None
+    p90_s: float | None = None
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    examples: int = 0
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    top5: float | None = None
+    task: str = CLASSIFICATION
+    metric: str = ""
+    pooled_iou: float | None = None
+    keypoint_error: float | None = None
+    delta: float | None = None
+    delta_low: float | None = None
+    delta_high: float | None = None
+    delta_p: float | None = None
+    delta_q: float | None = None
+    artifact_bytes: int | None = None
+    parameters: int | None = None
+    nonzeros: int | None = None
+    sparsity: float | None = None
+    file_sparsity: float | None = None
+    macs: int | None = None
+    encoded_bytes: int | None = None
+    steps_s: float | None = None
+    sparse_path: str = ""
+    zeros: str = ""
+    zeros_why: str = ""
+    load_s: float | None = None
+    first_s: float | None = None
+    peak_memory_bytes: int | None = None
+    added_memory_bytes: int | None = None
+    parity_max_abs: float | None = None
+    parity_mean_abs: float | None = None
+    parity_top1: float | None = None
+    placement: dict[str, int] = field(default_factory=dict)
+    placement_costs: dict[str, float] = field(default_factory=dict)
+    identity: str = ""
+    sha256: str = ""
+    lineage: str = ""
+    on_front: bool = False
+    front_probability: float | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether its latency may be compared, and stand on a front."""
+        return self.status == "ok" and self.valid_visits > 0
+
+    @property
+    def group(self) -> Group:
+        """The rows that it may share a front with."""
+        place = self.data, self.device, self.batch, self.threads
+        return Group(*place, self.simulated, self.task)
+
+    @property
+    def mark(self) -> str:
+        """Either "front", or "tie" if chance alone may keep it off the front, or ""."""
+        if self.on_front:
+            return "front"
+        return "tie" if (self.front_probability or 0) >= TIE else ""
+
+    @property
+    def loss(self) -> bool:
+        """Whether it is less accurate than the dense net, by more than chance."""
+        return (self.delta or 0) < 0 and (self.delta_q or 0) < SIGNIFICANT

@@ -1,0 +1,79 @@
+"""A net and what is done to it, as a suite says it.
+
+Values only: what is made of them must not depend on how suites are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = ("file", "python", "timm", "torchvision")  # of nets, before the colon
+RANDOM = "random"  # instead of trained weights: drawn by the seed, and no accuracy is stated
+AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A declared preprocessing: the fields of `paretomark.models.data._data.Preprocess`."""
+
+    size: tuple[int, ...]
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (255.0, 255.0, 255.0)
+    order: str = "rgb"
+    crop: float | None = None
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net, or a file. Paths are relative to the suite; `${VAR}` is expanded.
+
+    A net is NAME of the zoo, timm:NAME, torchvision:NAME, or python:PATH.py:FUNCTION; each may say
+    its input size, as in NAME@160. A file is file:PATH.
+    """
+
+    name: str = ""  # the key in the suite
+    net: str = ""  # by default the name
+    weights: str = ""  # a file, or "random"; by default those that come with the net
+    data: str = ""  # by default the data set of the net
+    calibration: str = ""  # by default the calibration split of the data set
+    recipes: tuple[str, ...] = ()  # by default all
+    devices: tuple[str, ...] = ()  # by default all
+    label_offset: int = 0  # outputs before class 0, as TensorFlow's "background"
+    task: str = ""  # of a file or a function: classification, if it is not said
+    preprocess: Pixels | None = None  # by default the net's own
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS; "" for a net of the zoo's own."""
+        kind, colon, _ = self.net.partition(":")
+        return kind if colon else ""
+
+    @property
+    def file(self) -> str:
+        """The path of a file that the user brings; "" for a net."""
+        return self.net.removeprefix("file:") if self.kind == "file" else ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Compression steps, each a method with its parameters, then the precision of the export."""
+
+    name: str = ""
+    steps: tuple[dict[str, Any], ...] = ()
+    precision: str = "fp32"
+    quantization: dict[str, str] = field(default_factory=dict)  # options of precision int8
+    storage: str = "dense"  # or "sparse": zeros are left out of the file, where its format can
+    devices: tuple[str, ...] = ()  # by default all
+
+    @property
+    def label(self) -> str:
+        """The steps as one reads them: `magnitude(sparsity=0.9) > finetune(epochs=2)`."""
+        steps = [
+            f"{s['method']}({', '.join(f'{k}={v}' for k, v in s.items() if k != 'method')})"
+            for s in self.steps
+        ]
+        if self.quantization:
+            steps.append(f"int8({', '.join(f'{k}={v}' for k, v in self.quantization.items())})")
+        return " > ".join(steps + ["sparse storage"] * (self.storage == "sparse"))

@@ -1,0 +1,137 @@
+"""The cells that a suite plans: model x recipe x device x batch x threads.
+
+Everything here is pure: nothing is loaded, built or looked up on a device. What exists
+(nets, methods, devices) is handed in, so that a misspelled name fails before work starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._model import AS_IS, KINDS, Model, Recipe
+from paretomark.suites.spec._suite import Suite
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point to measure."""
+
+    model: Model
+    recipe: Recipe
+    device: str
+    batch: int
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """What names this cell in records: the same in every run of the same suite."""
+        return f"{self.model.name}/{self.recipe.name}/{self.device}/b{self.batch}/t{self.threads}"
+
+
+def plan(
+    suite: Suite,
+    nets: Sequence[str],
+    methods: Mapping[str, Sequence[str]],
+    formats: Mapping[str, str],
+    precisions: Sequence[str],
+) -> list[Cell]:
+    """The cells of a suite, in the order of the file.
+
+    `nets`: the zoo's own; `methods`: parameters by compression method; `formats`: the file format
+    that each known device target loads; `precisions`: what some format can be written in. A file
+    that the user brings meets only the devices that load its format. Raises UserError for a name
+    that is none of these.
+    """
+    where = f"suite '{suite.name}'"
+    for device in suite.devices:
+        if device not in formats:
+            raise unknown("device", device, formats, where)
+    met = {d for model in suite.model.values() for d in model.devices or suite.devices}
+    for recipe in suite.recipe.values():
+        for device in recipe.devices:
+            if device not in met:
+                raise unknown("device", device, met, f"{where}, [recipe.{recipe.name}]")
+        if recipe.precision not in precisions:
+            place = f"{where}, [recipe.{recipe.name}]"
+            raise unknown("precision", recipe.precision, precisions, place)
+        for step in recipe.steps:
+            _check_step(step, methods, f"{where}, [recipe.{recipe.name}]")
+    cells: list[Cell] = []
+    for model in suite.model.values():
+        recipes, devices = _offers(suite, model, nets, formats, where)
+        cells += [
+            Cell(model, recipe, device, batch, threads)
+            for recipe in recipes
+            for device in devices
+            if not recipe.devices or device in recipe.devices
+            for batch, threads in _sizes(suite, device)
+        ]
+    if not cells:
+        raise UserError(f"{where}: no recipe is for a device that its models have")
+    return cells
+
+
+def _sizes(suite: Suite, device: str) -> Iterable[tuple[int, int]]:
+    """The batches and numbers of threads of a device."""
+    place = suite.device.get(device, suite)
+    return itertools.product(place.batch or suite.batch, place.threads or suite.threads)
+
+
+def select(cells: Sequence[Cell], **wanted: Sequence[str]) -> list[Cell]:
+    """Only the cells whose model, recipe or device is wanted; an empty list wants all."""
+    for kind, chosen in wanted.items():
+        present = {_axis(cell, kind) for cell in cells}
+        for name in chosen:
+            if name not in present:
+                raise unknown(kind, name, present, f"--{kind}")
+        cells = [cell for cell in cells if not chosen or _axis(cell, kind) in chosen]
+    return list(cells)
+
+
+def _axis(cell: Cell, kind: str) -> str:
+    if kind == "device":
+        return cell.device
+    return cell.model.name if kind == "model" else cell.recipe.name
+
+
+def _offers(
+    suite: Suite, model: Model, nets: Sequence[str], formats: Mapping[str, str], where: str
+) -> tuple[list[Recipe], list[str]]:
+    """The recipes and devices that a model meets."""
+    devices = list(model.devices or suite.devices)
+    for device in devices:
+        if device not in formats:
+            raise unknown("device", device, formats, f"{where}, [model.{model.name}]")
+    if model.file:
+        kind = Path(model.file).suffix.removeprefix(".")
+        if kind not in formats.values():
+            raise unknown("model format", kind, set(formats.values()), model.file)
+        matching = [d for d in devices if formats[d] == kind]
+        if not matching:
+            loaders = ", ".join(sorted(d for d, f in formats.items() if f == kind))
+            raise UserError(f"{where}: no device of the suite loads {model.file}; add {loaders}")
+        return [Recipe(AS_IS, (), AS_IS)], matching
+    if model.kind and model.kind not in KINDS:
+        raise unknown("kind of net", model.kind, KINDS, f"{where}, [model.{model.name}]")
+    if not model.kind and model.net.partition("@")[0] not in nets:
+        raise unknown("model", model.net, nets, where)
+    for recipe in model.recipes:
+        if recipe not in suite.recipe:
+            raise unknown("recipe", recipe, suite.recipe, f"{where}, [model.{model.name}]")
+    return [suite.recipe[r] for r in model.recipes or suite.recipe], devices
+
+
+def _check_step(step: Mapping[str, Any], methods: Mapping[str, Sequence[str]], where: str) -> None:
+    method = step.get("method")
+    if not isinstance(method, str):
+        raise UserError(f'{where}: a step needs a method, as in {{ method = "magnitude" }}')
+    if method not in methods:
+        raise unknown("compression method", method, methods, where)
+    for key in step:
+        if key != "method" and key not in methods[method]:
+            raise unknown(f"parameter of {method}", key, methods[method], where)

@@ -1,0 +1,225 @@
+"""A suite, read from TOML and checked.
+
+    title = "..."                       blocks = 3            examples = 1000
+    devices = ["litert:xnnpack"]        batch = [1]           threads = [1]
+
+    [model.scenes_resnet]               # every key is optional; see `Model`
+    [recipe.pruned]
+    steps = [{ method = "magnitude", sparsity = 0.9 }]
+    precision = "int8"
+
+The fields of the dataclasses are the schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paretomark.suites.spec import _published, _schema
+from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Recipe
+from paretomark.suites.spec._published import Published
+from paretomark.suites.spec._tasks import METRICS
+
+FOLDER = Path(__file__).parents[1]
+STORAGES = ("dense", "sparse")
+TABLES = ("model", "recipe", "device")  # written as [model.NAME]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a device has instead of the suite's: `[device."pytorch:cuda"]`, `batch = [1, 64]`."""
+
+    batch: tuple[int, ...] = ()
+    threads: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to run and how long; every field but the last four is a key at the top of the file."""
+
+    title: str = ""
+    devices: tuple[str, ...] = ()
+    batch: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = (1,)
+    blocks: int = 3  # how often each cell is visited
+    seed: int = 0
+    examples: int = 1000  # test pictures that are scored
+    weights: str = ""  # of the nets that say none themselves
+    data: str = ""  # likewise
+    recipes: tuple[str, ...] = ()  # likewise
+    seconds: float = 0.5  # how long a visit samples latency
+    max_samples: int = 2000
+    deadline_s: float = 120.0  # of one visit
+    build_deadline_s: float = 900.0  # of one artifact
+    foreign_load_cores: float = 0.5  # above this a visit is flagged
+    published: tuple[Published, ...] = ()  # figures to put beside ours
+    name: str = ""
+    model: Mapping[str, Model] = field(default_factory=dict)
+    recipe: Mapping[str, Recipe] = field(default_factory=dict)
+    device: Mapping[str, Place] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """The suites that come with the project."""
+    return sorted(p.stem for p in FOLDER.glob("*.toml"))
+
+
+def locate(suite: str) -> Path:
+    """The file of a suite given by name or by path. Raises UserError if there is none."""
+    if "/" not in suite and not suite.endswith(".toml"):
+        if suite not in names():
+            raise unknown("suite", suite, names())
+        return FOLDER / f"{suite}.toml"
+    return Path(suite)
+
+
+def text(path: Path) -> str:
+    """The text of a suite. Raises UserError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read the suite: {error}") from None
+
+
+def parse(toml: str, name: str, folder: Path) -> Suite:
+    """A suite from its text; relative paths in it start at `folder`."""
+    where = f"suite '{name}'"
+    table = _schema.load(toml, where)
+    raw = {k: v for k, v in table.items() if k not in TABLES}
+    suite = _schema.read(Suite, raw, where, hidden=("name",))
+    recipes = {
+        key: _expanded(_schema.read(Recipe, t, f"{where}, [recipe.{key}]"), key, folder, where)
+        for key, t in _schema.tables(table, "recipe", where).items()
+    }
+    models = {
+        key: _located(
+            _with_defaults(_schema.read(Model, t, f"{where}, [model.{key}]"), suite),
+            key,
+            folder,
+            where,
+        )
+        for key, t in _schema.tables(table, "model", where).items()
+    }
+    places = {
+        key: _schema.read(Place, t, f"{where}, [device.{key}]")
+        for key, t in _schema.tables(table, "device", where).items()
+    }
+    suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes, device=places)
+    _check(suite, where)
+    return suite
+
+
+def published(toml: str) -> tuple[Published, ...]:
+    """Only what a suite quotes, from its text. Raises UserError where that is not as it must be."""
+    table = _schema.load(toml, "suite")
+    found: tuple[Published, ...] = _schema.typed(
+        tuple[Published, ...], table.get("published", []), "published"
+    )
+    for entry in found:
+        if entry.quantity not in _published.QUANTITIES:
+            raise unknown("quantity", entry.quantity, _published.QUANTITIES)
+    return found
+
+
+def nets(toml: str) -> dict[str, str]:
+    """Only the net of each model of a suite, from its text. Raises UserError if it is no suite."""
+    models = _schema.tables(_schema.load(toml, "suite"), "model", "suite")
+    return {name: str(model.get("net", name)) for name, model in models.items()}
+
+
+def _check(suite: Suite, where: str) -> None:
+    devices = {*suite.devices, *(d for m in suite.model.values() for d in m.devices)}
+    _published.check(suite.published, suite.model, {*suite.recipe, AS_IS}, devices, where)
+    if not suite.model:
+        raise UserError(f"{where} has no [model.NAME]")
+    if not suite.devices:
+        raise UserError(f'{where} names no devices: devices = ["onnxruntime:cpu"]')
+    if not suite.recipe and any(not m.file for m in suite.model.values()):
+        raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
+    for model in suite.model.values():
+        _check_model(model, f"{where}, [model.{model.name}]")
+    for recipe in suite.recipe.values():
+        if recipe.storage not in STORAGES:
+            place = f"{where}, [recipe.{recipe.name}]"
+            raise unknown("storage", recipe.storage, STORAGES, place)
+    positive = ("blocks", "examples", "seconds", "max_samples", "deadline_s", "build_deadline_s")
+    for key in positive:
+        if not 0 < getattr(suite, key) < math.inf:
+            raise UserError(f"{where}: {key} must be positive, got {getattr(suite, key)}")
+    for key in ("seed", "foreign_load_cores"):
+        if not 0 <= getattr(suite, key) < 2**63:
+            raise UserError(f"{where}: {key} must be at least 0, got {getattr(suite, key)}")
+    _check_sizes(suite, devices, where)
+
+
+def _check_sizes(suite: Suite, devices: Collection[str], where: str) -> None:
+    for name in suite.device:
+        if name not in devices:
+            raise unknown("device", name, devices, f"{where}, [device.{name}]")
+    for key in ("batch", "threads"):
+        numbers = [getattr(place, key) for place in (suite, *suite.device.values())]
+        if not numbers[0] or any(min(n, default=1) < 1 for n in numbers):
+            raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
+
+
+def _check_model(model: Model, where: str) -> None:
+    if model.label_offset < 0:
+        raise UserError(f"{where}: label_offset must be at least 0, got {model.label_offset}")
+    if model.task and model.kind not in ("file", "python"):
+        raise UserError(f"{where}: a net of the zoo has its own task; leave it out")
+    if model.task and model.task not in METRICS:
+        raise unknown("task", model.task, METRICS, where)
+
+
+def _with_defaults(model: Model, suite: Suite) -> Model:
+    """A net with what the suite has for all; a file has its own."""
+    if model.file:
+        return model
+    return dataclasses.replace(
+        model,
+        weights=model.weights or suite.weights,
+        data=model.data or suite.data,
+        recipes=model.recipes or suite.recipes,
+    )
+
+
+def _located(model: Model, name: str, folder: Path, where: str) -> Model:
+    """The model with its name, and with paths made absolute."""
+    given = model.weights not in ("", RANDOM)
+    return dataclasses.replace(
+        model,
+        name=name,
+        net=_placed(model.net or name, folder, where),
+        weights=str(_schema.located(model.weights, folder, where)) if given else model.weights,
+        data=_placed(model.data, folder, where),
+        calibration=_placed(model.calibration, folder, where),
+    )
+
+
+def _placed(text: str, folder: Path, where: str) -> str:
+    """KIND:PATH with its path made absolute."""
+    kind, _, path = text.partition(":")
+    if not path or kind in ("timm", "torchvision"):
+        return text
+    return f"{kind}:{_schema.located(path, folder, where)}"
+
+
+def _expanded(recipe: Recipe, name: str, folder: Path, where: str) -> Recipe:
+    """The recipe with its name, and with the paths among its parameters made absolute."""
+
+    def expanded(key: str, value: Any) -> Any:
+        if not isinstance(value, str) or not value:
+            return value
+        if key == "teacher":
+            return _placed(value, folder, where)
+        located = key == "teacher_weights" or "${" in value
+        return str(_schema.located(value, folder, where)) if located else value
+
+    steps = tuple({key: expanded(key, value) for key, value in s.items()} for s in recipe.steps)
+    return dataclasses.replace(recipe, name=name, steps=steps)
