@@ -196,7 +196,7 @@ def test_weights_go_to_the_cache_and_never_into_the_package(
     assert f'weights = "{file}"' in result.out
     assert load_file(file).keys() == load_file(_zoo.weights("digits_mlp")).keys()
     assert call("train", "digits_mlp", "--epochs", "1", "--out", tmp_path / "other").code == 0
-    assert (tmp_path / "other").read_bytes() == file.read_bytes()
+    assert load_file(tmp_path / "other").keys() == load_file(file).keys()
     assert package() == before
     assert _zoo.weights("digits_mlp") != file  # those that are shipped come first
 
@@ -209,7 +209,7 @@ def test_a_net_that_ships_without_weights_has_those_that_were_trained_here(
     request = Request(
         'devices = ["fake:ok"]\n[model.digits_mlp]\n[recipe.fp32]\n', "s", str(tmp_path)
     )
-    with pytest.raises(UserError, match=r"train it by `bench.py train digits_mlp`"):
+    with pytest.raises(UserError, match=r"train it by `bench\.py train digits_mlp`"):
         request.plan()
     call("train", "digits_mlp", "--epochs", "1")
     assert len(request.plan()[1]) == 1
