@@ -1,30 +1,39 @@
 #!/usr/bin/env python3
-"""The command line of paretomark: every command in a few lines, the work elsewhere."""
+"""The command line of paretomark: here it measures and trains, and reports bring the rest.
+
+Every file of `reports/` without a leading underscore is a command, see `reports/_command.py`. For
+the list their first lines are read; imported is the file of the chosen command only.
+"""
 
 from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from paretomark.reports import _command
+from paretomark.reports._command import positive
+from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from paretomark.devices.measure._request import Request
-    from paretomark.suites.records._store import Run
+    from paretomark.devices.measure._request import RunRequest
 
-SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+ALL_WELL, SOME_FAILED = _command.ALL_WELL, _command.SOME_FAILED
+USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: all well; 1: it ran, but some cells failed; 2: it could not run."""
-    parsed = _parser().parse_args(arguments)
     try:
+        shared, words = _shared().parse_known_args(arguments)
+        for folder in shared.plugins:
+            _plugins.add(folder)
+        parsed = parser_of(words).parse_args(words)
         code: int = parsed.command(parsed)
         return code
     except UserError as error:
@@ -33,144 +42,98 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        return 141
+        return BROKEN_PIPE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _shared() -> argparse.ArgumentParser:
+    """What stands before or behind every command; it may bring commands of its own."""
+    parser = argparse.ArgumentParser(prog="bench.py", add_help=False, allow_abbrev=False)
+    own = "folder with plug-ins of your own, such as DIR/devices/mine.py (repeatable)"
+    parser.add_argument(
+        "--plugins", metavar="DIR", type=Path, action="append", default=[], help=own
+    )
+    return parser
+
+
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of these words, which knows the arguments of the command among them."""
     parser = argparse.ArgumentParser(
         prog="bench.py",
         description="Accuracy against latency for compressed networks, on the devices you have.",
+        parents=[_shared()],
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="measure a suite and write its report")
+    def add(name: str, does: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=does.replace("%", "%%"), parents=[_shared()])
+
+    run = add("run", "measure a suite and write its report")
     run.add_argument("suite", nargs="?", help="name or path of a suite (TOML)")
     run.add_argument("--resume", type=Path, metavar="RUN", help="complete a run that was stopped")
-    run.add_argument("--device", action="append", default=[], help="only this device (repeatable)")
-    run.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
-    run.add_argument("--recipe", action="append", default=[], help="only this recipe (repeatable)")
-    run.add_argument(
-        "--threads", type=_positive, action="append", default=[], help="instead of the suite's"
-    )
+    for part in ("device", "model", "recipe"):
+        some = f"only this {part} (repeatable)"
+        run.add_argument(f"--{part}", action="append", default=[], help=some)
+    instead = "instead of the suite's (repeatable)"
+    run.add_argument("--threads", type=positive, action="append", default=[], help=instead)
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     run.set_defaults(command=_run)
 
-    report = commands.add_parser("report", help="write the page, plots and tables of a run")
-    report.add_argument("run", type=Path)
-    report.add_argument("--out", type=Path, help="folder to write to (default: RUN/report)")
-    report.add_argument("--json", action="store_true", help="print the result as JSON")
-    report.set_defaults(command=_report)
-
-    compare = commands.add_parser("compare", help="compare two runs on one machine, cell by cell")
-    compare.add_argument("a", type=Path, metavar="A", help="the run before")
-    compare.add_argument("b", type=Path, metavar="B", help="the run after")
-    compare.add_argument(
-        "--delta",
-        type=_fraction,
-        default=0.02,
-        help="changes of latency below this are 'same' (default 0.02)",
-    )
-    compare.add_argument(
-        "--by-name",
-        action="store_true",
-        help="compare cells of one name also where net, recipe or data are others",
-    )
-    form = compare.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true")
-    form.add_argument("--markdown", action="store_true")
-    compare.set_defaults(command=_compare)
-
-    board = commands.add_parser("leaderboard", help="write static pages from several runs")
-    board.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    board.add_argument("--out", type=Path, required=True, help="folder of the site")
-    board.set_defaults(command=_leaderboard)
-
-    profile = commands.add_parser(
-        "profile", help="tell where the time of a net goes, operator by operator"
-    )
-    profile.add_argument("model", help="a net of the zoo, a model of the suite, or file:PATH")
-    profile.add_argument("--recipe", help="of the suite (default: the net as trained, in fp32)")
-    profile.add_argument("--device", required=True)
-    profile.add_argument("--suite", default="quick", help="where recipes are (default: quick)")
-    profile.add_argument("--threads", type=_positive, default=1)
-    profile.add_argument("--batch", type=_positive, help="default 1; a file has its own")
-    profile.add_argument("--runs", type=_positive, default=50, help="under the profiler")
-    profile.add_argument("--out", type=Path, help="default: profiles/MODEL-RECIPE-DEVICE-DATE")
-    profile.add_argument("--json", action="store_true", help="print the result as JSON")
-    profile.set_defaults(command=_profile)
-
-    devices = commands.add_parser(
-        "devices", help="list the devices: what is here, and how to get what is not"
-    )
-    devices.add_argument("--device", action="append", default=[], help="only this one (repeatable)")
-    devices.add_argument(
-        "--verify", action="store_true", help="check that adapters do as they must"
-    )
-    devices.add_argument("--zoo", action="store_true", help="check that bad adapters are caught")
-    devices.add_argument("--json", action="store_true")
-    devices.set_defaults(command=_devices)
-
-    models = commands.add_parser("models", help="list the nets of the zoo by family")
-    models.add_argument("--model", action="append", default=[], help="only this one (repeatable)")
-    models.add_argument(
-        "--check", action="store_true", help="run a net of each family on every runtime (an hour)"
-    )
-    models.add_argument("--json", action="store_true")
-    models.set_defaults(command=_models)
-
-    show = commands.add_parser("show", help="tell how an artifact came to be")
-    show.add_argument("artifact", help="its file, or the start of its sha256")
-    show.add_argument("--json", action="store_true")
-    show.set_defaults(command=_show)
-
-    train = commands.add_parser("train", help="train a net of the zoo by its recipe")
+    train = add("train", "train a net of the zoo by its recipe")
     train.add_argument("model")
     train.add_argument(
         "--out", type=Path, help="file to write (default: weights/MODEL.safetensors in the cache)"
     )
-    train.add_argument("--epochs", type=_positive, help="instead of the recipe's")
+    train.add_argument("--epochs", type=positive, help="instead of the recipe's")
     train.add_argument("--seed", type=int, help="instead of the recipe's")
     train.set_defaults(command=_train)
+
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    for name, does in _command.listing().items():
+        if name in commands.choices:
+            raise UserError(f"no report can be called {name}: rename reports/{name}.py")
+        command = add(name, does)
+        if name == chosen:
+            report = _plugins.module("reports", name)
+            report.arguments(command)
+            command.set_defaults(command=report.command)
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from paretomark.devices.measure import _collect
-    from paretomark.reports import _progress
+    from paretomark.reports import _progress, report
+    from paretomark.suites.records._summary import summarise
 
-    out = arguments.resume or arguments.out
-    request = _request(arguments)
-    if out is None:
+    if arguments.resume:
+        narrowed = ("suite", "out", "device", "model", "recipe", "threads")
+        if other := [name for name in narrowed if getattr(arguments, name)]:
+            raise UserError(f"--resume goes on with the run as it was planned, without {other[0]}")
+        out, work = arguments.resume, _collect.resume
+    else:
+        request = _request(arguments)
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        out = Path("runs") / f"{request.name}-{stamp}"
+        out = arguments.out or Path("runs") / f"{request.name}-{stamp}"
+        work = functools.partial(_collect.start, request)
     try:
         with _progress.show(to_stderr=arguments.json) as progress:
-            if arguments.resume:
-                run = _collect.resume(out, progress)
-            else:
-                run = _collect.start(request, out, progress)
+            run = work(out, progress)
     except KeyboardInterrupt:
         print(f"stopped; go on with: bench.py run --resume {out}", file=sys.stderr)
         return INTERRUPTED
-    return _present(run, run.folder / "report", arguments.json)
+    summary = summarise(run)
+    report.present(summary, run.folder / "report", arguments.json)
+    return SOME_FAILED if summary.failed else ALL_WELL
 
 
-def _request(arguments: argparse.Namespace) -> Request:
-    """What to run. Raises UserError if a run that is resumed is to be another."""
-    from paretomark.devices.measure._request import Request
+def _request(arguments: argparse.Namespace) -> RunRequest:
+    from paretomark.devices.measure._request import RunRequest
     from paretomark.suites.spec import _suite
 
-    narrowed = ("device", "model", "recipe", "threads")
-    if arguments.resume:
-        given = [name for name in ("suite", "out", *narrowed) if getattr(arguments, name)]
-        if given:
-            raise UserError(f"--resume goes on with the run as it was planned, without {given[0]}")
-        return Request("", "", "")
     if not arguments.suite:
         raise UserError("run wants either a suite or --resume RUN")
     path = _suite.locate(arguments.suite)
-    return Request(
+    return RunRequest(
         suite=_suite.text(path),
         name=path.stem,
         folder=str(path.parent.absolute()),
@@ -181,106 +144,6 @@ def _request(arguments: argparse.Namespace) -> Request:
     )
 
 
-def _report(arguments: argparse.Namespace) -> int:
-    from paretomark.suites.records import _store
-
-    run = _store.read(arguments.run)
-    _present(run, arguments.out or run.folder / "report", arguments.json)
-    return 0
-
-
-def _present(run: Run, out: Path, as_json: bool) -> int:
-    """Write the report of a run, and print its table and where the page is."""
-    from paretomark.reports import _published_table, _ranks, _terminal, report
-    from paretomark.suites.records import _summary
-
-    rows = _summary.summarise(run)
-    written = report.write(run, out)
-    if as_json:
-        more = {"published": _published_table.as_json(run, rows), "ranks": _ranks.as_json(rows)}
-        print(json.dumps(_terminal.as_json(run, rows) | more, indent=1))
-    else:
-        _terminal.show(rows)
-        _published_table.show(run, rows)
-        _ranks.show(rows)
-        print(f"report: {written[0]}")
-    return (
-        SOME_FAILED if any(row.status in ("failed", "fallback", "not run") for row in rows) else 0
-    )
-
-
-def _compare(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import compare
-    from paretomark.suites.records import _store
-
-    a, b = _store.read(arguments.a), _store.read(arguments.b)
-    verdicts = compare.compare(a, b, arguments.delta, arguments.by_name)
-    if arguments.json:
-        print(json.dumps(compare.as_json(a, b, verdicts), indent=1))
-    elif arguments.markdown:
-        print(compare.as_markdown(a, b, verdicts))
-    else:
-        compare.show(a, b, verdicts)
-    return 0
-
-
-def _leaderboard(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import leaderboard
-    from paretomark.suites.records import _store
-
-    for path in leaderboard.write([_store.read(run) for run in arguments.runs], arguments.out):
-        print(path)
-    return 0
-
-
-def _profile(arguments: argparse.Namespace) -> int:
-    from paretomark.devices.measure import _profile
-    from paretomark.reports import _progress, profile
-
-    fields = ("model", "recipe", "device", "suite", "threads", "batch", "runs")
-    request = _profile.Request(**{name: getattr(arguments, name) for name in fields})
-    say = functools.partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
-    with _progress.show(to_stderr=arguments.json) as progress:
-        found = _profile.collect(request, progress, say)
-    written = profile.write(found, arguments.out or profile.folder(found))
-    if arguments.json:
-        print(json.dumps(profile.as_json(found), indent=1))
-    else:
-        profile.show(found)
-        print(f"profile: {written[0]}")
-    return SOME_FAILED if found.visit.status == "fallback" else 0
-
-
-def _devices(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import devices
-
-    if arguments.zoo:
-        good = devices.zoo(arguments.json)
-    elif arguments.verify:
-        good = devices.verify(devices.targets(arguments.device), arguments.json)
-    else:
-        good = devices.show(devices.targets(arguments.device), arguments.json)
-    return 0 if good else SOME_FAILED
-
-
-def _models(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import models
-
-    act = models.check if arguments.check else models.show
-    return 0 if act(arguments.model, arguments.json) else SOME_FAILED
-
-
-def _show(arguments: argparse.Namespace) -> int:
-    from paretomark.reports import show
-
-    table = show.find(arguments.artifact)
-    if arguments.json:
-        print(json.dumps(table, indent=1))
-    else:
-        show.show(table)
-    return 0
-
-
 def _train(arguments: argparse.Namespace) -> int:
     from paretomark.models.nets import _zoo
 
@@ -288,10 +151,10 @@ def _train(arguments: argparse.Namespace) -> int:
         raise unknown("model", arguments.model, _zoo.names())
     from paretomark.models.training import _train
     from paretomark.reports import _progress
-    from paretomark.suites.spec import _tasks
+    from paretomark.suites.tasks import _task
 
     out = arguments.out or _zoo.trained(arguments.model)
-    metric = _tasks.metric(_zoo.task(arguments.model))
+    metric = _task.metric(_zoo.task(arguments.model))
     try:
         with _progress.training(arguments.model, metric) as report:
             accuracy = _train.train(
@@ -302,21 +165,7 @@ def _train(arguments: argparse.Namespace) -> int:
         return INTERRUPTED
     print(f"{out}: {metric} {100 * accuracy:.1f} % on the test split")
     print(f'a suite uses them by: weights = "{out.absolute()}"')
-    return 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return value
+    return ALL_WELL
 
 
 if __name__ == "__main__":

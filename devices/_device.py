@@ -10,7 +10,6 @@ A runtime is imported only inside the methods, for the parent process imports th
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from paretomark.suites.spec import _plugins
+from paretomark.suites.spec._errors import unknown
 
 Arrays = list[NDArray[Any]]
 
@@ -167,24 +169,35 @@ class Profiler(Protocol):
 
 
 def names() -> list[str]:
-    """The adapters there are: the files of this folder."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+    """The adapters there are."""
+    return _plugins.names("devices")
 
 
 def formats() -> dict[str, str]:
     """The format that each target loads, by target."""
-    found = {}
-    for name in names():
-        adapter = importlib.import_module(f"paretomark.devices.{name}")
-        for variant in adapter.VARIANTS or ("",):
-            found[f"{name}:{variant}" if variant else name] = adapter.FORMAT
-    return found
+    adapters = {name: _plugins.module("devices", name) for name in names()}
+    return {
+        f"{name}:{variant}" if variant else name: adapter.FORMAT
+        for name, adapter in adapters.items()
+        for variant in adapter.VARIANTS or ("",)
+    }
+
+
+def targets(only: Sequence[str] = ()) -> list[str]:
+    """The targets to look at: these, or all. Raises UserError for a name that is none."""
+    every = formats()
+    # The fake device's other variants misbehave on purpose, for tests.
+    usual = [t for t in every if not t.startswith("fake:") or t == "fake:ok"]
+    for target in only:
+        if target not in every:
+            raise unknown("device", target, usual, "--device")
+    return list(only) or usual
 
 
 def precisions(target: str) -> tuple[str, ...]:
     """What a target runs; () if it runs whatever its format is written in."""
     name, _, variant = target.partition(":")
-    adapter = importlib.import_module(f"paretomark.devices.{name}")
+    adapter = _plugins.module("devices", name)
     runs: tuple[str, ...] = getattr(adapter, "PRECISIONS", {}).get(variant, ())
     return runs
 
@@ -192,7 +205,7 @@ def precisions(target: str) -> tuple[str, ...]:
 def open_device(target: str) -> Device:
     """The device of a target."""
     name, _, variant = target.partition(":")
-    device: Device = importlib.import_module(f"paretomark.devices.{name}").device(variant)
+    device: Device = _plugins.module("devices", name).device(variant)
     return device
 
 

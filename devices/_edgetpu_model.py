@@ -31,8 +31,9 @@ from dataclasses import dataclass, replace
 from math import ceil, prod
 from pathlib import Path
 
-from paretomark.devices import _device, litert
+from paretomark.devices import _device
 from paretomark.devices._device import Arrays, Chip, Placement, require
+from paretomark.devices._litert_interpreter import Cpu
 from paretomark.devices.formats import _counts, _edgetpu_file, _tflite
 from paretomark.devices.formats._edgetpu_file import INTEGER, ON_CHIP_BYTES
 from paretomark.devices.formats._tflite import Operator, Subgraph, Tensor
@@ -86,7 +87,7 @@ class Modelled:
     """The device: answers from the CPU, by LiteRT, and a latency that is predicted."""
 
     def __init__(self) -> None:
-        self._cpu = litert.device("xnnpack")
+        self._cpu = Cpu("xnnpack")
 
     def probe(self) -> Chip:
         version = require("ai-edge-litert", "litert")

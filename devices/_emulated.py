@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import types
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import IO
 
 from paretomark.devices._device import Arrays, Chip, Placement, State, Unavailable
 from paretomark.devices._emulated_guest import receive, send
+from paretomark.devices.formats import _tflite
 from paretomark.models import _cache
 from paretomark.suites.spec._errors import UserError
 
@@ -56,23 +56,21 @@ class Emulated:
         self._shapes: list[tuple[int, ...]] = []
 
     def probe(self) -> Chip:
-        """Raises Unavailable where QEMU or what it runs is missing; nothing is downloaded here."""
+        """Raise Unavailable where QEMU or what it runs is missing; nothing is downloaded here."""
         qemu = _qemu()
         try:
-            found = json.loads((sysroot() / "versions.json").read_text())
+            installed = json.loads((sysroot() / "versions.json").read_text())
         except OSError:
             raise Unavailable(
                 f"there is no AArch64 system to emulate in {sysroot()}",
                 "python -m paretomark.devices._emulated",
             ) from None
         told = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
-        versions = {"qemu-user": told.stdout.split()[2], **found}
+        versions = {"qemu-user": told.stdout.split()[2], **installed}
         return Chip(f"{CPU} (emulated)", versions)
 
     def load(self, model: Path, threads: int) -> Placement:
-        from paretomark.devices import litert
-        from paretomark.devices.formats import _tflite
-
+        """Start an emulated process that loads the model. Raise RuntimeError where it dies."""
         self.close()
         guest = Path(__file__).with_name("_emulated_guest.py")
         command = [*_python(sysroot()), str(guest), str(model.absolute()), str(threads)]
@@ -83,17 +81,16 @@ class Emulated:
         (answer,) = self._receive()
         loaded = json.loads(str(answer))
         self._shapes = [tuple(port["shape"]) for port in loaded["inputs"]]
-        nodes = types.SimpleNamespace(_get_ops_details=lambda: loaded["nodes"])
         return Placement(
             home="xnnpack",
-            operators=litert._operators(nodes),
+            operators=_tflite.operators_by_unit(loaded["nodes"]),
             inputs=[_tflite.port(port) for port in loaded["inputs"]],
             outputs=[_tflite.port(port) for port in loaded["outputs"]],
             simulated="emulated",
         )
 
     def run(self, inputs: Arrays) -> Arrays:
-        """One inference. Raises RuntimeError where the emulated process has died or hangs."""
+        """Run one inference. Raise RuntimeError where the emulated process has died or hangs."""
         assert self._process is not None
         assert self._process.stdin is not None
         if shapes := [a.shape for a in inputs if a.shape not in self._shapes]:
@@ -107,11 +104,11 @@ class Emulated:
         return outputs
 
     def phases_ns(self) -> Mapping[str, Sequence[int]]:
-        """The processor time of each inference in the emulated process, without the pipes."""
+        """Give the processor time of each inference in the emulated process, without the pipes."""
         return {"compute": self._invoke_ns}
 
     def state(self) -> State:
-        """Nothing: an emulated processor has no clock rate and no temperature."""
+        """Tell nothing: an emulated processor has no clock rate and no temperature."""
         return State()
 
     def close(self) -> None:
@@ -148,15 +145,15 @@ class Emulated:
 
 
 def sysroot() -> Path:
-    """The folder of the AArch64 system."""
+    """Name the folder of the AArch64 system."""
     return _cache.folder() / "emulated" / "aarch64"
 
 
 def _qemu() -> str:
-    found = next(filter(None, map(shutil.which, QEMU)), None)
-    if found is None:
+    program = next(filter(None, map(shutil.which, QEMU)), None)
+    if program is None:
         raise Unavailable(f"{QEMU[0]} is not on PATH", "apt-get install qemu-user")
-    return found
+    return program
 
 
 def _python(root: Path) -> list[str]:
@@ -174,7 +171,7 @@ def _python(root: Path) -> list[str]:
 def install() -> None:
     """Download a Debian for AArch64 and the wheels that it needs, into the cache; needs no root.
 
-    Raises UserError where a tool is missing or fails, and Unavailable without QEMU.
+    Raise UserError where a tool is missing or fails, and Unavailable without QEMU.
     """
     _qemu()
     target = sysroot()

@@ -6,9 +6,11 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+from paretomark.suites.records._record import Host
 
 # Instruction sets that change which kernels a runtime takes. Virtual machines often hide which
 # processor they run on: two of the same name may differ in these, and by a factor in int8.
@@ -19,28 +21,15 @@ FEATURES = (
 )
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Hardware and system. The fingerprint holds no name of host or user."""
-
-    fingerprint: str
-    chip: str
-    cores: int
-    memory_bytes: int
-    system: str
-    python: str
-    features: tuple[str, ...]
-
-
 @functools.cache
-def machine() -> Machine:
-    """This machine."""
+def machine() -> Host:
+    """Describe this machine."""
     chip, memory = chip_name(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = os.cpu_count() or 1
     system = f"{platform.system()} {platform.machine()}"
     # Memory is rounded: firmware and kernels keep a varying part of it.
     parts = f"{chip}|{' '.join(features())}|{cores}|{round(memory / 2**30)}|{system}"
-    return Machine(
+    return Host(
         fingerprint=hashlib.sha256(parts.encode()).hexdigest()[:16],
         chip=chip,
         cores=cores,
@@ -53,7 +42,7 @@ def machine() -> Machine:
 
 @functools.cache
 def chip_name() -> str:
-    """The processor's name, as its maker writes it."""
+    """Name the processor, as its maker writes it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -67,7 +56,7 @@ def chip_name() -> str:
 
 @functools.cache
 def features() -> tuple[str, ...]:
-    """The instruction sets of FEATURES that the kernel reports; () where it reports none."""
+    """List the instruction sets of FEATURES that the kernel reports; () where it reports none."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return ()
@@ -79,7 +68,7 @@ def features() -> tuple[str, ...]:
 
 
 def busy_s() -> float | None:
-    """Processor time spent by all processes since boot, in seconds; None where it is not told."""
+    """Tell the processor time of all processes since boot, in seconds; None where none can."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:
@@ -90,7 +79,7 @@ def busy_s() -> float | None:
 
 
 def throttled_s() -> float:
-    """Time for which a cgroup quota stopped this process's group, in seconds; 0 without quota."""
+    """Tell for how many seconds a cgroup quota has stopped this process's group; 0 without one."""
     for path in ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat"):
         try:
             lines = Path(path).read_text().splitlines()
@@ -101,3 +90,25 @@ def throttled_s() -> float:
             return int(table["throttled_usec"]) / 1e6
         return int(table.get("throttled_time", 0)) / 1e9
     return 0.0
+
+
+def resident_bytes() -> int | None:
+    """Tell the resident memory of this process; None where it is not told."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes(pid: int) -> int | None:
+    """Tell the largest resident memory that a live process has had; None where it is not told.
+
+    Not `ru_maxrss`: on Linux that starts from what the parent had when it started the child.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(peak[1]) * 1024 if peak else None

@@ -14,7 +14,6 @@ it is installed: it can be had in the version that fits.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import importlib.util
 import platform
 import tempfile
@@ -23,9 +22,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices import _edgetpu_model, litert
+from paretomark.devices import _edgetpu_model, _litert_interpreter
 from paretomark.devices._device import Arrays, Chip, Device, Placement, Unavailable, require
-from paretomark.devices.formats import _edgetpu_file, _tflite
+from paretomark.devices._litert_interpreter import Loaded
+from paretomark.devices.formats import _edgetpu_file
 
 FORMAT = "tflite"
 VARIANTS = ("", "model")
@@ -44,9 +44,7 @@ class _Listed(ctypes.Structure):
 
 class _EdgeTPU:
     def __init__(self) -> None:
-        self._interpreter: Any = None
-        self._inputs: list[int] = []
-        self._outputs: list[int] = []
+        self._model: Any = None
 
     def probe(self) -> Chip:
         require("ai-edge-litert", "litert")  # reads the files, even where the other one runs them
@@ -66,32 +64,19 @@ class _EdgeTPU:
                 num_threads=threads,
                 experimental_delegates=[runtime.load_delegate(LIBRARY, DELEGATE)],
             )
-            interpreter.allocate_tensors()
-        self._interpreter = interpreter
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        self._inputs = [port["index"] for port in inputs]
-        self._outputs = [port["index"] for port in outputs]
-        return Placement(
-            home="edgetpu",
-            operators=operators,
-            inputs=[_tflite.port(port) for port in inputs],
-            outputs=[_tflite.port(port) for port in outputs],
-            compile_s=compile_s,
-        )
+            self._model = Loaded(interpreter)
+        return Placement("edgetpu", operators, self._model.inputs, self._model.outputs, compile_s)
 
     def run(self, inputs: Arrays) -> Arrays:
-        interpreter = self._interpreter
-        for index, array in zip(self._inputs, inputs, strict=True):
-            interpreter.set_tensor(index, array)
-        interpreter.invoke()
-        return [interpreter.get_tensor(index) for index in self._outputs]
+        outputs: Arrays = self._model.run(inputs)
+        return outputs
 
 
 def _runtime() -> tuple[str, Any]:
     """The package that runs the files, and its module."""
     other = importlib.util.find_spec("tflite_runtime") is not None
     package = "tflite-runtime" if other else "ai-edge-litert"
-    return package, importlib.import_module(f"{litert.PACKAGES[package]}.interpreter")
+    return package, _litert_interpreter.module(package)
 
 
 def _first() -> tuple[str, str]:
@@ -121,5 +106,5 @@ def _first() -> tuple[str, str]:
 
 
 def device(variant: str) -> Device:
-    """The chip; `model`: what is predicted of one."""
+    """Open the chip; `model`: what is predicted of one."""
     return _edgetpu_model.Modelled() if variant == "model" else _EdgeTPU()

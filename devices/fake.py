@@ -56,7 +56,8 @@ class _Fake:
         self._variant = variant
         self._calls = itertools.count()
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self._seen: dict[int, NDArray[np.float32]] = {}
+        # By id, which no other array gets as long as the array is kept.
+        self._seen: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._shared: NDArray[np.float32] | None = None
         self._clock_ns: list[int] = []  # before the first and after each layer
         self._pool = ThreadPoolExecutor(max_workers=3)
@@ -84,10 +85,11 @@ class _Fake:
         )
 
     def run(self, inputs: Arrays) -> Arrays:
-        if self._variant == "cached" and id(inputs[0]) in self._seen:
-            return [self._seen[id(inputs[0])]]
+        if id(inputs[0]) in self._seen:
+            return [self._seen[id(inputs[0])][1]]
         answer = self._answer(inputs[0])
-        self._seen[id(inputs[0])] = answer
+        if self._variant == "cached":
+            self._seen[id(inputs[0])] = inputs[0], answer
         self._delay(next(self._calls))
         return [self._spoil(answer)]
 

@@ -16,7 +16,7 @@ def table(
     among: Sequence[Row] = (),
     more: Mapping[str, Sequence[Cell]] | None = None,
 ) -> str:
-    """The rows in the columns of a place, and in `more` ones of the place's own, by title.
+    """Write the rows in the columns of a place, and in `more` ones of its own, by title.
 
     Pictures have the scale of all the rows that these are `among`, by default of these alone.
     """
@@ -42,7 +42,7 @@ def _about(column: Column) -> str:
 
 
 def every(rows: Sequence[Row]) -> str:
-    """Every cell, and all that is known of it."""
+    """Write every cell, and all that is known of it."""
     return (
         "<h2>Every cell</h2><p class=soft>In the order of the plan; click a column to sort. ▼ "
         "marks a loss of accuracy that is more than chance, counting how many differences this "
@@ -53,7 +53,7 @@ def every(rows: Sequence[Row]) -> str:
 
 
 def zeros(rows: Sequence[Row]) -> str:
-    """What pruning brought, cell by cell; "" if nothing was pruned."""
+    """Say what pruning brought, cell by cell; "" if nothing was pruned."""
     pruned = [row for row in rows if row.zeros]
     if not pruned:
         return ""
@@ -67,7 +67,7 @@ def zeros(rows: Sequence[Row]) -> str:
 
 
 def legend() -> str:
-    """What the columns of a table of cells are, folded up."""
+    """Say what the columns of cells.csv are, folded up."""
     table = [
         [
             Cell("<br>".join(f"<code>{key}</code>" for key in column.keys), column.name),

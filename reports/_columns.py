@@ -1,11 +1,12 @@
 """The one table of what is known of a cell: every column of every table that has a line per row.
 
 Terminal, page, leaderboard, CSV and JSON are derived from it. A new metric is a line here, and a
-field of `Row` or a function of the row as its `get`.
+field of `Row` or a function of the row as its `get`; what only a task knows, its own file says.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from paretomark.reports._ways import (
     Way,
 )
 from paretomark.suites.records._row import Row
-from paretomark.suites.spec import _tasks
+from paretomark.suites.tasks import _task
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,23 +79,23 @@ class Column:
         return (self.name, *self.interval)
 
     def of(self, row: Row) -> Value:
-        """The value of a row, and its interval."""
+        """Take the value of a row, and its interval."""
         middle = self.get(row) if self.get else getattr(row, self.name)
         return Value(middle, *(getattr(row, end) for end in self.interval))
 
     def head(self, rows: Sequence[Row]) -> str:
-        """The title in a table of these rows."""
+        """Return the title in a table of these rows."""
         return self.among(rows) if self.among else self.title
 
     def reach(self, rows: Sequence[Row]) -> float:
-        """How far the intervals of these rows reach from 0; 1 where none does."""
+        """Tell how far the intervals of these rows reach from 0; 1 where none does."""
         ends = [abs(end) for row in rows for end in self.of(row)[1:] if end is not None]
         return max(ends, default=0.0) or 1.0
 
 
 def quality(rows: Sequence[Row]) -> str:
-    """What the accuracies of these rows are called: "accuracy", or "PCK, mean IoU"."""
-    return ", ".join(sorted({_tasks.metric(row.task) for row in rows})) or "accuracy"
+    """Name what the accuracies of these rows are: "accuracy", or "PCK, mean IoU"."""
+    return ", ".join(sorted({_task.metric(row.task) for row in rows})) or "accuracy"
 
 
 # fmt: off
@@ -133,12 +134,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("mark", "mark", "", "", "front, or tie: perhaps off the front by chance only"),
     Column("valid", "valid", "", "", "whether it is ok, with a visit that counts"),
     Column("p90_s", "p90", "s", "lower", "90th percentile of calls", SECONDS, (EVERY,)),
-    Column("top5", "top-5", "1", "higher",
-           "share of examples whose class is among the five best answers", SHARE, (EVERY,)),
-    Column("pooled_iou", "mean IoU of all pixels", "1", "higher",
-           "mean over classes of the IoU of all examples together", SHARE, (EVERY,)),
-    Column("keypoint_error", "keypoint error", "1", "lower",
-           "mean distance, in sizes of what the keypoints belong to", SHARE, (EVERY,)),
     Column("artifact_bytes", "file", "B", "lower", "size of the file", BYTES, (*RESULTS, ZEROS)),
     Column("encoded_bytes", "weights encoded", "B", "lower",
            "weights by run lengths, codebooks and Huffman codes", BYTES, (EVERY, ZEROS)),
@@ -182,22 +177,37 @@ COLUMNS: tuple[Column, ...] = (
 # fmt: on
 
 
+def columns() -> tuple[Column, ...]:
+    """COLUMNS, and a column for each further number that a task gives."""
+    return (*COLUMNS, *(_of_task(*item) for item in _task.measures().items()))
+
+
+def _of_task(name: str, measure: _task.Measure) -> Column:
+    title, unit, better, description = measure
+    unit, way = _UNITS[unit]
+    get = operator.methodcaller("measure", name)
+    return Column(name, title, unit, better, description, way, (EVERY,), get=get)
+
+
+_UNITS = {"%": ("1", SHARE), "s": ("s", SECONDS), "B": ("B", BYTES), "": ("1", COUNT)}
+
+
 def named(name: str) -> Column:
-    """The column of that name, which must be one."""
-    return {column.name: column for column in COLUMNS}[name]
+    """Return the column of that name, which must be one."""
+    return {column.name: column for column in columns()}[name]
 
 
 def at(place: Place) -> list[Column]:
-    """The columns that a table shows, in its order."""
+    """List the columns that a table shows, in its order."""
     order = {name: i - len(place.first) for i, name in enumerate(place.first)}
     order |= dict.fromkeys(place.last, 1)
-    return sorted((c for c in COLUMNS if place in c.at), key=lambda c: order.get(c.name, 0))
+    return sorted((c for c in columns() if place in c.at), key=lambda c: order.get(c.name, 0))
 
 
 def values(row: Row) -> dict[str, Any]:
-    """All that is known of a row, by column: a line of the CSV, and an object of the JSON."""
+    """Give all that is known of a row, by column: a line of the CSV, an object of the JSON."""
     return {
         key: value
-        for column in COLUMNS
+        for column in columns()
         for key, value in zip(column.keys, column.of(row), strict=False)
     }

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from paretomark.reports import _columns, _table
-from paretomark.suites.records._row import Row
-from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import visit_median
+from paretomark.reports import _columns, _text
+from paretomark.suites.records._summary import Summary, visit_median
 
 
-def cells(rows: Sequence[Row]) -> str:
-    """One line per row of a report."""
-    return text([_columns.values(row) for row in rows])
+def cells(summary: Summary) -> str:
+    """Write one line per row."""
+    return text([_columns.values(row) for row in summary.rows])
 
 
-def visits(run: Run) -> str:
-    """One line per record, without its samples and single answers."""
+def visits(summary: Summary) -> str:
+    """Write one line per record, without its samples and single answers."""
     table = []
-    for r in run.records:
+    for r in summary.run.records:
         fields = r.to_json()
         for heavy in ("samples_ns", "outcomes", "scores", "lineage"):
             del fields[heavy]
@@ -29,7 +27,7 @@ def visits(run: Run) -> str:
 
 
 def text(table: Sequence[dict[str, Any]]) -> str:
-    """A table as CSV, safe to open in a spreadsheet."""
+    """Write a table as CSV, safe to open in a spreadsheet."""
     import pandas as pd
 
     return str(
@@ -44,5 +42,5 @@ def _plain(value: object) -> object:
         value = "; ".join(f"{k}: {v}" for k, v in value.items())
     if not isinstance(value, str):
         return value
-    line = _table.clean(value, 2000)
+    line = _text.clean(value, 2000)
     return "'" + line if line[:1] in tuple("=+-@") else line  # else a spreadsheet would run it

@@ -31,7 +31,7 @@ def render(
     mark: str,
     tips: Sequence[str],
 ) -> Plot:
-    """What `draw` draws on a figure of this size, in inches. Raises nothing for odd names.
+    """Draw on a figure of this size, in inches. Raises nothing for odd names.
 
     The element with the id `mark` + i gets tips[i], which is shown where the pointer rests on it.
     """
@@ -69,7 +69,7 @@ def render(
 
 
 def log_ticks(axis: Any, write: Callable[[float], str]) -> None:
-    """Ticks at 1, 2 and 5 of every power of ten, or at 1 only; "1.00 ms" is written as "1 ms"."""
+    """Set ticks at 1, 2 and 5 of every power of ten, or at 1 only; "1.00 ms" becomes "1 ms"."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = axis.get_view_interval()
@@ -85,7 +85,7 @@ def _short(text: str) -> str:
 
 
 def inline(svg: str) -> str:
-    """The <svg> element for a page: no document type, no metadata, in the page's colours."""
+    """Make an <svg> element for a page: no document type, no metadata, in the page's colours."""
     head, _, rest = svg[svg.index("<svg") :].partition("<metadata>")
     body = head + rest.partition("</metadata>")[2] if rest else head
     for name in (

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretomark.reports import _table
+from paretomark.reports import _text
 from paretomark.suites.spec._errors import UserError
 
 # Orders rows by what Python put into data-v. It does no arithmetic.
@@ -103,14 +103,14 @@ class Cell:
     style: str = ""
 
 
-def esc(text: str, limit: int = _table.MAX_TEXT) -> str:
-    """Foreign text as HTML."""
-    return html.escape(_table.clean(text, limit))
+def esc(text: str, limit: int = _text.MAX_TEXT) -> str:
+    """Write foreign text as HTML."""
+    return html.escape(_text.clean(text, limit))
 
 
-def text(value: str, style: str = "", limit: int = _table.MAX_TEXT) -> Cell:
-    """A cell of foreign text."""
-    return Cell(esc(value, limit), _table.clean(value, limit).lower(), style)
+def text(value: str, style: str = "", limit: int = _text.MAX_TEXT) -> Cell:
+    """Make a cell of foreign text."""
+    return Cell(esc(value, limit), _text.clean(value, limit).lower(), style)
 
 
 def table(
@@ -119,7 +119,7 @@ def table(
     dim: Sequence[bool] = (),
     tips: Sequence[str] = (),
 ) -> str:
-    """A table that the reader can sort, with tips on the first columns' titles.
+    """Write a table that the reader can sort, with tips on the first columns' titles.
 
     A column is as numeric as its first cell.
     """
@@ -143,18 +143,18 @@ def _td(cell: Cell) -> str:
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    """Names and values (HTML), side by side."""
+    """Write names and values (HTML) side by side."""
     inner = "".join(f"<div><dt>{esc(name)}</dt><dd>{value}</dd></div>" for name, value in pairs)
     return f"<div class=card><dl>{inner}</dl></div>"
 
 
 def card(inner: str) -> str:
-    """A box around HTML."""
+    """Put a box around HTML."""
     return f"<div class=card>{inner}</div>"
 
 
 def document(title: str, body: str) -> str:
-    """A whole page."""
+    """Write a whole page."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -176,5 +176,5 @@ def save(path: Path, content: str | bytes) -> Path:
 
 
 def number(value: float | None, write: Callable[[float | None], str]) -> Cell:
-    """A number as `write` writes it."""
+    """Make a cell of a number as `write` writes it."""
     return Cell(write(value), value, "n")

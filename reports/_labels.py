@@ -34,7 +34,7 @@ class Label:
 
 
 def square(centre: Any, side: float) -> Any:
-    """The box of this side, in pixels, around a point."""
+    """Return the box of this side, in pixels, around a point."""
     from matplotlib.transforms import Bbox
 
     return Bbox.from_bounds(centre[0] - side / 2, centre[1] - side / 2, side, side)

@@ -16,8 +16,9 @@ from paretomark.reports import _figure, _labels
 from paretomark.reports._figure import COLOURS, LINE, Plot
 from paretomark.reports._labels import Label, square
 from paretomark.reports._ranks import Ranking
-from paretomark.reports._table import clean, count, percent, seconds
+from paretomark.reports._text import clean, count, percent, seconds
 from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import Summary
 from paretomark.suites.spec import _suite
 from paretomark.suites.spec._errors import UserError
 
@@ -40,9 +41,9 @@ class Point:
     named: bool  # on the picture, if there is room
 
 
-def plots(run: Run, rankings: Sequence[Ranking]) -> dict[str, Plot]:
-    """The pictures that there is something for, by the names of their files."""
-    known = _published(run)
+def plots(summary: Summary, rankings: Sequence[Ranking]) -> dict[str, Plot]:
+    """Draw the pictures that there is something for, by the names of their files."""
+    published = _published(summary.run)
     macs, top1 = [], []
     for ranking in rankings:
         worst = {net.model for net in ranking.worst}
@@ -50,17 +51,17 @@ def plots(run: Run, rankings: Sequence[Ranking]) -> dict[str, Plot]:
             name, time = clean(row.model), row.latency_s or 0
             tip = f"{name} · {ranking.where}: {count(row.macs)} MACs in {seconds(time)}"
             macs.append(Point(name, ranking.where, row.macs or 0, time, tip, row.model in worst))
-            if row.model in known and row.accuracy is None:
-                share = known[row.model]
+            if row.model in published and row.accuracy is None:
+                share = published[row.model]
                 tip = f"{name} · {ranking.where}: {percent(share)} published, {seconds(time)}"
                 top1.append(Point(name, ranking.where, time, share, tip, True))
-    found = {}
+    plots = {}
     if macs:
-        found[MACS] = _scatter(macs, "Latency over multiply-accumulates", _macs_axes)
+        plots[MACS] = _scatter(macs, "Latency over multiply-accumulates", _macs_axes)
     if top1:
         title = "Published accuracy over measured latency"
-        found[PUBLISHED] = _scatter(top1, title, _published_axes, hollow=True)
-    return found
+        plots[PUBLISHED] = _scatter(top1, title, _published_axes, hollow=True)
+    return plots
 
 
 def _published(run: Run) -> Mapping[str, float]:
@@ -70,7 +71,7 @@ def _published(run: Run) -> Mapping[str, float]:
         nets = _suite.nets(text) if isinstance(text, str) else {}
     except UserError:  # of another version of paretomark, or tampered with
         return {}
-    quoted = {entry.net: entry.top1 / 100 for entry in _families.published() if entry.top1}
+    quoted = {entry.net: entry.top1 / 100 for entry in _families.entries() if entry.top1}
     return {model: quoted[net] for model, net in nets.items() if net in quoted}
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from paretomark.reports import _figure, _labels
 from paretomark.reports._figure import COLOURS, INK, LINE, Plot
 from paretomark.reports._labels import Label, square
-from paretomark.reports._table import clean, percent, place, points, seconds, standing
+from paretomark.reports._text import clean, front_note, percent, place_label, points, seconds
 from paretomark.suites.records._row import Group, Row
-from paretomark.suites.spec import _tasks
+from paretomark.suites.tasks import _task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ _MAX_LABELS = 40
 
 
 def pareto(rows: Sequence[Row], title: str) -> Plot | None:
-    """The plot of the rows of one task that have a latency and an accuracy; None without any."""
+    """Plot the rows of one task that have a latency and an accuracy; None without any."""
     rows = [r for r in rows if r.latency_s is not None and r.accuracy is not None]
     if not rows:
         return None
@@ -40,11 +40,11 @@ def pareto(rows: Sequence[Row], title: str) -> Plot | None:
 
 def _tip(row: Row) -> str:
     tip = (
-        f"{clean(row.model)} · {clean(row.recipe)} · {place(row.group)}: "
+        f"{clean(row.model)} · {clean(row.recipe)} · {place_label(row.group)}: "
         f"{percent(row.accuracy)} {row.metric} in {seconds(row.latency_s)}"
     )
     tip += f", {points(row.delta)} points to dense" if row.delta is not None else ""
-    return tip + (f" ({note})" if (note := standing(row)) else "")
+    return tip + (f" ({note})" if (note := front_note(row)) else "")
 
 
 def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
@@ -55,7 +55,7 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
     bottom = _bottom(rows)
     for i, row in enumerate(rows):
         _point(axes, row, colours[row.group.device], f"point{i}", bottom)
-    _axes(axes, bottom, _tasks.LONG.get(rows[0].task, "accuracy"))
+    _axes(axes, bottom, _task.axis(rows[0].task))
     right = axes.get_xlim()[1]
     for group in sorted({r.group for r in rows}):
         front = sorted(
@@ -112,9 +112,9 @@ def _point(axes: Axes, row: Row, colour: str, name: str, bottom: float) -> None:
         axes.plot([t], [bottom], gid=name, ls="", color=colour, marker="v", ms=6, mfc="none",
                   clip_on=False, zorder=5)  # fmt: skip
         return
-    known = row.latency_low_s, row.latency_high_s, row.accuracy_low, row.accuracy_high
+    ends = row.latency_low_s, row.latency_high_s, row.accuracy_low, row.accuracy_high
     left, right, low, high = (
-        here if v is None else v for v, here in zip(known, (t, t, a, a), strict=True)
+        here if end is None else end for end, here in zip(ends, (t, t, a, a), strict=True)
     )
     strong = row.mark == "front"
     bars: dict[str, Any] = {
@@ -156,7 +156,7 @@ def _legend(
     from matplotlib.lines import Line2D
 
     lines = [
-        Line2D([], [], color=colours[g.device], ls=dashes[g], lw=2, label=place(g))
+        Line2D([], [], color=colours[g.device], ls=dashes[g], lw=2, label=place_label(g))
         for g in sorted({r.group for r in rows}, key=lambda g: (g.simulated, g))
     ]
     lines += [

@@ -21,7 +21,7 @@ from paretomark.suites.records._summary import visit_median
 
 @contextmanager
 def show(to_stderr: bool) -> Iterator[Progress]:
-    """Progress of a run; on stderr if stdout is kept for JSON."""
+    """Show the progress of a run; on stderr if stdout is kept for JSON."""
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
         yield (
@@ -68,7 +68,7 @@ def show(to_stderr: bool) -> Iterator[Progress]:
 
 @contextmanager
 def training(name: str, metric: str) -> Iterator[Callable[[int, int, float, float], None]]:
-    """Progress of a training: called with epoch, epochs, loss, and the measure of its task."""
+    """Show the progress of a training, told epoch, epochs, loss, and the measure of its task."""
     with Bars(console=Console(stderr=True), auto_refresh=False) as bars:
         task = bars.add_task(name)
 

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretomark.reports import _columns, _html, _table
+from paretomark.reports import _columns, _console, _html, _text
 from paretomark.reports._html import Cell
 from paretomark.suites.records import _scores
 from paretomark.suites.records._row import Row
-from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Visits, ratio, visits
+from paretomark.suites.records._summary import Summary, Visits, ratio
 from paretomark.suites.spec import _suite
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._published import Published
@@ -47,48 +46,41 @@ class Compared:
     note: str = ""
 
 
-def compared(run: Run, rows: Sequence[Row]) -> list[Compared]:
-    """The published figures of the suite that ran, in its order; none if it quotes none."""
-    text = run.header.request.get("suite")
+def compared(summary: Summary) -> list[Compared]:
+    """Set the published figures of the suite that ran, in its order, beside what its rows say."""
+    text = summary.run.header.request.get("suite")
     try:
         entries = _suite.published(text) if isinstance(text, str) else ()
     except UserError:  # of another version of paretomark, or tampered with
         return []
-    return against(entries, rows, visits(run)) if entries else []
+    return [item for entry in entries for item in _against(entry, summary)]
 
 
-def against(
-    entries: Sequence[Published], rows: Sequence[Row], by_cell: Mapping[str, Visits]
-) -> list[Compared]:
-    """Each entry with what the rows say; `by_cell` holds the visits of the rows."""
-    found = []
-    for entry in entries:
-        mine = [
-            row
-            for row in rows
-            if _is(row, entry.model, entry.recipe)
-            and (not entry.devices or row.device in entry.devices)
-        ]
-        found += [_one(entry, row, rows, by_cell) for row in mine] or [Compared(entry)]
-    return found
+def _against(entry: Published, summary: Summary) -> list[Compared]:
+    """An entry with what the rows say, in every place; with nothing if there is no such row."""
+    mine = [
+        row
+        for row in summary.rows
+        if _is(row, entry.model, entry.recipe)
+        and (not entry.devices or row.device in entry.devices)
+    ]
+    return [_one(entry, row, summary) for row in mine] or [Compared(entry)]
 
 
 def _is(row: Row, model: str, recipe: str) -> bool:
     return row.model == model and row.recipe == recipe
 
 
-def _one(
-    entry: Published, row: Row, rows: Sequence[Row], by_cell: Mapping[str, Visits]
-) -> Compared:
-    place = _table.place(row.group._replace(simulated=""))  # that is said of the figure itself
-    base = _base(entry, row, rows)
+def _one(entry: Published, row: Row, summary: Summary) -> Compared:
+    place = _text.place_label(row.group._replace(simulated=""))  # that is said of the figure itself
+    base = _base(entry, row, summary.rows)
     for needed in (row, base):
         if needed is not None and needed.status == UNAVAILABLE:
             return Compared(entry, place, note=UNAVAILABLE)  # of which the report says more
         if needed is not None and needed.status != "ok":
-            return Compared(entry, place, note=_table.clean(f"{needed.status}: {needed.reason}"))
+            return Compared(entry, place, note=_text.clean(f"{needed.status}: {needed.reason}"))
     measure, write, _ = QUANTITIES[entry.quantity]
-    value = measure(row, base, by_cell)
+    value = measure(row, base, summary.visits)
     if value is None:
         return Compared(entry, place, note="" if row.valid else ", ".join(row.flags))
     middle, low, high = value
@@ -97,7 +89,7 @@ def _one(
         ends = [write(end).removesuffix(POINTS) for end in (low, high)]
         text += f" [{', '.join(ends)}]"
     if row.simulated:
-        text += f" ({_table.clean(row.simulated)})"
+        text += f" ({_text.clean(row.simulated)})"
     return Compared(entry, place, middle, low, high, text)
 
 
@@ -111,18 +103,18 @@ def _base(entry: Published, row: Row, rows: Sequence[Row]) -> Row | None:
     return next((r for r in there if r.model == model and r.dense), None)
 
 
-def _speedup(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
+def _speedup(row: Row, base: Row | None, visits: Mapping[str, Visits]) -> Value | None:
     if base is None or not (row.valid and base.valid and row.latency_s and base.latency_s):
         return None
-    gain = ratio(row, base, by_cell)
+    gain = ratio(row, base, visits)
     if gain is None or row.latency_low_s is None:
         return base.latency_s / row.latency_s, None, None
     return gain.value, gain.low, gain.high
 
 
-def _throughput(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
+def _throughput(row: Row, base: Row | None, visits: Mapping[str, Visits]) -> Value | None:
     """Multiply-accumulates in a second over those of the base: how well each uses the device."""
-    gain = _speedup(row, base, by_cell)
+    gain = _speedup(row, base, visits)
     if gain is None or base is None or not (row.macs and base.macs):
         return None
     factor = row.macs / base.macs
@@ -130,18 +122,18 @@ def _throughput(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Va
     return factor * middle, low and factor * low, high and factor * high
 
 
-def _delta(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
+def _delta(row: Row, base: Row | None, visits: Mapping[str, Visits]) -> Value | None:
     if base is None or (base.data, base.task) != (row.data, row.task):
         return None
-    found = _scores.difference(by_cell[base.cell].outcomes, by_cell[row.cell].outcomes)
-    return found and (found.value, found.low, found.high)
+    change = _scores.difference(visits[base.cell].outcomes, visits[row.cell].outcomes)
+    return change and (change.value, change.low, change.high)
 
 
 def _own(name: str) -> Measure:
     """A number of the row itself, by its column."""
     column = _columns.named(name)
 
-    def measure(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
+    def measure(row: Row, base: Row | None, visits: Mapping[str, Visits]) -> Value | None:
         value = column.of(row)
         return None if value.middle is None else value
 
@@ -151,54 +143,54 @@ def _own(name: str) -> Measure:
 def _ratio(name: str) -> Measure:
     """How many times as much of something its base has."""
 
-    def measure(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
+    def measure(row: Row, base: Row | None, visits: Mapping[str, Visits]) -> Value | None:
         mine, other = getattr(row, name), base and getattr(base, name)
         return (other / mine, None, None) if mine and other else None
 
     return measure
 
 
-def _encoded(row: Row, base: Row | None, by_cell: Mapping[str, Visits]) -> Value | None:
+def _encoded(row: Row, base: Row | None, visits: Mapping[str, Visits]) -> Value | None:
     if base is None or not base.parameters or not row.encoded_bytes:
         return None
     return FLOAT_BYTES * base.parameters / row.encoded_bytes, None, None
 
 
 def _times(value: float) -> str:
-    return f"{_table.number(value)}×"
+    return f"{_text.number(value)}×"
 
 
 def _points(value: float) -> str:
-    return f"{_table.points(value)}{POINTS}"
+    return f"{_text.points(value)}{POINTS}"
 
 
 Measure = Callable[[Row, Row | None, Mapping[str, Visits]], Value | None]
 # By name: how it is got, how it is written, and what it is.
 QUANTITIES: dict[str, tuple[Measure, Callable[[float], str], str]] = {
-    "latency": (_own("latency_s"), _table.seconds, "of one call"),
+    "latency": (_own("latency_s"), _text.seconds, "of one call"),
     "speedup": (_speedup, _times, "how many times as fast as the base"),
-    "accuracy": (_own("accuracy"), _table.percent, "by the metric of the task"),
+    "accuracy": (_own("accuracy"), _text.percent, "by the metric of the task"),
     "delta": (_delta, _points, "accuracy less that of the base, on the same examples"),
-    "file": (_own("artifact_bytes"), _table.size, "size of the file"),
+    "file": (_own("artifact_bytes"), _text.size, "size of the file"),
     "file ratio": (_ratio("artifact_bytes"), _times, "how many times as large the base's file is"),
     "encoded ratio": (_encoded, _times, "float32 weights of the base over these, encoded"),
     "parameters ratio": (_ratio("parameters"), _times, "parameters of the base over these"),
     "MACs ratio": (_ratio("macs"), _times, "multiply-accumulates of the base over these"),
     "MACs/s ratio": (_throughput, _times, "multiply-accumulates in a second over the base's"),
-    "sparsity": (_own("sparsity"), _table.percent, "share of the weights that are zero"),
+    "sparsity": (_own("sparsity"), _text.percent, "share of the weights that are zero"),
 }
 _TITLES = ("published", "ours [95 %]", "why they differ")
 
 
 def _lines(items: Sequence[Compared]) -> Iterator[tuple[list[str], list[str], str]]:
     """What was published, ours in every place, and why they differ; a line of each in a list."""
-    for entry, found in itertools.groupby(items, key=lambda item: item.published):
+    for entry, members in itertools.groupby(items, key=lambda item: item.published):
         source = "; ".join(filter(None, (entry.source, entry.conditions)))
         published = [f"{entry.claim}: {entry.figure}", source]
         cell = [f"{entry.model} {entry.recipe}"] if entry.model else []
         ours: list[str] = []
         absent: dict[str, None] = {}
-        for item in found:
+        for item in members:
             said = "; ".join(filter(None, (item.ours, item.note)))
             if item.note == UNAVAILABLE:
                 absent[item.place.partition(",")[0]] = None
@@ -207,16 +199,16 @@ def _lines(items: Sequence[Compared]) -> Iterator[tuple[list[str], list[str], st
         ours = [*cell, *(ours or [NOT_HERE])]
         if absent:
             ours.append(f"not here: {', '.join(absent)}")
-        yield [*map(_table.clean, published)], [*map(_table.clean, ours)], _table.clean(entry.why)
+        yield [*map(_text.clean, published)], [*map(_text.clean, ours)], _text.clean(entry.why)
 
 
 def table(items: Sequence[Compared]) -> Table | None:
-    """The comparison for a terminal; None if there is nothing to compare."""
+    """Lay out the comparison for a terminal; None if there is nothing to compare."""
     from rich.text import Text
 
     if not items:
         return None
-    body = _table.frame()
+    body = _console.frame()
     body.expand = True
     for title, share in zip(_TITLES, (5, 5, 3), strict=True):
         body.add_column(title, overflow="fold", ratio=share)
@@ -226,15 +218,15 @@ def table(items: Sequence[Compared]) -> Table | None:
     return body
 
 
-def show(run: Run, rows: Sequence[Row]) -> None:
+def show(summary: Summary) -> None:
     """Print the comparison, if the suite quotes published figures."""
-    if (body := table(compared(run, rows))) is not None:
-        _table.show_all("Published against measured", body)
+    if (body := table(compared(summary))) is not None:
+        _console.show("Published against measured", body)
 
 
-def section(run: Run, rows: Sequence[Row]) -> str:
-    """The comparison for a page; "" if there is nothing to compare."""
-    items = compared(run, rows)
+def section(summary: Summary) -> str:
+    """Write the comparison for a page; "" if there is nothing to compare."""
+    items = compared(summary)
     if not items:
         return ""
     cells = [
@@ -251,6 +243,6 @@ def section(run: Run, rows: Sequence[Row]) -> str:
     )
 
 
-def as_json(run: Run, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The comparison as plain JSON values."""
-    return [dataclasses.asdict(item) for item in compared(run, rows)]
+def as_json(summary: Summary) -> list[dict[str, Any]]:
+    """Give the comparison as plain JSON values."""
+    return [dataclasses.asdict(item) for item in compared(summary)]

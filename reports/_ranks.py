@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from paretomark.reports import _html, _table
+from paretomark.reports import _console, _html, _text
 from paretomark.reports._html import Cell
 from paretomark.suites.records._row import Group, Row
+from paretomark.suites.records._summary import Summary
 
 FEWEST = 8  # nets
 WORST = 3  # nets that are named
@@ -55,26 +56,26 @@ class Ranking:
     def rates(self) -> str:
         """From which to which net multiply-accumulates are done how fast, as one reads it."""
         by_rate = sorted(self.rows, key=_rate)
-        ends = [f"{_table.count(_rate(r))}/s ({_table.clean(r.model)})" for r in by_rate]
+        ends = [f"{_text.count(_rate(r))}/s ({_text.clean(r.model)})" for r in by_rate]
         return f"{ends[0]} to {ends[-1]}" if ends else ""
 
     @property
     def where(self) -> str:
         """The place and the precision as one reads them."""
-        return f"{_table.place(self.place)}, {_table.clean(self.precision)}"
+        return f"{_text.place_label(self.place)}, {_text.clean(self.precision)}"
 
 
-def rankings(rows: Sequence[Row]) -> list[Ranking]:
-    """One for each place and precision that has FEWEST nets with a valid latency."""
-    found = []
+def rankings(summary: Summary) -> list[Ranking]:
+    """Rank the nets of each place and precision that has FEWEST with a valid latency."""
+    rankings = []
     key = _place
-    fit = sorted((r for r in rows if r.valid and r.macs and r.steps in WHOLE), key=key)
+    fit = sorted((r for r in summary.rows if r.valid and r.macs and r.steps in WHOLE), key=key)
     for (device, batch, threads, simulated, precision), members in itertools.groupby(fit, key=key):
         nets = list({row.model: row for row in members}.values())
         if len(nets) >= FEWEST:
             place = Group("", device, batch, threads, simulated)
-            found.append(_ranking(place, precision, nets))
-    return found
+            rankings.append(_ranking(place, precision, nets))
+    return rankings
 
 
 def _rate(row: Row) -> float:
@@ -105,7 +106,7 @@ def _ranking(place: Group, precision: str, nets: Sequence[Row]) -> Ranking:
 
 
 def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each row (R, N) the ranks from 1 to N; equal values share the mean of theirs."""
+    """Return the ranks in each row (R, N), from 1 to N; equal values share the mean of theirs."""
     below = (values[:, None, :] < values[:, :, None]).sum(2)
     equal = (values[:, None, :] == values[:, :, None]).sum(2)
     shared: NDArray[np.float64] = below + (equal + 1) / 2
@@ -113,12 +114,12 @@ def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """The correlation of the ranks of x and y (N,); nan where one of them is constant."""
+    """Return the correlation of the ranks of x and y (N,); nan where one of them is constant."""
     return float(_correlation(ranks(x[None]), ranks(y[None]))[0])
 
 
 def interval(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """A 95 % percentile interval of `spearman`, over pairs drawn with replacement."""
+    """Return a 95 % percentile interval of `spearman`, over pairs drawn with replacement."""
     picked = np.random.default_rng(SEED).integers(0, len(x), (RESAMPLES, len(x)))
     drawn = _correlation(ranks(x[picked]), ranks(y[picked]))
     low, high = np.nanpercentile(drawn, (2.5, 97.5))
@@ -130,27 +131,27 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.f
     x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
     norm = np.sqrt((x**2).sum(1) * (y**2).sum(1))
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.float64] = (x * y).sum(1) / norm
-    return found
+        correlation: NDArray[np.float64] = (x * y).sum(1) / norm
+    return correlation
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(summary: Summary) -> None:
     """Print a line per place, if there are any."""
-    found = rankings(rows)
-    if not found:
+    ranked = rankings(summary)
+    if not ranked:
         return
-    table = _table.frame()
+    table = _console.frame()
     for title in ("do MACs tell the order by time?", *COLUMNS):
         table.add_column(title, overflow="fold")
-    for ranking in found:
+    for ranking in ranked:
         rho = _rho(ranking)
         table.add_row(ranking.where, str(ranking.nets), rho, _worst(ranking), ranking.rates)
-    _table.show_all(Text(""), table)
+    _console.show(Text(""), table)
 
 
-def section(found: Sequence[Ranking], pictures: str) -> str:
-    """The same as a part of the page, with pictures; "" if there is nothing to say."""
-    if not found:
+def section(rankings: Sequence[Ranking], pictures: str) -> str:
+    """Write the same as a part of the page, with pictures; "" if there is nothing to say."""
+    if not rankings:
         return ""
     table = [
         (
@@ -160,7 +161,7 @@ def section(found: Sequence[Ranking], pictures: str) -> str:
             _html.text(_worst(ranking), "wide"),
             _html.text(ranking.rates, "wide"),
         )
-        for ranking in found
+        for ranking in rankings
     ]
     return (
         "<h2>Do multiply-accumulates tell the order by time?</h2><p class=soft>Spearman's rank "
@@ -173,21 +174,21 @@ def section(found: Sequence[Ranking], pictures: str) -> str:
     )
 
 
-def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The same as plain JSON values."""
+def as_json(summary: Summary) -> list[dict[str, Any]]:
+    """Give the same as plain JSON values."""
     return [
         {
-            "device": found.place.device,
-            "batch": found.place.batch,
-            "threads": found.place.threads,
-            "simulated": found.place.simulated,
-            "precision": found.precision,
-            "nets": found.nets,
-            "rho": [found.rho, found.low, found.high],
-            "worst": [dataclasses.asdict(net) for net in found.worst],
-            "macs_per_s": {row.model: _rate(row) for row in found.rows},
+            "device": ranking.place.device,
+            "batch": ranking.place.batch,
+            "threads": ranking.place.threads,
+            "simulated": ranking.place.simulated,
+            "precision": ranking.precision,
+            "nets": ranking.nets,
+            "rho": [ranking.rho, ranking.low, ranking.high],
+            "worst": [dataclasses.asdict(net) for net in ranking.worst],
+            "macs_per_s": {row.model: _rate(row) for row in ranking.rows},
         }
-        for found in rankings(rows)
+        for ranking in rankings(summary)
     ]
 
 
@@ -198,6 +199,6 @@ def _rho(ranking: Ranking) -> str:
 
 def _worst(ranking: Ranking) -> str:
     return "; ".join(
-        f"{_table.clean(m.model)}: {m.by_macs:g}. by MACs, {m.by_time:g}. by time"
+        f"{_text.clean(m.model)}: {m.by_macs:g}. by MACs, {m.by_time:g}. by time"
         for m in ranking.worst
     )

@@ -15,8 +15,8 @@ from paretomark.devices.measure._peak import Peaks
 from paretomark.reports import _figure, _labels
 from paretomark.reports._figure import COLOURS, INK, LINE, Plot
 from paretomark.reports._labels import Label, square
-from paretomark.reports._operator_table import Line, short
-from paretomark.reports._table import clean, number, percent, seconds
+from paretomark.reports._operator_lines import Line, short
+from paretomark.reports._text import clean, number, percent, seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +27,12 @@ _COLOURS, _REST = COLOURS[:7], COLOURS[7]
 _MAX_LABELS, _MAX_BARS, _MAX_NAME = 8, 60, 36
 
 
-def roofline(found: Sequence[Line], peaks: Peaks, title: str, precision: str) -> Plot | None:
-    """The operators that multiply, under the machine's roofs; None if there is no such operator."""
-    points = [line for line in found if line.flop_per_s and line.flop_per_byte]
+def roofline(lines: Sequence[Line], peaks: Peaks, title: str, precision: str) -> Plot | None:
+    """Draw the operators that multiply under the machine's roofs; None if there is no such one."""
+    points = [line for line in lines if line.flop_per_s and line.flop_per_byte]
     if not points:
         return None
-    colours = _colours(found)
+    colours = _colours(lines)
 
     def draw(figure: Figure) -> None:
         _draw_roofline(figure, points, peaks, colours, title, precision)
@@ -40,14 +40,14 @@ def roofline(found: Sequence[Line], peaks: Peaks, title: str, precision: str) ->
     return _figure.render(title, (10.4, 6.0), draw, "mark", [_tip(p) for p in points])
 
 
-def times(found: Sequence[Line], title: str) -> Plot:
-    """A bar per operator, in order of running; of many, the slowest ones."""
-    kept = sorted(range(len(found)), key=lambda i: -found[i].ns)[:_MAX_BARS]
-    bars = [found[i] for i in sorted(kept)]
-    colours = _colours(found)
+def times(lines: Sequence[Line], title: str) -> Plot:
+    """Draw a bar per operator, in order of running; of many, the slowest ones."""
+    kept = sorted(range(len(lines)), key=lambda i: -lines[i].ns)[:_MAX_BARS]
+    bars = [lines[i] for i in sorted(kept)]
+    colours = _colours(lines)
 
     def draw(figure: Figure) -> None:
-        _draw_times(figure, bars, len(found), colours, title)
+        _draw_times(figure, bars, len(lines), colours, title)
 
     size = (10.4, 1.3 + 0.19 * len(bars))
     return _figure.render(title, size, draw, "mark", [_tip(bar) for bar in bars])
@@ -63,10 +63,10 @@ def _tip(line: Line) -> str:
     return tip
 
 
-def _colours(found: Sequence[Line]) -> dict[str, str]:
+def _colours(lines: Sequence[Line]) -> dict[str, str]:
     """A colour for each kind, the slowest first; those after the seventh share one."""
     spent: dict[str, float] = {}
-    for line in found:
+    for line in lines:
         spent[line.kind] = spent.get(line.kind, 0) + line.ns
     ranked = sorted(spent, key=lambda kind: -spent[kind])
     return {kind: _COLOURS[i] if i < len(_COLOURS) else _REST for i, kind in enumerate(ranked)}
@@ -121,10 +121,10 @@ def _axes(figure: Figure, title: str, note: str) -> Axes:
     return axes
 
 
-def _legend(figure: Figure, found: Sequence[Line], colours: dict[str, str]) -> None:
+def _legend(figure: Figure, lines: Sequence[Line], colours: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
-    shown = {line.kind for line in found}
+    shown = {line.kind for line in lines}
     named = {kind: c for kind, c in colours.items() if kind in shown and c != _REST}
     if any(colours[kind] == _REST for kind in shown):
         named[OTHER] = _REST

@@ -1,17 +1,17 @@
-"""What the rows of a run look like on a terminal, and as JSON."""
+"""What the rows of a run look like on a terminal."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from paretomark.reports import _columns, _table
+from paretomark.reports import _columns, _console, _text
 from paretomark.reports._columns import Column
 from paretomark.reports._ways import Styled
 from paretomark.suites.records._row import Row
-from paretomark.suites.records._store import Run
-from paretomark.suites.spec import _tasks
+from paretomark.suites.records._summary import Summary
+from paretomark.suites.tasks import _task
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,17 +25,17 @@ LEGEND = (
 )
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(summary: Summary) -> None:
     """Print the table."""
-    _table.show_all(table(rows, _table.console().width))
+    _console.show(table(summary, _console.width()))
 
 
-def table(rows: Sequence[Row], width: int) -> Table:
-    """What was measured, grouped by device, and below it what was not and why."""
+def table(summary: Summary, width: int) -> Table:
+    """Lay out what was measured, by device, and below it what was not and why, `width` wide."""
     from rich.table import Table
     from rich.text import Text
 
-    page = Table.grid()
+    page, rows = Table.grid(), summary.rows
     timed = sorted(
         (r for r in rows if r.latency_s is not None),
         key=lambda r: (r.simulated, r.group, r.latency_s),
@@ -46,8 +46,8 @@ def table(rows: Sequence[Row], width: int) -> Table:
     widths = _widths(groups, width)
     for members in groups:
         group = members[0].group
-        scored = _table.clean(group.data) or f"no {_tasks.metric(group.task)}"
-        page.add_row(Text(f"{_table.place(group)} · {scored}", style="bold"))
+        scored = _text.clean(group.data) or f"no {_task.metric(group.task)}"
+        page.add_row(Text(f"{_text.place_label(group)} · {scored}", style="bold"))
         page.add_row(_timed(members, widths))
         page.add_row("")
     page.add_row(Text(LEGEND, style="dim"))
@@ -61,7 +61,7 @@ def _timed(rows: Sequence[Row], widths: Mapping[str, int]) -> Table:
     """The rows of one group, without the columns in which none of them has anything to say."""
     from rich.text import Text
 
-    body = _table.frame()
+    body = _console.frame()
     lines: list[list[Text]] = [[] for _ in rows]
     for column in _columns.at(_columns.TERMINAL):
         told = [_line(column, row) for row in rows]
@@ -107,15 +107,10 @@ def _widths(groups: Sequence[Sequence[Row]], room: int) -> dict[str, int]:
 def _not_measured(rows: Sequence[Row]) -> Table:
     from rich.text import Text
 
-    body = _table.frame()
+    body = _console.frame()
     for title in ("not measured", "stage", "cells", "reason"):
         body.add_column(title, overflow="fold")
-    for status, stage, reason, cells in _table.reasons(rows):
+    for status, stage, reason, cells in _text.reasons(rows):
         named = "\n".join(cells[:6]) + (f"\nand {len(cells) - 6} more" if len(cells) > 6 else "")
         body.add_row(Text(status, style="red"), Text(stage), Text(named), Text(reason))
     return body
-
-
-def as_json(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
-    """The run and its rows as plain JSON values: what --json prints."""
-    return {"run": run.header.to_json(), "rows": [_columns.values(row) for row in rows]}

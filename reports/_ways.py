@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from paretomark.reports import _html, _table
+from paretomark.reports import _html, _text
 from paretomark.reports._html import Cell, esc
 from paretomark.suites.records._row import Row
 
@@ -37,10 +37,10 @@ class Way:
 
 
 def text(style: str = "") -> Way:
-    """Foreign text, in a style class of a page."""
+    """Write foreign text, in a style class of a page."""
 
     def line(value: Value, row: Row) -> Styled:
-        return _table.clean(str(value.middle)), ""
+        return _text.clean(str(value.middle)), ""
 
     def cell(value: Value, row: Row, reach: float) -> Cell:
         return _html.text(str(value.middle), style)
@@ -50,10 +50,10 @@ def text(style: str = "") -> Way:
 
 def number(
     write: Write,
-    margin: Callable[[float | None, float | None], str] = _table.spread,
+    margin: Callable[[float | None, float | None], str] = _text.spread,
     sign: str = "",
 ) -> Way:
-    """A number and its interval: on a terminal as `margin`, on a page in brackets."""
+    """Write a number and its interval: on a terminal as `margin`, on a page in brackets."""
 
     def bare(value: Any) -> str:
         return write(value).removesuffix(sign)
@@ -74,7 +74,7 @@ def _between(value: Value, write: Write) -> str:
 
 
 def _times(value: float | None) -> str:
-    return "–" if value is None else f"{_table.number(value)}×"
+    return "–" if value is None else f"{_text.number(value)}×"
 
 
 def _to_dense(row: Row, same: float) -> Cell:
@@ -85,13 +85,13 @@ def _to_dense(row: Row, same: float) -> Cell:
 def _speedup_line(value: Value, row: Row) -> Styled:
     if row.dense:
         return "dense", ""
-    return _times(value.middle) + _table.spread(value.low, value.high), ""
+    return _times(value.middle) + _text.spread(value.low, value.high), ""
 
 
 def _speedup_cell(value: Value, row: Row, reach: float) -> Cell:
     if value.middle is None:
         return _to_dense(row, 1.0)
-    between = _between(value, _table.number)
+    between = _between(value, _text.number)
     return Cell(_times(value.middle) + between, value.middle, "n")
 
 
@@ -105,7 +105,7 @@ def _delta_cell(value: Value, row: Row, reach: float) -> Cell:
     if middle is None or low is None or high is None:
         return _to_dense(row, 0.0)
     style, mark, colour = ("loss", " ▼", "bad") if row.loss else ("", "", "soft")
-    difference = f"<span class='{style}'>{_table.points(middle)}{mark}</span>"
+    difference = f"<span class='{style}'>{_text.points(middle)}{mark}</span>"
     at, left, right = (45 + 44 * max(-1, min(1, v / reach)) for v in (middle, low, high))
     picture = (
         "<svg class=forest width=90 height=14 aria-hidden=true>"
@@ -113,15 +113,15 @@ def _delta_cell(value: Value, row: Row, reach: float) -> Cell:
         f"<path d='M{left:.1f} 7H{right:.1f}' stroke='var(--{colour})' stroke-width=1.5 />"
         f"<circle cx={at:.1f} cy=7 r=3 fill='var(--{colour})'/></svg>"
     )
-    return Cell(difference + _between(value, _table.points) + picture, middle, "n")
+    return Cell(difference + _between(value, _text.points) + picture, middle, "n")
 
 
 def _front_line(value: Value, row: Row) -> Styled:
-    return _table.standing(row), "green" if row.on_front else ""
+    return _text.front_note(row), "green" if row.on_front else ""
 
 
 def _front_cell(value: Value, row: Row, reach: float) -> Cell:
-    return Cell(esc(_table.standing(row)), value.middle, row.mark if row.valid else "off")
+    return Cell(esc(_text.front_note(row)), value.middle, row.mark if row.valid else "off")
 
 
 def _status_cell(value: Value, row: Row, reach: float) -> Cell:
@@ -138,7 +138,7 @@ def _device_cell(value: Value, row: Row, reach: float) -> Cell:
 
 
 def _placement_cell(value: Value, row: Row, reach: float) -> Cell:
-    costs = {unit: f" ({_table.percent(c)} of the cost)" for unit, c in row.placement_costs.items()}
+    costs = {unit: f" ({_text.percent(c)} of the cost)" for unit, c in row.placement_costs.items()}
     return _html.text(", ".join(f"{u} {n}{costs.get(u, '')}" for u, n in row.placement.items()))
 
 
@@ -147,10 +147,10 @@ def _visits_cell(value: Value, row: Row, reach: float) -> Cell:
 
 
 TEXT, WIDE = text(), text("wide")
-SECONDS, BYTES, COUNT = number(_table.seconds), number(_table.size), number(_table.count)
-SPENT = number(lambda seconds: _table.seconds(seconds or None))  # nothing was done in no time
-SHARE = number(_table.percent, _table.half, " %")
-POINTS = number(_table.points, _table.half)
+SECONDS, BYTES, COUNT = number(_text.seconds), number(_text.size), number(_text.count)
+SPENT = number(lambda seconds: _text.seconds(seconds or None))  # nothing was done in no time
+SHARE = number(_text.percent, _text.half, " %")
+POINTS = number(_text.points, _text.half)
 DELTA = Way(_delta_line, _delta_cell, numeric=True)
 SPEEDUP = Way(_speedup_line, _speedup_cell, numeric=True)
 FRONT = Way(_front_line, _front_cell)

@@ -1,7 +1,8 @@
-"""The devices: which are here, whether they do as they must, and whether bad ones are caught."""
+"""List the devices: what is here, and how to get what is not."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -11,35 +12,45 @@ from rich.table import Table
 
 from paretomark.devices import _device
 from paretomark.devices.measure import _conformance, _run
-from paretomark.reports import _table
-from paretomark.suites.spec._errors import unknown
+from paretomark.reports import _console
+from paretomark.reports._command import ALL_WELL, SOME_FAILED
 
 
-def targets(wanted: Sequence[str]) -> list[str]:
-    """The devices that are wanted; all if none is. Raises UserError for a name that is none."""
-    formats = _device.formats()
-    # The fake device's other variants misbehave on purpose, for tests.
-    known = [t for t in formats if not t.startswith("fake:") or t == "fake:ok"]
-    for device in wanted:
-        if device not in formats:
-            raise unknown("device", device, known, "--device")
-    return list(wanted) or known
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("--device", action="append", default=[], help="only this one (repeatable)")
+    parser.add_argument("--verify", action="store_true", help="check that adapters do as they must")
+    parser.add_argument(
+        "--self-test", action="store_true", help="check that bad adapters are caught"
+    )
+    parser.add_argument("--json", action="store_true")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """List, verify or test. Raises UserError for a device that there is not."""
+    if arguments.self_test:
+        good = self_test(arguments.json)
+    elif arguments.verify:
+        good = verify(_device.targets(arguments.device), arguments.json)
+    else:
+        good = show(_device.targets(arguments.device), arguments.json)
+    return ALL_WELL if good else SOME_FAILED
 
 
 def show(devices: Sequence[str], as_json: bool) -> bool:
     """Print which devices are here, and how to get the others."""
     probes = _run.probe(devices)
     if as_json:
-        print(json.dumps(probes, indent=1))
+        print(json.dumps({t: probe.to_json() for t, probe in probes.items()}, indent=1))
         return True
     rows = []
     for target, probe in probes.items():
         says = (
-            ", ".join(f"{k} {v}" for k, v in probe["versions"].items())
-            if probe["available"]
-            else f"{probe['reason']}; {probe['remedy']}"
+            ", ".join(f"{k} {v}" for k, v in probe.versions.items())
+            if probe.available
+            else f"{probe.reason}; {probe.remedy}"
         )
-        rows.append((target, "yes" if probe["available"] else "no", probe.get("chip", ""), says))
+        rows.append((target, "yes" if probe.available else "no", probe.chip, says))
     _print(("device", "here", "chip", "versions, or why not and how to get it"), rows)
     return True
 
@@ -57,9 +68,9 @@ def verify(devices: Sequence[str], as_json: bool) -> bool:
     return all(r.held for r in results)
 
 
-def zoo(as_json: bool) -> bool:
+def self_test(as_json: bool) -> bool:
     """Print what catches the misbehaving variants of the fake device; whether all are caught."""
-    caught = _conformance.zoo()
+    caught = _conformance.self_test()
     if as_json:
         print(json.dumps([dataclasses.asdict(c) for c in caught], indent=1))
     else:
@@ -72,4 +83,4 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
-    _table.show_all(table)
+    _console.show(table)

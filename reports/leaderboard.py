@@ -1,23 +1,26 @@
-"""Static pages from several runs: the newest valid result of everything on every machine.
+"""Write static pages from several runs.
 
-What counts as one thing is its identity, not its name: two nets of one name are two lines.
-
-Numbers of different machines stand on one page, but never in one table and never on one front.
+They show the newest valid result of everything on every machine. What counts as one thing is its
+identity, not its name: two nets of one name are two lines. Numbers of different machines stand on
+one page, but never in one table and never on one front.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretomark.reports import _cells, _columns, _figure, _html, _parts, _plot, _table
+from paretomark.reports import _cells, _columns, _figure, _html, _parts, _plot, _text
+from paretomark.reports._command import ALL_WELL
 from paretomark.reports._html import Cell, esc
+from paretomark.suites.records import _store
 from paretomark.suites.records._record import Host
 from paretomark.suites.records._row import Row
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Visits, summarise, visits, with_fronts
+from paretomark.suites.records._summary import Summary, Visits, summarise, with_fronts
 from paretomark.suites.spec._errors import UserError
 
 
@@ -40,56 +43,68 @@ class Board:
     entries: tuple[Entry, ...]
 
 
-def write(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Write the leaderboard of `runs` into the folder `out`. Returns the files, index.html first.
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the site")
 
-    Raises UserError if there are no runs, a header is damaged, or `out` cannot be written.
+
+def command(arguments: argparse.Namespace) -> int:
+    """Write the pages, and print their files. Raises UserError for what is no run."""
+    for path in write([summarise(_store.read(run)) for run in arguments.runs], arguments.out):
+        print(path)
+    return ALL_WELL
+
+
+def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
+    """Write the leaderboard of runs into the folder `out`. Returns the files, index.html first.
+
+    Raises UserError if there are no runs, or `out` cannot be written.
     """
-    if not runs:
+    if not summaries:
         raise UserError("no runs given; name at least one folder that `bench.py run` wrote")
-    found = boards(runs)
-    named = _parts.names(e.row for b in found for e in b.entries)
+    ranked = boards(summaries)
+    names = _parts.names(e.row for b in ranked for e in b.entries)
     written: list[Path] = []
     sections, last = [], None
-    for i, board in enumerate(found):
+    for i, board in enumerate(ranked):
         rows = [e.row for e in board.entries]
         what = _parts.heading(board.data, board.task)
         if what != last:
             sections.append(f"<h2>{esc(what) or 'no accuracy scored'}</h2>")
             last = what
         sections.append(_heading(board))
-        title = f"{_table.clean(what)} · {_table.clean(board.host.chip, 80)}"
+        title = f"{_text.clean(what)} · {_text.clean(board.host.chip, 80)}"
         if plot := _plot.pareto(rows, title):
-            name = f"pareto_{named[board.data, board.task]}_{i}"
+            name = f"pareto_{names[board.data, board.task]}_{i}"
             written += _parts.pictures({name: plot}, out)
             sections.append(_html.card(_figure.inline(plot.svg)))
         sections.append(_entries(board))
     title = "Leaderboard: accuracy against latency"
     intro = (
-        f"<h1>{title}</h1><p class=soft>{len(runs)} run{'s'[: len(runs) != 1]}. "
+        f"<h1>{title}</h1><p class=soft>{len(summaries)} run{'s'[: len(summaries) != 1]}. "
         "The newest valid result of each model, recipe, device, batch size and number of threads "
         "on each machine; bars and [ ] are 95 % intervals. Results of different machines share no "
         "front. ● on the front of its device, with the probability to be on it; ≈ statistically "
         "tied with it. Δ and speed-up are to the dense fp32 net of the same run.</p>"
     )
-    body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(runs)])
+    body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(summaries)])
     return [_html.save(out / "index.html", _html.document(title, body)), *written]
 
 
-def boards(runs: Sequence[Run]) -> list[Board]:
-    """The newest valid rows by data set, task and machine."""
+def boards(summaries: Sequence[Summary]) -> list[Board]:
+    """Gather the newest valid rows by data set, task and machine."""
     newest: dict[tuple[object, ...], Entry] = {}
     hosts: dict[str, Host] = {}
-    for run in sorted(runs, key=lambda r: (r.header.started, r.header.run)):
-        host = run.header.host
+    for summary in sorted(summaries, key=_age):
+        host = summary.run.header.host
         hosts[host.fingerprint] = host
-        by_cell = visits(run)
-        for row in summarise(run):
+        for row in summary.rows:
             if row.valid:
                 names = (row.model, row.recipe, row.steps, row.precision)
                 what = (*((row.identity,) if row.identity else names), *row.group)
                 newest[row.data, row.task, host.fingerprint, *what] = Entry(
-                    row, run, by_cell[row.cell]
+                    row, summary.run, summary.visits[row.cell]
                 )
     grouped: dict[tuple[str, str, str], list[Entry]] = {}
     for (data, task, fingerprint, *_), entry in newest.items():
@@ -100,6 +115,10 @@ def boards(runs: Sequence[Run]) -> list[Board]:
     ]
 
 
+def _age(summary: Summary) -> tuple[str, str]:
+    return summary.run.header.started, summary.run.header.run
+
+
 def _fronts(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """The entries with fronts drawn among them, in place of those within their runs."""
     plain = [
@@ -107,18 +126,18 @@ def _fronts(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         for i, e in enumerate(entries)
     ]
     rows = with_fronts(plain, {str(i): e.visits for i, e in enumerate(entries)})
-    found = (
+    marked = (
         dataclasses.replace(e, row=dataclasses.replace(row, cell=e.row.cell))
         for e, row in zip(entries, rows, strict=True)
     )
-    return tuple(sorted(found, key=lambda e: (e.row.simulated, e.row.group, e.row.latency_s)))
+    return tuple(sorted(marked, key=lambda e: (e.row.simulated, e.row.group, e.row.latency_s)))
 
 
 def _heading(board: Board) -> str:
     host = board.host
     return (
         f"<h3>{esc(host.chip)}</h3><p class=soft>{host.cores} cores, "
-        f"{_table.size(host.memory_bytes)}, {esc(host.system)}, machine "
+        f"{_text.size(host.memory_bytes)}, {esc(host.system)}, machine "
         f"<code>{esc(host.fingerprint, 40)}</code></p>"
     )
 
@@ -135,17 +154,17 @@ def _commit(run: Run) -> Cell:
     return Cell(_parts.commit(run.header), run.header.commit)
 
 
-def _runs(runs: Sequence[Run]) -> str:
+def _runs(summaries: Sequence[Summary]) -> str:
     columns = ("run", "title", "suite", "started", "machine", "commit", "paretomark", "blocks",
                "cells valid")  # fmt: skip
     table = []
-    for run in sorted(runs, key=lambda r: (r.header.started, r.header.run), reverse=True):
-        header, rows = run.header, summarise(run)
+    for summary in sorted(summaries, key=_age, reverse=True):
+        header, rows = summary.run.header, summary.rows
         valid = sum(r.valid for r in rows)
         table.append((
             _html.text(header.run), _html.text(header.title, "wide"), _html.text(header.suite),
-            _html.text(header.started), _html.text(run.header.host.chip),
-            _commit(run), _html.text(header.version),
+            _html.text(header.started), _html.text(header.host.chip),
+            _commit(summary.run), _html.text(header.version),
             Cell(str(header.blocks), header.blocks, "n"),
             Cell(f"{valid} of {len(rows)}", valid, "n"),
         ))  # fmt: skip

@@ -1,11 +1,16 @@
-"""The zoo: its nets by family, what is published of them, and on which runtimes they work."""
+"""List the nets of the zoo by family.
+
+Beside their counts stands what is published of them; `--check` tries on which runtimes they work.
+"""
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -14,19 +19,35 @@ from paretomark.devices.measure import _zoo_check
 from paretomark.devices.measure._zoo_check import Checked
 from paretomark.models.build import _facts
 from paretomark.models.nets import _families, _zoo
-from paretomark.models.nets._families import AGREE, Published
-from paretomark.reports import _html, _table
+from paretomark.models.nets._families import AGREE, ZooEntry
+from paretomark.reports import _console, _html, _text
+from paretomark.reports._command import ALL_WELL, SOME_FAILED
 from paretomark.suites.spec._errors import unknown
 
-DOCUMENT = _zoo.FOLDER.parents[1] / "docs" / "zoo.md"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "zoo.md"
 OTHERS = "of this project"  # the family of nets that no paper has
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("--model", action="append", default=[], help="only this one (repeatable)")
+    parser.add_argument(
+        "--check", action="store_true", help="run a net of each family on every runtime (an hour)"
+    )
+    parser.add_argument("--json", action="store_true")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """List or check the nets. Raises UserError for one that the zoo does not have."""
+    act = check if arguments.check else show
+    return ALL_WELL if act(arguments.model, arguments.json) else SOME_FAILED
 
 
 @dataclass(frozen=True)
 class Listed:
     """A net, what is published of it, and what was counted (in `fused` form, if that is stated)."""
 
-    published: Published
+    published: ZooEntry
     parameters: int | None
     macs: int | None
     size: tuple[int, int] | None
@@ -44,33 +65,33 @@ class Listed:
     @property
     def agrees(self) -> bool:
         """Whether the counts are those that are published, or a note says why not."""
-        found = [abs(off) for off in (self.parameters_off, self.macs_off) if off is not None]
-        return bool(self.published.note) or all(off <= AGREE for off in found)
+        offs = [abs(off) for off in (self.parameters_off, self.macs_off) if off is not None]
+        return bool(self.published.note) or all(off <= AGREE for off in offs)
 
 
-def listed(wanted: Sequence[str] = ()) -> list[Listed]:
-    """The nets of the zoo, or those wanted. Raises UserError for one that it does not have."""
-    rows = _rows(wanted)
+def listed(only: Sequence[str] = ()) -> list[Listed]:
+    """List the nets of the zoo, or only these. Raises UserError for one that it does not have."""
+    rows = _rows(only)
     facts = _facts.facts([row.net for row in rows])
     return [_listed(row, facts[row.net]) for row in rows]
 
 
-def _rows(wanted: Sequence[str]) -> list[Published]:
-    rows = _families.published()
+def _rows(only: Sequence[str]) -> list[ZooEntry]:
+    rows = _families.entries()
     named = {row.net for row in rows}
     rows += [
-        Published(OTHERS, net, None, False, None, None, "", None, "", "")
+        ZooEntry(OTHERS, net, None, False, None, None, "", None, "", "")
         for net in _zoo.names()
         if net not in named
     ]
-    known = {row.net for row in rows}
-    for net in wanted:
-        if net not in known:
-            raise unknown("net of the zoo", net, known, "--model")
-    return [row for row in rows if not wanted or row.net in wanted]
+    nets = {row.net for row in rows}
+    for net in only:
+        if net not in nets:
+            raise unknown("net of the zoo", net, nets, "--model")
+    return [row for row in rows if not only or row.net in only]
 
 
-def _listed(row: Published, facts: dict[str, Any]) -> Listed:
+def _listed(row: ZooEntry, facts: dict[str, Any]) -> Listed:
     if "error" in facts:
         return Listed(row, None, None, None, "", facts["error"])
     form = "fused_" if row.fused else ""
@@ -85,13 +106,13 @@ def _listed(row: Published, facts: dict[str, Any]) -> Listed:
     )
 
 
-def show(wanted: Sequence[str], as_json: bool) -> bool:
-    """Print the zoo, family by family. Whether all counts agree with what is published."""
-    rows = listed(wanted)
+def show(only: Sequence[str], as_json: bool) -> bool:
+    """Print the zoo, family by family; whether all counts agree with what is published."""
+    rows = listed(only)
     if as_json:
         print(json.dumps([_as_json(row) for row in rows], indent=1))
         return all(row.agrees for row in rows)
-    table = _table.frame()
+    table = _console.frame()
     table.add_column("net", no_wrap=True)
     for title in ("parameters", "MACs", "input", "top-1 %"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -105,7 +126,7 @@ def show(wanted: Sequence[str], as_json: bool) -> bool:
         "top-1 is published, not measured here. * more than 2 % off the published count: "
         "docs/zoo.md says why. Width is in the name, and so is another input size: NAME@160."
     )
-    _table.show_all(table, legend)
+    _console.show(table, legend)
     return all(row.agrees for row in rows)
 
 
@@ -115,8 +136,8 @@ def _cells(row: Listed) -> Sequence[str]:
         return (f"  {it.net}", "", "", "", "", row.missing)
     return (
         f"  {it.net}" + (" (fused)" if it.fused else ""),
-        _table.count(row.parameters) + (" " if _close(row.parameters_off) else "*"),
-        _table.count(row.macs) + (" " if _close(row.macs_off) else "*"),
+        _text.count(row.parameters) + (" " if _close(row.parameters_off) else "*"),
+        _text.count(row.macs) + (" " if _close(row.macs_off) else "*"),
         _size(row),
         "" if it.top1 is None else f"{it.top1:.1f}",
         it.accuracy,
@@ -124,24 +145,25 @@ def _cells(row: Listed) -> Sequence[str]:
     )
 
 
-def check(wanted: Sequence[str], as_json: bool) -> bool:
-    """Try the family's nets on all runtimes, print what works, and write DOCUMENT.
+def check(only: Sequence[str], as_json: bool) -> bool:
+    """Try a net of each family on all runtimes, print what works, and write DOCUMENT.
 
-    Whether every count agrees and every net works.
+    Returns whether every count agrees and every net works. Raises UserError for a net in `only`
+    that is not of the check.
     """
     rows = listed()
-    mine = [row.published for row in rows if row.published.check]
-    known = {row.net for row in mine}
-    for net in wanted:
-        if net not in known:
-            raise unknown("net of the check", net, known, "--model")
+    representatives = [row.published for row in rows if row.published.check]
+    names = {row.net for row in representatives}
+    for net in only:
+        if net not in names:
+            raise unknown("net of the check", net, names, "--model")
 
     def say(result: Checked) -> None:
         print(f"{result.net} on {result.device}: {_outcome(result)}", flush=True)
 
-    nets = [row.checked for row in mine if not wanted or row.net in wanted]
+    nets = [row.checked for row in representatives if not only or row.net in only]
     tried = _zoo_check.check(nets, say if not as_json else _quiet)
-    every = _zoo_check.check([row.checked for row in mine], _quiet, kept_only=True)
+    every = _zoo_check.check([row.checked for row in representatives], _quiet, kept_only=True)
     if as_json:
         print(json.dumps([asdict(result) for result in tried], indent=1))
     else:
@@ -157,7 +179,7 @@ def _quiet(result: Checked) -> None:
 
 
 def document(rows: Sequence[Listed], checked: Sequence[Checked]) -> str:
-    """The page docs/zoo.md: counts against what is published, and which net works where."""
+    """Write the page docs/zoo.md: counts against what is published, and which net works where."""
     lines = [
         "# The zoo",
         "",
@@ -226,7 +248,7 @@ def _error(result: Checked) -> str:
 
 def _outcome(result: Checked) -> str:
     error = "" if result.error is None else f"off by {result.error:.1e} of the spread"
-    return f"works, {error}" if result.works else _table.clean(f"{result.reason} {error}".strip())
+    return f"works, {error}" if result.works else _text.clean(f"{result.reason} {error}".strip())
 
 
 def _as_json(row: Listed) -> dict[str, Any]:
@@ -245,11 +267,11 @@ def _close(off: float | None) -> bool:
 
 
 def _off(off: float | None) -> str:
-    return "" if off is None else f"{_table.points(off)} %"
+    return "" if off is None else f"{_text.points(off)} %"
 
 
 def _millions(value: float | None) -> str:
-    return "" if value is None else _table.number(value / 1e6, 4 if value >= 1e9 else 3)
+    return "" if value is None else _text.number(value / 1e6, 4 if value >= 1e9 else 3)
 
 
 def _size(row: Listed) -> str:

@@ -1,15 +1,19 @@
-"""The page of one run: what was measured, how, on what, and which points are worth having.
+"""Write the page, plots and tables of a run.
 
-Writes index.html (self-contained), cells.csv, visits.csv, and a plot per data set as SVG and PNG.
+The page says what was measured, how, on what, and which points are worth having: index.html
+(self-contained), cells.csv, visits.csv, and a plot per data set as SVG and PNG.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import html
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from paretomark.reports import (
     _cells,
@@ -22,36 +26,74 @@ from paretomark.reports import (
     _plot,
     _published_table,
     _ranks,
-    _table,
+    _terminal,
+    _text,
 )
+from paretomark.reports._command import ALL_WELL
 from paretomark.reports._html import Cell, esc
-from paretomark.suites.records import _stats
+from paretomark.suites.records import _stats, _store
 from paretomark.suites.records._row import TIE, Row
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import summarise
-from paretomark.suites.spec import _tasks
+from paretomark.suites.records._summary import Summary, summarise
+from paretomark.suites.tasks import _task
 
 
-def write(run: Run, out: Path) -> list[Path]:
-    """Write the page of `run` into the folder `out`. Returns the files, index.html first.
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path, help="folder to write to (default: RUN/report)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    Raises UserError if the header is damaged or `out` cannot be written.
+
+def command(arguments: argparse.Namespace) -> int:
+    """Write and print the report of a run. Raises UserError if that is none."""
+    summary = summarise(_store.read(arguments.run))
+    present(summary, arguments.out or summary.run.folder / "report", arguments.json)
+    return ALL_WELL
+
+
+def present(summary: Summary, out: Path, as_json: bool) -> None:
+    """Write the report of a run, and print its tables and where the page is, or all as JSON."""
+    page, *_ = write(summary, out)
+    if as_json:
+        print(json.dumps(_as_json(summary), indent=1))
+        return
+    _terminal.show(summary)
+    _published_table.show(summary)
+    _ranks.show(summary)
+    print(f"report: {page}")
+
+
+def _as_json(summary: Summary) -> dict[str, Any]:
+    """The run, and all that is made of it, as plain JSON values."""
+    return {
+        "run": summary.run.header.to_json(),
+        "rows": [_columns.values(row) for row in summary.rows],
+        "published": _published_table.as_json(summary),
+        "ranks": _ranks.as_json(summary),
+    }
+
+
+def write(summary: Summary, out: Path) -> list[Path]:
+    """Write the page of a run into the folder `out`. Returns the files, index.html first.
+
+    Raises UserError if `out` cannot be written.
     """
-    rows = summarise(run)
+    run, rows = summary.run, summary.rows
     plots, sections = {}, []
     for (data, task), name in _parts.names(rows).items():
         members = [r for r in rows if (r.data, r.task) == (data, task)]
-        quality = _tasks.metric(task)
-        title = f"{quality[0].upper()}{quality[1:]} over latency · {_table.clean(data)}"
+        quality = _task.metric(task)
+        title = f"{quality[0].upper()}{quality[1:]} over latency · {_text.clean(data)}"
         if plot := _plot.pareto(members, title):
             plots[f"pareto_{name}"] = plot
             sections.append(_section(_parts.heading(data, task), members, plot))
-    rankings = _ranks.rankings(rows)
-    pictures = _nets_plot.plots(run, rankings)
+    rankings = _ranks.rankings(summary)
+    pictures = _nets_plot.plots(summary, rankings)
     written = [
         *_parts.pictures(plots, out),
-        _html.save(out / "cells.csv", _csv.cells(rows)),
-        _html.save(out / "visits.csv", _csv.visits(run)),
+        _html.save(out / "cells.csv", _csv.cells(summary)),
+        _html.save(out / "visits.csv", _csv.visits(summary)),
         *_parts.pictures(pictures, out),
     ]
     title = run.header.title or run.header.suite or run.header.run
@@ -61,7 +103,7 @@ def write(run: Run, out: Path) -> list[Path]:
     parts = [
         _head(run, rows, title),
         *(sections or [nothing]),
-        _published_table.section(run, rows),
+        _published_table.section(summary),
         _ranks.section(
             rankings, "".join(_html.card(_figure.inline(p.svg)) for p in pictures.values())
         ),
@@ -85,7 +127,7 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
     says += f", {simulated} of them not measured but simulated" if simulated else ""
     facts = [
         ("machine", f"{esc(machine.chip)}, {machine.cores} cores"),
-        ("memory", _table.size(machine.memory_bytes)),
+        ("memory", _text.size(machine.memory_bytes)),
         ("system", f"{esc(machine.system)}, Python {esc(machine.python)}"),
         ("instruction sets", esc(", ".join(machine.features) or "not reported")),
         ("started", esc(header.started)),
@@ -115,11 +157,11 @@ def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
 def _fronts(rows: Sequence[Row]) -> str:
     """A table per front, fastest first, of the points on it and of those tied with it."""
     best = sorted((r for r in rows if r.mark), key=lambda r: (r.simulated, r.group, r.latency_s))
-    found = []
+    tables = []
     for group, members in itertools.groupby(best, key=lambda r: r.group):
         table = _cells.table(_columns.FRONTS, list(members), among=rows)
-        found.append(f"<h3>{esc(_table.place(group))}</h3>" + _html.card(table))
-    return "".join(found) or "<p>No valid point.</p>"
+        tables.append(f"<h3>{esc(_text.place_label(group))}</h3>" + _html.card(table))
+    return "".join(tables) or "<p>No valid point.</p>"
 
 
 def _missing(rows: Sequence[Row]) -> str:
@@ -142,7 +184,7 @@ def _missing(rows: Sequence[Row]) -> str:
             _html.text(reason, "wide"),
             Cell("<br>".join(map(html.escape, cells)), len(cells), "wide"),
         )
-        for status, stage, reason, cells in _table.reasons(shown)
+        for status, stage, reason, cells in _text.reasons(shown)
     ]
     return (
         "<h2>What is missing or flagged</h2><p class=soft>Every cell that failed, was "

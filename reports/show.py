@@ -1,7 +1,11 @@
-"""What an artifact is and how it came to be: its parent, steps, precision, seed, data, versions."""
+"""Tell how an artifact came to be.
+
+That is: its parent, the steps, precision, seed and data, and the versions of what made it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,37 +13,54 @@ from typing import Any
 
 from paretomark.models import _cache
 from paretomark.models.build import _artifact
-from paretomark.reports import _table
+from paretomark.reports import _text
+from paretomark.reports._command import ALL_WELL
 from paretomark.suites.spec._errors import UserError
 
 FEWEST_DIGITS = 6
 
 
-def find(wanted: str) -> dict[str, Any]:
-    """An artifact by its file, by its folder, or by the start of its sha256, as a table.
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("artifact", help="its file, or the start of its sha256")
+    parser.add_argument("--json", action="store_true")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Print what is known of an artifact. Raises UserError if there is no such, or several."""
+    table = find(arguments.artifact)
+    if arguments.json:
+        print(json.dumps(table, indent=1))
+    else:
+        show(table)
+    return ALL_WELL
+
+
+def find(name: str) -> dict[str, Any]:
+    """Find an artifact by its file, by its folder, or by the start of its sha256, as a table.
 
     Raises UserError if there is none in the cache, or more than one.
     """
-    path = Path(wanted)
+    path = Path(name)
     if path.exists():
         folder = path if path.is_dir() else path.parent
-        found = [t for t in [_read(folder / _artifact.ARTIFACT)] if t]
-        if not found:
-            raise UserError(f"{wanted} was not built here: {folder} has no {_artifact.ARTIFACT}")
+        artifacts = [table for table in [_read(folder / _artifact.ARTIFACT)] if table]
+        if not artifacts:
+            raise UserError(f"{name} was not built here: {folder} has no {_artifact.ARTIFACT}")
     else:
-        digits = wanted.lower()
+        digits = name.lower()
         if len(digits) < FEWEST_DIGITS or digits.strip("0123456789abcdef"):
             raise UserError(
-                f"no artifact '{wanted}': give its file, or {FEWEST_DIGITS} or more digits of the "
+                f"no artifact '{name}': give its file, or {FEWEST_DIGITS} or more digits of the "
                 "sha256 that reports show"
             )
-        found = [t for t in _all() if str(t["sha256"]).startswith(digits)]
-        if not found:
+        artifacts = [table for table in _all() if str(table["sha256"]).startswith(digits)]
+        if not artifacts:
             raise UserError(f"no artifact in {_cache.folder()} has a sha256 that starts so")
-    if len({t["sha256"] for t in found}) > 1:
-        files = ", ".join(t["file"] for t in found)
-        raise UserError(f"several artifacts start with {wanted}; give more digits: {files}")
-    return found[0] | {"lineage": json.loads(found[0]["lineage"])}
+    if len({table["sha256"] for table in artifacts}) > 1:
+        files = ", ".join(table["file"] for table in artifacts)
+        raise UserError(f"several artifacts start with {name}; give more digits: {files}")
+    return artifacts[0] | {"lineage": json.loads(artifacts[0]["lineage"])}
 
 
 def show(table: dict[str, Any]) -> None:
@@ -64,7 +85,7 @@ def show(table: dict[str, Any]) -> None:
     for name, value in rows.items():
         if isinstance(value, int):
             value = f"{value:,}"
-        print(f"{name:12} {_table.clean(str(value), 1000) if value is not None else 'unknown'}")
+        print(f"{name:12} {_text.clean(str(value), 1000) if value is not None else 'unknown'}")
 
 
 def _pairs(table: dict[str, Any]) -> str:

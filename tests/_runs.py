@@ -198,7 +198,7 @@ def realistic(blocks: int = 3, examples: int = 1000, seed: int = 1, slower: floa
                             **common,
                             samples_ns=tuple(int(s) for s in samples),
                             outcomes="".join("01"[int(b)] for b in right) if block == 0 else "",
-                            top5_right=int(examples * 0.98) if block == 0 else None,
+                            measures={"top5": 0.98} if block == 0 else {},
                             parity_max_abs=0.013,
                             parity_mean_abs=0.001,
                             parity_top1=0.991,

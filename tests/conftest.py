@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from paretomark import bench
+from paretomark.suites.spec import _plugins
 from paretomark.tests import _needs
 
 HERE = Path(__file__).parent
@@ -90,6 +93,36 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
         return Called(code, out, err)
 
     return _call
+
+
+@pytest.fixture
+def plugins_kept() -> Iterator[None]:
+    """What a test takes in of plug-ins is taken out again after it."""
+    packages = [importlib.import_module(package) for package, _ in _plugins.KINDS.values()]
+    paths = [list(package.__path__) for package in packages]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(_plugins.VARIABLE, "")
+        yield
+    for package, path in zip(packages, paths, strict=True):
+        own = {Path(p) for p in package.__path__} - {Path(p) for p in path}
+        package.__path__[:] = path
+        for name, module in list(sys.modules.items()):
+            if own & set(Path(getattr(module, "__file__", None) or "/").parents):
+                del sys.modules[name]
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, plugins_kept: None) -> Callable[[str, str], Path]:
+    """`plugin("devices/toaster.py", text)`: a plug-in of one's own, taken in for this test."""
+
+    def _plugin(name: str, text: str) -> Path:
+        file = tmp_path / "my_plugins" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        _plugins.add(tmp_path / "my_plugins")
+        return file
+
+    return _plugin
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from paretomark import bench
-from paretomark.devices.measure._request import Request
-from paretomark.models.data._data import Preprocess, load
+from paretomark.devices.measure._request import RunRequest
+from paretomark.models.data._data import load
+from paretomark.suites.spec._model import Preprocess
 from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def test_a_step_that_wants_pictures_which_are_not_there_is_refused_before_anythi
 ) -> None:
     np.savez(tmp_path / "d.npz", x_test=np.zeros((9, 8, 8, 1), np.uint8), y_test=np.zeros(9))
     text = GOOD.replace("[model.digits_mlp]", '[model.digits_mlp]\ndata = "npz:d.npz"')
-    request = Request(f"{text}steps = [{recipe}]\n", "s", str(tmp_path))
+    request = RunRequest(f"{text}steps = [{recipe}]\n", "s", str(tmp_path))
     if message:
         with pytest.raises(UserError, match=message):
             request.plan()
@@ -107,9 +108,9 @@ def test_int8_without_pictures_to_calibrate_on_is_refused(tmp_path: Path) -> Non
     text = GOOD.replace("[model.digits_mlp]", '[model.digits_mlp]\ndata = "npz:d.npz"')
     text = text.replace("fake:ok", "onnxruntime:cpu") + 'precision = "int8"\n'
     with pytest.raises(UserError, match="int8 needs the calibration split"):
-        Request(text, "s", str(tmp_path)).plan()
+        RunRequest(text, "s", str(tmp_path)).plan()
     text = text.replace("d.npz", 'd.npz"\ncalibration = "test')
-    assert len(Request(text, "s", str(tmp_path)).plan()[1]) == 1
+    assert len(RunRequest(text, "s", str(tmp_path)).plan()[1]) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from paretomark import bench
 from paretomark.devices.measure import _run
-from paretomark.devices.measure._request import Request
+from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build import _build
 
 if TYPE_CHECKING:
@@ -219,4 +219,4 @@ def refused(folder: Path, call: Callable[..., Called], text: str, where: str, me
     ],
 )
 def test_what_is_right_is_planned(folder: Path, text: str) -> None:
-    assert len(Request(text, "s", str(folder)).plan()[1]) == 1
+    assert len(RunRequest(text, "s", str(folder)).plan()[1]) == 1

@@ -148,7 +148,7 @@ def test_binary_nets_are_exported(
 ) -> None:
     net: nn.Module = request.getfixturevalue(kind)
     x = torch.from_numpy(
-        digits_cnn.PREPROCESS.normalise(_data.load("digits", "test", 1).images)
+        _data.normalise(digits_cnn.PREPROCESS, _data.load("digits", "test", 1).images)
     ).permute(0, 3, 1, 2)
     onnx.export(fuse(net), x, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paretomark.reports import leaderboard, report
+from paretomark.suites.records._summary import summarise
 from paretomark.tests import _needs
 from paretomark.tests._runs import realistic
 
@@ -27,11 +28,11 @@ FLAGS = (
 @pytest.mark.parametrize("kind", ["page", "leaderboard"])
 def test_a_page_opens_without_console_errors(tmp_path: Path, kind: str) -> None:
     browser = _needs.BROWSER.found()
-    source = realistic()
+    summary = summarise(realistic())
     if kind == "page":
-        written = report.write(source, tmp_path)
+        written = report.write(summary, tmp_path)
     else:
-        written = leaderboard.write([source], tmp_path)
+        written = leaderboard.write([summary], tmp_path)
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     shot = tmp_path / "shot.png"
     result = subprocess.run(

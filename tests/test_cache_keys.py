@@ -16,8 +16,8 @@ import json, sys
 from paretomark.models.build import _artifact, _facts
 from paretomark.models.data import _data
 from paretomark.models.nets import _zoo
-from paretomark.models.build._artifact import Order
-from paretomark.suites.spec._model import RANDOM, Model, Pixels, Recipe
+from paretomark.models.build._artifact import BuildSpec
+from paretomark.suites.spec._model import RANDOM, Model, Preprocess, Recipe
 
 step = {"method": "rigl", "sparsity": 0.5, "epochs": 1}
 recipes = {
@@ -29,24 +29,24 @@ recipes = {
 models = {
     "cnn": Model(net="digits_cnn"),
     "drawn": Model(net="scenes_resnet", weights=RANDOM),
-    "own": Model(net=f"python:{sys.argv[1]}/own/net.py:make", preprocess=Pixels((8, 8))),
+    "own": Model(net=f"python:{sys.argv[1]}/own/net.py:make", preprocess=Preprocess((8, 8))),
 }
-places = {"known": _facts._file("", ["digits_cnn", _zoo.code("digits_cnn")])}
+places = {"known": _facts.file("", ["digits_cnn", _zoo.code("digits_cnn")])}
 for name, model in models.items():
     for recipe, steps in recipes.items() if name == "cnn" else [("plain", ())]:
         places[f"{name} {recipe} net"] = _artifact.net(model, steps, 0)
         for form in ("onnx", "xml", "tflite"):
-            order = Order(model, Recipe(steps=steps), form, 1, 100, 0)
+            order = BuildSpec(model, Recipe(steps=steps), form, 1, 100, 0)
             places[f"{name} {recipe} {form}"] = _artifact.folder(order)
 for data in ("digits", "noise"):
-    preprocess = _data.Preprocess((8, 8))
+    preprocess = Preprocess((8, 8))
     places[f"pictures of {data}"] = _artifact.prepared(data, preprocess, 100, "classification")
 print(json.dumps({name: str(place) for name, place in places.items()}))
 """
 TRAINING = """
 from paretomark.models.nets import digits_mlp
 from paretomark.models.training import _checkpoint
-print(_checkpoint.place("digits_mlp", digits_mlp.TRAIN))
+print(_checkpoint.checkpoint_file("digits_mlp", digits_mlp.TRAIN))
 """
 NET = """
 from torch import nn
@@ -190,7 +190,7 @@ def test_a_net_of_the_user_changes_with_what_it_imports(
 
 def test_a_training_goes_on_unless_its_code_changed(root: Path) -> None:
     place = run(root, TRAINING)
-    loss = root / "paretomark" / "models" / "training" / "_loss.py"
+    loss = root / "paretomark" / "suites" / "tasks" / "classification.py"
     kept = loss.read_text()
     loss.write_text(kept + COMMENT)
     assert run(root, TRAINING) == place

@@ -230,7 +230,7 @@ def test_reconstruction_makes_up_for_channels_that_others_tell() -> None:
         for tensor in (first.weight, first.bias, last.weight.T):
             tensor[3:] = tensor[:3]
     net = nn.Sequential(nn.Flatten(), first, nn.ReLU(), last)
-    pixels = CTX.preprocess.normalise(_data.load("digits", "test", 50).images)
+    pixels = _data.normalise(CTX.preprocess, _data.load("digits", "test", 50).images)
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     smaller = pruned(net, ratio=0.5, round_to=1, by="reconstruction")
     assert widths(smaller) == [3, 10]

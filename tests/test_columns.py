@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,15 +17,16 @@ from paretomark.reports import _cells, _columns, _csv, _terminal, leaderboard, r
 from paretomark.reports._columns import BOARD, COLUMNS, EVERY, FRONTS, TERMINAL, Column
 from paretomark.reports._ways import COUNT
 from paretomark.suites.records._row import Row
-from paretomark.suites.records._summary import summarise
+from paretomark.suites.records._summary import Summary, summarise
+from paretomark.suites.tasks import _task
 from paretomark.tests._runs import realistic, run, visits
 
 NUMBERS = {int, float, int | None, float | None}
 
 
-def printed(rows: Sequence[Row], width: int) -> str:
+def printed(summary: Summary, width: int) -> str:
     out = io.StringIO()
-    table = _terminal.table(rows, width)
+    table = _terminal.table(summary, width)
     Console(file=out, width=width, color_system=None).print(table)
     return out.getvalue()
 
@@ -37,16 +38,18 @@ def titles(text: str) -> list[list[str]]:
 
 
 def test_every_column_says_what_it_is() -> None:
-    keys = [key for column in COLUMNS for key in column.keys]
+    columns = _columns.columns()
+    keys = [key for column in columns for key in column.keys]
     assert len(keys) == len(set(keys))
-    assert len({column.title for column in COLUMNS}) == len(COLUMNS)
-    for column in COLUMNS:
+    assert len({column.title for column in columns}) == len(columns)
+    for column in columns:
         assert column.title, column.name
         assert column.description, column.name
 
 
 def test_every_field_of_a_row_is_in_the_table_and_numbers_have_a_unit() -> None:
     fields = get_type_hints(Row)
+    del fields["measures"]  # of which there is a column each
     units = {key: column.unit for column in COLUMNS for key in column.keys}
     assert units.keys() - fields.keys() == {"mark", "valid"}
     assert fields.keys() <= units.keys()
@@ -57,21 +60,24 @@ def test_every_field_of_a_row_is_in_the_table_and_numbers_have_a_unit() -> None:
         assert column.better in (("", "lower", "higher") if column.unit else ("",)), column.name
 
 
-def test_a_metric_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_metric_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A column that is added to the table is in every report, and in the legend."""
     added = Column(
         "pictures_per_s", "pictures per second", "1/s", "higher", "batch over latency", COUNT,
         (TERMINAL, EVERY, FRONTS, BOARD), get=lambda row: row.batch / (row.latency_s or 1),
     )  # fmt: skip
     monkeypatch.setattr(_columns, "COLUMNS", (*COLUMNS, added))
-    source = run(visits([2e-3, 2e-3], batch=8))
-    (row,) = summarise(source)
+    summary = summarise(run(visits([2e-3, 2e-3], batch=8)))
 
-    text = printed([row], 160)
+    text = printed(summary, 160)
     assert added.title in text
     assert "4.00 k" in text
-    html = report.write(source, tmp_path / "page")[0].read_text()
-    board = leaderboard.write([source], tmp_path / "board")[0].read_text()
+    report.present(summary, tmp_path / "page", as_json=True)
+    (told,) = json.loads(capsys.readouterr().out)["rows"]
+    html = (tmp_path / "page" / "index.html").read_text()
+    board = leaderboard.write([summary], tmp_path / "board")[0].read_text()
     for shown, tables in ((html, 2), (board, 1)):
         assert sum(added.title in table for table in titles(shown)) == tables
         assert shown.count(">4.00 k</td>") == tables
@@ -79,32 +85,34 @@ def test_a_metric_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert "<code>pictures_per_s</code>" in html
     (line,) = csv.DictReader(io.StringIO((tmp_path / "page" / "cells.csv").read_text()))
     assert float(line["pictures_per_s"]) == pytest.approx(4000)
-    (told,) = _terminal.as_json(source, [row])["rows"]
     assert told["pictures_per_s"] == pytest.approx(4000)
 
 
 def test_places_have_their_order(tmp_path: Path) -> None:
-    rows = summarise(realistic())
-    fronts = titles(_cells.table(FRONTS, rows))[0]
-    results = titles(leaderboard.write([run(visits([1e-3]))], tmp_path)[0].read_text())[0]
+    summary = summarise(realistic())
+    fronts = titles(_cells.table(FRONTS, summary.rows))[0]
+    board = leaderboard.write([summarise(run(visits([1e-3])))], tmp_path)
+    results = titles(board[0].read_text())[0]
     assert fronts == ["model", "recipe", "accuracy", "Δ to dense, points", "latency", "speed-up",
                       "file", "front"]  # fmt: skip
     assert results[:5] == ["device", "model", "recipe", "front", "accuracy"]
     assert results[-3:] == ["file", "measured", "commit"]
-    heads = [re.split(r"  +", line.strip()) for line in printed(rows, 160).splitlines()
+    heads = [re.split(r"  +", line.strip()) for line in printed(summary, 160).splitlines()
              if line.startswith("model")]  # fmt: skip
     assert heads[0] == ["model", "recipe", "accuracy %", "Δ", "latency", "speed-up", "file",
                         "zeros", "front"]  # fmt: skip
     assert "zeros" not in heads[-1]  # on this device nothing was pruned
 
 
-def test_csv_and_json_hold_everything() -> None:
-    source = realistic()
-    rows = summarise(source)
-    told = _terminal.as_json(source, rows)["rows"]
-    lines = list(csv.DictReader(io.StringIO(_csv.cells(rows))))
-    for row, values, line in zip(rows, told, lines, strict=True):
+def test_csv_and_json_hold_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = summarise(realistic())
+    report.present(summary, tmp_path, as_json=True)
+    told = json.loads(capsys.readouterr().out)["rows"]
+    lines = list(csv.DictReader(io.StringIO(_csv.cells(summary))))
+    for row, values, line in zip(summary.rows, told, lines, strict=True):
         fields = dataclasses.asdict(row) | {"mark": row.mark, "valid": row.valid}
+        fields |= {name: row.measure(name) for name in _task.measures()} | {"flags": [*row.flags]}
+        del fields["measures"]
         assert values == fields
         assert line.keys() == fields.keys()
 
@@ -116,17 +124,17 @@ def test_a_column_of_a_task_takes_its_name_from_it() -> None:
         *visits([1e-3], "a", task="segmentation", **scored),
         *visits([1e-3], "b", task="keypoints", **scored),
     ]
-    rows = summarise(run(records))
-    assert "mean IoU, PCK" not in (text := printed(rows, 120))
+    summary = summarise(run(records))
+    assert "mean IoU, PCK" not in (text := printed(summary, 120))
     assert "mean IoU %" in text
     assert "PCK %" in text
-    assert "PCK, mean IoU" in titles(_cells.every(rows))[0]
+    assert "PCK, mean IoU" in titles(_cells.every(summary.rows))[0]
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 160])
 def test_a_narrow_terminal_folds_columns_and_loses_none(width: int) -> None:
-    rows = summarise(realistic())
-    text, ample = printed(rows, width), printed(rows, 300)
+    summary = summarise(realistic())
+    text, ample = printed(summary, width), printed(summary, 300)
     for part in (r"±[\d.]+%?", "[●≈] [\\d.]+", "[kM]B", "▼"):
         shown = re.findall(part, text)
         assert len(shown) > 10

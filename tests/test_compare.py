@@ -9,27 +9,33 @@ from typing import Any
 
 import pytest
 
+from paretomark.reports import _verdicts
 from paretomark.reports import compare as module
-from paretomark.reports.compare import Verdict, compare
+from paretomark.reports._verdicts import Verdict
 from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import Summary, summarise
 from paretomark.suites.spec._errors import UserError
 from paretomark.tests._runs import HOST, PROBES, failed, key, noisy, only, realistic, record, run
 from paretomark.tests._runs import visits as cell
 
 
+def compare(a: Run, b: Run, delta: float = 0.02) -> list[Verdict]:
+    return _verdicts.compare(summarise(a), summarise(b), delta)
+
+
 def one(a: Sequence[float], b: Sequence[float], **changes: Any) -> Verdict:
-    (found,) = compare(run(cell(a)), run(cell(b, **changes)))
-    return found
+    (verdict,) = compare(run(cell(a)), run(cell(b, **changes)))
+    return verdict
 
 
 def test_an_injected_slowdown_is_found() -> None:
-    found = one(noisy(1e-3, 10, 0.02, 1), noisy(1.1e-3, 10, 0.02, 2))
-    assert found.answer == "slower"
-    assert found.ratio_low
-    assert found.ratio_high
-    assert found.ratio_low < 1.1 < found.ratio_high
-    assert found.detectable
-    assert found.detectable < 0.04
+    verdict = one(noisy(1e-3, 10, 0.02, 1), noisy(1.1e-3, 10, 0.02, 2))
+    assert verdict.answer == "slower"
+    assert verdict.ratio_low
+    assert verdict.ratio_high
+    assert verdict.ratio_low < 1.1 < verdict.ratio_high
+    assert verdict.detectable
+    assert verdict.detectable < 0.04
     back = one(noisy(1.1e-3, 10, 0.02, 2), noisy(1e-3, 10, 0.02, 1))
     assert back.answer == "faster"
 
@@ -51,57 +57,57 @@ def test_one_slow_cell_of_many_is_found_and_no_other() -> None:
 
 def test_two_noisy_visits_are_never_the_same() -> None:
     for seed in range(200):
-        found = one(noisy(1e-3, 2, 0.05, seed), noisy(1e-3, 2, 0.05, seed + 1000))
-        assert found.answer != "same"
-        assert found.detectable
+        verdict = one(noisy(1e-3, 2, 0.05, seed), noisy(1e-3, 2, 0.05, seed + 1000))
+        assert verdict.answer != "same"
+        assert verdict.detectable
 
 
 def test_no_change_with_many_quiet_visits_is_the_same() -> None:
-    found = one(noisy(1e-3, 15, 0.005, 1), noisy(1e-3, 15, 0.005, 2))
-    assert found.answer == "same"
-    assert found.ratio_low
-    assert found.ratio_high
-    assert 1 / 1.02 < found.ratio_low < found.ratio_high < 1.02
+    verdict = one(noisy(1e-3, 15, 0.005, 1), noisy(1e-3, 15, 0.005, 2))
+    assert verdict.answer == "same"
+    assert verdict.ratio_low
+    assert verdict.ratio_high
+    assert 1 / 1.02 < verdict.ratio_low < verdict.ratio_high < 1.02
 
 
 def test_a_significant_but_tiny_change_is_the_same() -> None:
-    found = one(noisy(1e-3, 20, 0.001, 1), noisy(1.005e-3, 20, 0.001, 2))
-    assert found.q_different is not None
-    assert found.q_different < 0.001
-    assert found.answer == "same"
+    verdict = one(noisy(1e-3, 20, 0.001, 1), noisy(1.005e-3, 20, 0.001, 2))
+    assert verdict.q_different is not None
+    assert verdict.q_different < 0.001
+    assert verdict.answer == "same"
 
 
 def test_one_visit_is_inconclusive() -> None:
-    found = one([1e-3], [9e-3])
-    assert found.answer == "inconclusive"
-    assert found.ratio == pytest.approx(9, rel=1e-3)
-    assert found.ratio_low is None
-    assert "two valid visits" in found.reason
+    verdict = one([1e-3], [9e-3])
+    assert verdict.answer == "inconclusive"
+    assert verdict.ratio == pytest.approx(9, rel=1e-3)
+    assert verdict.ratio_low is None
+    assert "two valid visits" in verdict.reason
 
 
 def test_flagged_visits_do_not_count() -> None:
     source = run(cell([1e-3] * 3))
     flagged = run(cell([5e-3] * 3, flags=("drift",)))
-    (found,) = compare(source, flagged)
-    assert found.answer == "not compared"
-    assert found.reason == "no valid visit in the second run: drift"
+    (verdict,) = compare(source, flagged)
+    assert verdict.answer == "not compared"
+    assert verdict.reason == "no valid visit in the second run: drift"
 
 
 def test_accuracy_is_paired_per_example() -> None:
     before, after = "1" * 90 + "0" * 10, "1" * 70 + "0" * 30
-    found, *_ = compare(
+    verdict, *_ = compare(
         run(cell([1e-3] * 3, outcomes=before)), run(cell([1e-3] * 3, outcomes=after))
     )
-    assert found.accuracy_change == pytest.approx(-0.2)
-    assert found.accuracy_answer == "worse"
-    assert found.answer == "same"  # a verdict is about latency
+    assert verdict.accuracy_change == pytest.approx(-0.2)
+    assert verdict.accuracy_answer == "worse"
+    assert verdict.answer == "same"  # a verdict is about latency
 
 
 @pytest.mark.parametrize("changes", [{"data": "scenes"}, {"outcomes": "10"}])
 def test_accuracy_needs_the_same_examples(changes: dict[str, str]) -> None:
-    found = one([1e-3] * 3, [1e-3] * 3, **changes)
-    assert found.accuracy_change is None
-    assert found.answer == "same"
+    verdict = one([1e-3] * 3, [1e-3] * 3, **changes)
+    assert verdict.accuracy_change is None
+    assert verdict.answer == "same"
 
 
 def test_cells_that_cannot_be_compared_say_why() -> None:
@@ -135,33 +141,33 @@ def test_a_wider_delta_turns_slower_into_the_same() -> None:
     assert compare(a, b, 0.1)[0].answer == "same"
 
 
-def both() -> tuple[Run, Run]:
+def both() -> tuple[Summary, Summary]:
     a, b = realistic(3), realistic(3, slower=1.2)
     probes = ({**PROBES[0], "versions": {"onnxruntime": "1.21.0"}}, PROBES[1])
-    return a, only(b, commit="f" * 40, dirty=False, probes=probes)
+    return summarise(a), summarise(only(b, commit="f" * 40, dirty=False, probes=probes))
 
 
 def test_json_is_plain() -> None:
     a, b = both()
-    table = json.loads(json.dumps(module.as_json(a, b, compare(a, b)), allow_nan=False))
+    table = json.loads(json.dumps(module.as_json(a, b, _verdicts.compare(a, b)), allow_nan=False))
     assert ["onnxruntime", "1.20.0", "1.21.0"] in table["differences"]
     assert len(table["verdicts"]) == 46
 
 
 def test_markdown_is_a_table_and_obeys_no_record() -> None:
     a, b = both()
-    text = module.as_markdown(a, b, compare(a, b))
+    text = module.as_markdown(a, b, _verdicts.compare(a, b))
     assert "**34 slower, 12 not compared**" in text
     assert len([line for line in text.splitlines() if line.startswith("| **slower**")]) == 34
-    evil = run(cell([1e-3] * 2, model="`x` | <b>@all</b>\n# big"))
-    line = module.as_markdown(evil, evil, compare(evil, evil)).splitlines()[-1]
+    evil = summarise(run(cell([1e-3] * 2, model="`x` | <b>@all</b>\n# big")))
+    line = module.as_markdown(evil, evil, _verdicts.compare(evil, evil)).splitlines()[-1]
     assert line.count("`") == 12
     assert r"'x' \| <b>@all</b> # big" in line
 
 
 def test_the_terminal_table(capsys: pytest.CaptureFixture[str]) -> None:
     a, b = both()
-    module.show(a, b, compare(a, b))
+    module.show(a, b, _verdicts.compare(a, b))
     shown = capsys.readouterr().out
     assert "onnxruntime: 1.20.0 → 1.21.0" in shown
     assert "34 slower, 12 not compared" in shown

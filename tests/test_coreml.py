@@ -15,6 +15,7 @@ import pytest
 
 from paretomark.models import _cache
 from paretomark.models.build import _artifact, _build
+from paretomark.models.data import _data
 from paretomark.models.export import mlpackage
 from paretomark.models.nets import _zoo, digits_cnn
 from paretomark.suites.spec._model import Model, Recipe
@@ -37,7 +38,7 @@ def built() -> dict[str, _artifact.Artifact]:
     """The packages of digits_cnn by precision, written by a building child."""
     model = Model(name="digits_cnn", net="digits_cnn")
     orders = {
-        precision: _artifact.Order(model, Recipe(precision=precision), "mlpackage", 1, 200, 0)
+        precision: _artifact.BuildSpec(model, Recipe(precision=precision), "mlpackage", 1, 200, 0)
         for precision in mlpackage.PRECISIONS
     }
     results = _build.build(list(orders.values()), 300, lambda _, __: None)
@@ -117,7 +118,7 @@ def test_a_package_says_what_the_net_says(
     built: dict[str, _artifact.Artifact], precision: str, limit: float
 ) -> None:
     artifact = built[precision]
-    pictures = digits_cnn.PREPROCESS.normalise(np.load(artifact.images))
+    pictures = _data.normalise(digits_cnn.PREPROCESS, np.load(artifact.images))
     answers = evaluate(Path(artifact.file), np.ascontiguousarray(np.moveaxis(pictures, -1, 1)))
     reference = np.load(artifact.reference)
     assert answers.dtype == np.float32

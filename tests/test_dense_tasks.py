@@ -18,7 +18,6 @@ from paretomark.reports import leaderboard, report
 from paretomark.suites.records import _store, _summary
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._store import Run
-from paretomark.suites.spec._tasks import KEYPOINTS, SEGMENTATION
 from paretomark.tests.test_train import shipped
 
 pytestmark = pytest.mark.build
@@ -83,13 +82,12 @@ def test_a_float_file_scores_as_the_net_does(
     assert np.mean(record.scores) == pytest.approx(wanted, abs=1e-3)
     assert record.parity_max_abs is not None
     assert record.parity_max_abs < 1e-2
-    if task == SEGMENTATION:
+    if task == "segmentation":
         assert record.parity_top1 == pytest.approx(1, abs=1e-4)
-        assert record.pooled_iou == pytest.approx(wanted, abs=0.1)
+        assert record.measures["pooled_iou"] == pytest.approx(wanted, abs=0.1)
     else:
         assert record.parity_top1 is None
-        assert record.keypoint_error is not None
-        assert 0 < record.keypoint_error < 0.2
+        assert 0 < record.measures["keypoint_error"] < 0.2
 
 
 def test_int8_is_near_and_is_shown_to_differ(
@@ -117,25 +115,29 @@ def test_the_segmenter_is_stored_sparse_and_runs_sparse_where_xnnpack_can(
 
 
 def test_tasks_share_no_front_no_plot_and_no_name(measured: Run, tmp_path: Path) -> None:
-    rows = _summary.summarise(measured)
-    assert {(r.task, r.metric) for r in rows} == {(SEGMENTATION, "mean IoU"), (KEYPOINTS, "PCK")}
+    summary = _summary.summarise(measured)
+    rows = summary.rows
+    assert {(r.task, r.metric) for r in rows} == {
+        ("segmentation", "mean IoU"),
+        ("keypoints", "PCK"),
+    }
     for one in rows:
         for other in rows:
             assert (one.group == other.group) <= (one.task == other.task)
-    names = {path.name for path in report.write(measured, tmp_path / "page")}
+    names = {path.name for path in report.write(summary, tmp_path / "page")}
     assert {"pareto_scenes-segmentation.svg", "pareto_scenes-keypoints.svg"} <= names
     text = (tmp_path / "page" / "index.html").read_text()
     assert "Mean IoU over latency" in text
     assert "PCK over latency" in text
     assert "accuracy (top-1)" not in text
-    leaderboard.write([measured], tmp_path / "board")
+    leaderboard.write([summary], tmp_path / "board")
     board = (tmp_path / "board" / "index.html").read_text()
     assert "scenes, segmentation" in board
     assert "scenes, keypoints" in board
 
 
 def test_differences_are_paired_picture_by_picture(measured: Run) -> None:
-    rows = {(r.model, r.recipe, r.device): r for r in _summary.summarise(measured)}
+    rows = {(r.model, r.recipe, r.device): r for r in _summary.summarise(measured).rows}
     row = rows["scenes_segmenter", "int8", "litert:xnnpack"]
     assert row.delta is not None
     assert row.delta_low is not None
@@ -147,11 +149,11 @@ def test_differences_are_paired_picture_by_picture(measured: Run) -> None:
 
 
 def test_pruning_and_tuning_a_segmenter_keeps_its_zeros_and_teaches_it() -> None:
-    ctx = _step.Context("scenes", scenes_segmenter.PREPROCESS, 0, SEGMENTATION)
-    test = _data.load("scenes", "test", 40, None, SEGMENTATION)
+    ctx = _step.Context("scenes", scenes_segmenter.PREPROCESS, 0, "segmentation")
+    test = _data.load("scenes", "test", 40, None, "segmentation")
 
     def score(net: nn.Module) -> float:
-        return _train.accuracy(net, test.images, test.labels, ctx.preprocess, SEGMENTATION)
+        return _train.accuracy(net, test.images, test.labels, ctx.preprocess, "segmentation")
 
     pruned = _step.apply(shipped("scenes_segmenter"), {"method": "magnitude", "sparsity": 0.8}, ctx)
     tuning = {"count": 256, "batch": 32, "lr": 0.02, "augment": ["flip", "crop"]}

@@ -16,9 +16,9 @@ from paretomark.devices._edgetpu_model import FITTED, mapped, predict
 from paretomark.devices.formats import _edgetpu_file, _tflite
 from paretomark.devices.formats._tflite import Operator, Subgraph, Tensor
 from paretomark.devices.measure import _run
-from paretomark.devices.measure._visit import Spec
+from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order
+from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import Model, Recipe
 
@@ -35,7 +35,7 @@ WHOLE = (
 def artifacts() -> dict[str, Artifact]:
     """scenes_mobilenet by precision."""
     net = Model(name="scenes_mobilenet", net="scenes_mobilenet")
-    orders = {p: Order(net, Recipe(precision=p), "tflite", 1, 64, 0) for p in ("fp32", "int8")}
+    orders = {p: BuildSpec(net, Recipe(precision=p), "tflite", 1, 64, 0) for p in ("fp32", "int8")}
     done = _build.build(list(orders.values()), 600.0, lambda order, result: None)
     found = {}
     for precision, order in orders.items():
@@ -51,22 +51,7 @@ def file(artifacts: dict[str, Artifact]) -> Path:
 
 
 def visit(artifact: Artifact) -> _run.Visit:
-    spec = Spec(
-        device="edgetpu:model",
-        file=artifact.file,
-        threads=1,
-        batch=1,
-        seconds=0.02,
-        max_samples=1000,
-        images=artifact.images,
-        labels=artifact.labels,
-        reference=artifact.reference,
-        preprocess=artifact.preprocess,
-        label_offset=0,
-        score=True,
-        parity_limit=None,
-        seed=0,
-    )
+    spec = VisitSpec.of(artifact, "edgetpu:model", seconds=0.02, max_samples=1000, score=True)
     return _run.visit(spec, 300.0, 99.0)
 
 

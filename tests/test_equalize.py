@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from paretomark.models.compress import _step
-from paretomark.models.data._data import Preprocess
+from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets import _zoo, mobilenet_v1_0_25
 from paretomark.suites.spec._errors import UserError
 

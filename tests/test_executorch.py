@@ -80,7 +80,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
 
 
 def artifact(precision: str) -> _artifact.Artifact:
-    order = _artifact.Order(
+    order = _artifact.BuildSpec(
         Model(name="digits_cnn", net="digits_cnn"), Recipe(precision=precision), "pte", 1, 1000, 0
     )
     found = _artifact.lookup(order)

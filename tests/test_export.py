@@ -18,6 +18,7 @@ from torch import Tensor
 
 from paretomark.models.build import _artifact, _build
 from paretomark.models.compress import _step
+from paretomark.models.data import _data
 from paretomark.models.export import tflite
 from paretomark.models.nets import digits_cnn, scenes_mobilenet
 from paretomark.suites.records import _store
@@ -63,7 +64,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], R
 
 def artifact(recipe: str, form: str) -> _artifact.Artifact:
     """The cached artifact of a precision of digits_cnn."""
-    order = _artifact.Order(
+    order = _artifact.BuildSpec(
         Model(name="digits_cnn", net="digits_cnn"), Recipe(precision=recipe), form, 1, 1000, 0
     )
     found = _artifact.lookup(order)
@@ -170,7 +171,7 @@ def test_tflite_ranges_do_not_depend_on_the_order_of_the_pictures(tmp_path: Path
 
 def test_weights_that_lie_channels_last_are_written_right(tmp_path: Path) -> None:
     """litert-torch writes such weights in the wrong order: the build must undo the layout."""
-    order = _artifact.Order(
+    order = _artifact.BuildSpec(
         Model(name="scenes_mobilenet", net="scenes_mobilenet"),
         Recipe(steps=({"method": "finetune", "epochs": 1, "lr": 1e-6, "count": 64},)),
         "tflite",
@@ -192,7 +193,7 @@ def test_weights_that_lie_channels_last_are_written_right(tmp_path: Path) -> Non
     interpreter.allocate_tensors()
     port = interpreter.get_input_details()[0]["index"]
     out = interpreter.get_output_details()[0]["index"]
-    images = scenes_mobilenet.PREPROCESS.normalise(np.load(found.images))
+    images = _data.normalise(scenes_mobilenet.PREPROCESS, np.load(found.images))
     answers = []
     for image in images:
         interpreter.set_tensor(port, image[None])

@@ -30,7 +30,7 @@ FAMILIES = [
 
 
 def test_every_family_is_there_and_has_a_net_for_the_check() -> None:
-    rows = _families.published()
+    rows = _families.entries()
     assert list(dict.fromkeys(row.family for row in rows)) == FAMILIES
     assert {row.family for row in rows if row.check} == set(FAMILIES)
     assert len({row.net for row in rows}) == len(rows)

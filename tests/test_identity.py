@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from paretomark.reports import leaderboard
-from paretomark.reports.compare import compare
+from paretomark.reports import _verdicts, leaderboard
+from paretomark.reports._verdicts import Verdict
 from paretomark.suites.records import _store
 from paretomark.suites.records._record import Record
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import summarise
 from paretomark.tests._runs import record, run, visits
 
 if TYPE_CHECKING:
@@ -157,6 +159,10 @@ def facts(**changes: Any) -> str:
     return json.dumps({"identity": table | changes})
 
 
+def compare(a: Run, b: Run, by_name: bool = False) -> list[Verdict]:
+    return _verdicts.compare(summarise(a), summarise(b), by_name=by_name)
+
+
 SPARSER = facts(recipe={"steps": [{"method": "magnitude", "sparsity": 0.9}], "precision": "fp32"})
 
 
@@ -223,5 +229,5 @@ def test_a_leaderboard_has_a_line_for_each_thing_not_for_each_name() -> None:
     better = run([record(identity="x", outcomes="1" * 100)], started="2026-01-01", run="1")
     worse = run([record(identity="y", outcomes="0" * 100)], started="2026-02-01", run="2")
     again = run([record(recipe="called otherwise", identity="x")], started="2026-03-01", run="3")
-    (board,) = leaderboard.boards([better, worse, again])
+    (board,) = leaderboard.boards([summarise(it) for it in (better, worse, again)])
     assert {(e.row.identity, e.run.header.run) for e in board.entries} == {("x", "3"), ("y", "2")}

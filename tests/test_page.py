@@ -13,6 +13,8 @@ import pytest
 
 from paretomark.reports import report
 from paretomark.suites.records._record import Record
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import summarise
 from paretomark.suites.spec._errors import UserError
 from paretomark.tests._runs import (
     EVIL,
@@ -28,9 +30,13 @@ from paretomark.tests._runs import (
 )
 
 
+def write(source: Run, out: Path) -> list[Path]:
+    return report.write(summarise(source), out)
+
+
 def test_a_realistic_run(tmp_path: Path) -> None:
     source = realistic()
-    written = report.write(source, tmp_path / "a" / "b")
+    written = write(source, tmp_path / "a" / "b")
     assert [p.name for p in written] == [
         "index.html",
         "pareto_scenes.svg",
@@ -59,7 +65,7 @@ def test_a_realistic_run(tmp_path: Path) -> None:
 
 
 def test_the_plot_names_its_points(tmp_path: Path) -> None:
-    written = report.write(realistic(), tmp_path)
+    written = write(realistic(), tmp_path)
     root = ElementTree.fromstring(written[1].read_text(encoding="utf-8"))
     space = "{http://www.w3.org/2000/svg}"
     titles = [e.text or "" for e in root.iter(f"{space}title")]
@@ -78,20 +84,20 @@ def test_broken_nets_do_not_flatten_the_plot(tmp_path: Path) -> None:
         for name, n in right.items()
     ]
     broken = record(recipe="broken", latency=2e-2, outcomes="1" * 9 + "0" * 91)
-    report.write(run(good), tmp_path / "good")
-    report.write(run([*good, broken]), tmp_path / "broken")
+    write(run(good), tmp_path / "good")
+    write(run([*good, broken]), tmp_path / "broken")
     plain, cut = ((tmp_path / n / "index.html").read_text() for n in ("good", "broken"))
     assert "below the plot" not in plain
     assert "below the plot" in cut
     assert "broken · cpu, batch 1, 1 thread: 9.0 %" in cut
     fastest = record(recipe="broken", latency=1e-4, outcomes="1" * 9 + "0" * 91)
-    report.write(run([*good, fastest]), tmp_path / "fastest")
+    write(run([*good, fastest]), tmp_path / "fastest")
     assert "below the plot" in (tmp_path / "fastest" / "index.html").read_text()
 
 
 def test_tables_hold_every_field(tmp_path: Path) -> None:
     source = realistic()
-    report.write(source, tmp_path)
+    write(source, tmp_path)
     with (tmp_path / "cells.csv").open(encoding="utf-8") as file:
         cells = list(csv.DictReader(file))
     assert len(cells) == 46
@@ -105,7 +111,7 @@ def test_tables_hold_every_field(tmp_path: Path) -> None:
 
 
 def test_only_failures(tmp_path: Path) -> None:
-    written = report.write(run([failed(), failed(recipe="int8")]), tmp_path)
+    written = write(run([failed(), failed(recipe="int8")]), tmp_path)
     assert [p.name for p in written] == ["index.html", "cells.csv", "visits.csv"]
     text = assert_self_contained(written[0])
     assert "Nothing was measured" in text
@@ -113,20 +119,20 @@ def test_only_failures(tmp_path: Path) -> None:
 
 
 def test_no_records_at_all(tmp_path: Path) -> None:
-    text = assert_self_contained(report.write(run([], ["a/b/c/b1/t1"]), tmp_path)[0])
+    text = assert_self_contained(write(run([], ["a/b/c/b1/t1"]), tmp_path)[0])
     assert "not run" in text
-    assert_self_contained(report.write(run([], []), tmp_path)[0])
+    assert_self_contained(write(run([], []), tmp_path)[0])
 
 
 def test_one_visit_and_only_invalid_ones(tmp_path: Path) -> None:
-    assert_self_contained(report.write(run([record()]), tmp_path)[0])
-    text = assert_self_contained(report.write(run([record(flags=("drift",))]), tmp_path)[0])
+    assert_self_contained(write(run([record()]), tmp_path)[0])
+    text = assert_self_contained(write(run([record(flags=("drift",))]), tmp_path)[0])
     assert "✗ drift" in text
     assert "No valid point" in text
 
 
 def test_latency_without_accuracy(tmp_path: Path) -> None:
-    written = report.write(run([record(outcomes="", data="")]), tmp_path)
+    written = write(run([record(outcomes="", data="")]), tmp_path)
     assert "1.00 ms" in assert_self_contained(written[0])
 
 
@@ -134,13 +140,13 @@ def test_two_data_sets_are_two_plots(tmp_path: Path) -> None:
     source = run(
         [record(), record(model="other", data="Di/gits!"), record(model="x", data="di gits")]
     )
-    names = {p.name for p in report.write(source, tmp_path)}
+    names = {p.name for p in write(source, tmp_path)}
     assert {"pareto_digits.svg", "pareto_di-gits.svg", "pareto_di-gits-2.svg"} <= names
 
 
 def test_a_data_set_cannot_choose_where_files_go(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    report.write(run([record(data="../../etc/passwd"), record(model="b", data="..")]), out)
+    write(run([record(data="../../etc/passwd"), record(model="b", data="..")]), out)
     assert {p.name for p in tmp_path.iterdir()} == {"out"}
     assert {p.name for p in out.glob("*.svg")} == {"pareto_etc-passwd.svg", "pareto_data.svg"}
 
@@ -162,7 +168,7 @@ def test_everything_from_a_record_is_escaped(tmp_path: Path) -> None:
     host = dict.fromkeys(("fingerprint", "chip", "system", "python"), EVIL)
     source = run([evil, valid, odd, bad], probes=(probe,), **strings)
     source = only(source, host=HOST | host)
-    written = report.write(source, tmp_path)
+    written = write(source, tmp_path)
     text, loads = read(written[0])
     assert loads.scripts == 1
     assert loads.handlers == []
@@ -176,7 +182,7 @@ def test_everything_from_a_record_is_escaped(tmp_path: Path) -> None:
 def test_text_that_is_no_text(tmp_path: Path) -> None:
     odd = "a\x00b\x1b[31m\ud800\u202ec" + "x" * 100_000
     source = run([record(model=odd, data=odd), failed(reason=odd)], title=odd)
-    written = report.write(source, tmp_path)
+    written = write(source, tmp_path)
     text, _ = read(written[0])
     assert not re.search("[\x00-\x08\x1b\u202e]", text)
     assert len(text) < 200_000
@@ -184,7 +190,7 @@ def test_text_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_spreadsheet_runs_nothing(tmp_path: Path) -> None:
-    report.write(run([record(model="=cmd|' /C calc'!A0")]), tmp_path)
+    write(run([record(model="=cmd|' /C calc'!A0")]), tmp_path)
     for name in ("cells.csv", "visits.csv"):
         with (tmp_path / name).open(encoding="utf-8") as file:
             assert next(csv.DictReader(file))["model"].startswith("'=")
@@ -192,7 +198,7 @@ def test_a_spreadsheet_runs_nothing(tmp_path: Path) -> None:
 
 def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
     source = run([*visits([1e-3, 1.1e-3]), *visits([2e-3, 2.1e-3], recipe="int8")])
-    first, second = report.write(source, tmp_path / "1"), report.write(source, tmp_path / "2")
+    first, second = write(source, tmp_path / "1"), write(source, tmp_path / "2")
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes(), a.name
 
@@ -200,4 +206,4 @@ def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another folder"):
-        report.write(run([record()]), tmp_path / "file")
+        write(run([record()]), tmp_path / "file")

@@ -37,13 +37,13 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(out: Path) -> dict[str, Any]:
+def table(out: Path) -> dict[str, Any]:
     table: dict[str, Any] = json.loads((out / "profile.json").read_text())
     return table
 
 
-def test_every_layer_is_there_with_its_work(found: dict[str, Any]) -> None:
-    layers = found["operators"]
+def test_every_layer_is_there_with_its_work(table: dict[str, Any]) -> None:
+    layers = table["operators"]
     assert [(o["position"], o["name"], o["kind"]) for o in layers] == [
         (1, "layer0", "linear"),
         (2, "layer1", "linear"),
@@ -54,47 +54,47 @@ def test_every_layer_is_there_with_its_work(found: dict[str, Any]) -> None:
     for o in layers:
         assert o["flop_per_s"] == pytest.approx(2e9 * o["macs"] / o["ns"])
         assert o["flop_per_byte"] == pytest.approx(2 * o["macs"] / o["bytes"])
-    [kind] = found["kinds"]
+    [kind] = table["kinds"]
     assert (kind["count"], kind["macs"]) == (3, sum(o["macs"] for o in layers))
 
 
-def test_the_times_add_up(found: dict[str, Any]) -> None:
-    total = sum(o["ns"] for o in found["operators"])
-    assert found["operators_ns"] == pytest.approx(total)
-    assert found["latency_ns"] == statistics.median(found["samples_ns"])
-    assert found["gap_ns"] == pytest.approx(found["latency_ns"] - total)
-    assert sum(o["share"] for o in found["operators"]) == pytest.approx(1)
-    assert found["kinds"][0]["ns"] == pytest.approx(total)
+def test_the_times_add_up(table: dict[str, Any]) -> None:
+    total = sum(o["ns"] for o in table["operators"])
+    assert table["operators_ns"] == pytest.approx(total)
+    assert table["latency_ns"] == statistics.median(table["samples_ns"])
+    assert table["gap_ns"] == pytest.approx(table["latency_ns"] - total)
+    assert sum(o["share"] for o in table["operators"]) == pytest.approx(1)
+    assert table["kinds"][0]["ns"] == pytest.approx(total)
 
 
-def test_the_peaks_of_this_machine_are_measured(found: dict[str, Any]) -> None:
-    peaks = found["peaks"]
+def test_the_peaks_of_this_machine_are_measured(table: dict[str, Any]) -> None:
+    peaks = table["peaks"]
     assert peaks["threads"] == 2
     # any processor of this century multiplies and copies faster than this, and none so fast
     assert 1e8 < peaks["flop_per_s"] < 1e15
     assert 1e7 < peaks["byte_per_s"] < 1e14
-    layer = found["operators"][0]
+    layer = table["operators"][0]
     roof = min(peaks["flop_per_s"], layer["flop_per_byte"] * peaks["byte_per_s"])
     assert layer["of_roof"] == pytest.approx(layer["flop_per_s"] / roof)
 
 
 def test_all_files_are_written_and_say_that_they_are_of_a_profile(
-    out: Path, found: dict[str, Any]
+    out: Path, table: dict[str, Any]
 ) -> None:
     names = {"index.html", "operators.csv", "profile.json"}
     names |= {f"{plot}.{form}" for plot in ("times", "roofline") for form in ("svg", "png")}
     assert {p.name for p in out.iterdir()} == names
     with (out / "operators.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(r["ns"]) for r in rows] == [o["ns"] for o in found["operators"]]
+    assert [float(r["ns"]) for r in rows] == [o["ns"] for o in table["operators"]]
     text = assert_self_contained(out / "index.html")
     assert "<span class=tag>profiled</span>" in text
-    assert found["sha256"][:16] in text
+    assert table["sha256"][:16] in text
     assert text.count("<svg") == 2
     for plot in ("times", "roofline"):
         assert (out / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
         assert "(profiled)" in "".join(ElementTree.parse(out / f"{plot}.svg").getroot().itertext())
-    assert found["profiled"] is True
+    assert table["profiled"] is True
 
 
 def test_json_is_all_that_is_printed_and_the_folder_has_a_safe_name(
@@ -122,7 +122,7 @@ def test_json_is_all_that_is_printed_and_the_folder_has_a_safe_name(
 
 
 def test_a_file_is_profiled_as_it_is(
-    tmp_path: Path, found: dict[str, Any], call: Callable[..., Called]
+    tmp_path: Path, table: dict[str, Any], call: Callable[..., Called]
 ) -> None:
     path = tmp_path / "mine.npz"
     ones = np.ones((4, 6), np.float32)
@@ -130,10 +130,10 @@ def test_a_file_is_profiled_as_it_is(
     called = call(
         "profile", f"file:{path}", "--device", "fake:ok", "--out", tmp_path / "p", "--json"
     )
-    table = json.loads(called.out)
-    assert (table["model"], table["recipe"], table["batch"]) == ("mine", "as-is", None)
-    assert [o["macs"] for o in table["operators"]] == [2 * 4 * 6]
-    assert table["sha256"] != found["sha256"]
+    of_file = json.loads(called.out)
+    assert (of_file["model"], of_file["recipe"], of_file["batch"]) == ("mine", "as-is", None)
+    assert [o["macs"] for o in of_file["operators"]] == [2 * 4 * 6]
+    assert of_file["sha256"] != table["sha256"]
 
 
 def test_a_real_runtime_tells_of_the_operators_of_a_hostile_file(

@@ -14,8 +14,9 @@ from paretomark.devices._device import Operator
 from paretomark.devices.measure import _peak, _run
 from paretomark.devices.measure._profile import Profile
 from paretomark.models.build._artifact import Artifact
-from paretomark.reports import profile
-from paretomark.suites.spec._model import Model, Recipe
+from paretomark.reports import _profile_words, profile
+from paretomark.suites.records._record import Probe
+from paretomark.suites.spec._model import Model, Preprocess, Recipe
 from paretomark.suites.spec._plan import Cell
 from paretomark.tests._runs import EVIL, assert_self_contained
 
@@ -39,9 +40,24 @@ def made(
     lineage = json.dumps({"parent": {"net": "net", "sha256": "0" * 64}})
     return Profile(
         cell=Cell(Model("net", "net"), Recipe("r", (), precision), "onnxruntime:cpu", 1, 1),
-        artifact=Artifact("f", "onnx", "", "0" * 64, 1000, lineage, "", "", "", "", {}, 0),
+        artifact=Artifact(
+            file="f",
+            format="onnx",
+            identity="",
+            sha256="0" * 64,
+            bytes=1000,
+            lineage=lineage,
+            data="",
+            images="",
+            labels="",
+            reference="",
+            preprocess=Preprocess((8, 8)),
+            label_offset=0,
+        ),
         visit=_run.Visit("ok", measured=table | measured),
-        probe={"chip": "a chip", "versions": {"runtime": "1.0"}},
+        probe=Probe(
+            device="onnxruntime:cpu", available=True, chip="a chip", versions={"runtime": "1.0"}
+        ),
         runs=50,
         started="2026-01-02T03:04:05+00:00",
     )
@@ -77,8 +93,9 @@ def test_what_operators_do_not_explain_is_a_row_and_a_sentence_if_it_is_much(
     it = made(latency_ns=latency_ns)
     profile.show(it)
     assert re.search(row, capsys.readouterr().out)
-    assert len(it.remarks) == bool(sentence)
-    assert sentence in " ".join(it.remarks)
+    remarks = _profile_words.remarks(it)
+    assert len(remarks) == bool(sentence)
+    assert sentence in " ".join(remarks)
 
 
 def test_the_roofline_has_the_operators_that_multiply(tmp_path: Path) -> None:
@@ -103,8 +120,8 @@ def test_the_roofline_of_int8_says_that_its_roof_is_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("precision", "doubted"), [("fp32", 1), ("int8", 0)])
 def test_float32_that_is_faster_than_its_roof_is_doubted(precision: str, doubted: int) -> None:
     peaks = vars(PEAKS) | {"flop_per_s": 3e10}  # the first operator reaches 4e10
-    assert made(precision=precision).remarks == []
-    remarks = made(precision=precision, peaks=peaks).remarks
+    assert _profile_words.remarks(made(precision=precision)) == []
+    remarks = _profile_words.remarks(made(precision=precision, peaks=peaks))
     assert [r[:43] for r in remarks] == ["Operators are faster than the flat roof: th"] * doubted
 
 

@@ -14,10 +14,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from paretomark.devices._device import Arrays, Operator, Placement, Profiler, open_device
+from paretomark.devices.formats import _xnnpack_steps
 from paretomark.devices.formats._counts import Node, macs, stored_bytes
-from paretomark.devices.profilers import _xnnpack_profile
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order
+from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.models.export import _export
 from paretomark.suites.spec._model import Model, Recipe
 from paretomark.tests import _needs
@@ -46,9 +46,9 @@ class Profile:
         return [operator for operator in self.operators if operator.macs]
 
 
-def order(format: str, precision: str) -> Order:
+def order(format: str, precision: str) -> BuildSpec:
     model = Model(name="scenes_mobilenet", net="scenes_mobilenet")
-    return Order(model, Recipe(precision=precision), format, 1, 64, 0)
+    return BuildSpec(model, Recipe(precision=precision), format, 1, 64, 0)
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ LINEAR, MEAN = "Fully Connected (NC, F32) GEMM", "Mean (ND)"
 
 
 def test_steps_of_xnnpack_are_counted_off_against_the_graph() -> None:
-    found = _xnnpack_profile.match([CONV, DEPTHWISE, MEAN, LINEAR], GRAPH)
+    found = _xnnpack_steps.match([CONV, DEPTHWISE, MEAN, LINEAR], GRAPH)
     assert [node.name for node in found] == ["conv", "depthwise", "mean", "linear"]
     assert [node.macs for node in found] == [10, 5, 0, 7]
     assert found[0].kind == CONV
@@ -244,14 +244,14 @@ def test_steps_of_xnnpack_are_counted_off_against_the_graph() -> None:
 
 def test_what_lies_between_layers_is_found_by_its_word_where_xnnpack_splits_it() -> None:
     graph = [GRAPH[1], Node("sum", "ADD", 0, 6), GRAPH[3], GRAPH[4]]
-    found = _xnnpack_profile.match([CONV, "Add (ND)", "Clamp (NC)", MEAN, LINEAR], graph)
+    found = _xnnpack_steps.match([CONV, "Add (ND)", "Clamp (NC)", MEAN, LINEAR], graph)
     assert [node.name for node in found] == ["conv", "sum", "Clamp (NC) #1", "mean", "linear"]
     assert [node.bytes for node in found] == [2, 6, None, 4, 5]
 
 
 @pytest.mark.parametrize("steps", [[CONV, MEAN, LINEAR], [DEPTHWISE, CONV, MEAN, LINEAR]])
 def test_steps_that_do_not_fit_the_graph_keep_their_own_names(steps: list[str]) -> None:
-    found = _xnnpack_profile.match([*steps, MEAN], GRAPH)
+    found = _xnnpack_steps.match([*steps, MEAN], GRAPH)
     assert [node.kind for node in found] == [*steps, MEAN]
     assert [node.name for node in found][-3:] == [f"{MEAN} #1", f"{LINEAR} #1", f"{MEAN} #2"]
     assert {node.macs for node in found if node.kind != MEAN} == {None}

@@ -17,7 +17,7 @@ from torch.nn.utils import prune
 from paretomark.models.compress import _step, gradual, rigl
 from paretomark.models.compress._budgets import erk
 from paretomark.models.data import _data
-from paretomark.models.data._data import Preprocess
+from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets import _zoo
 from paretomark.models.training import _train
 from paretomark.suites.spec._errors import UserError

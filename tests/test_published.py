@@ -11,9 +11,8 @@ import pytest
 
 from paretomark.reports import _published_table, report
 from paretomark.reports._published_table import Compared
-from paretomark.suites.records import _summary
 from paretomark.suites.records._record import Record
-from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import summarise
 from paretomark.suites.spec import _suite
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._published import QUANTITIES
@@ -38,7 +37,7 @@ DENSE, WORSE = "1" * 80 + "0" * 20, "1" * 70 + "0" * 30
 
 def quoted(records: Sequence[Record], entry: str) -> list[Compared]:
     made = run(records, request={"suite": SUITE + entry})
-    return _published_table.compared(made, _summary.summarise(made))
+    return _published_table.compared(summarise(made))
 
 
 def pruned(recipe: str = "0.9", **changes: Any) -> list[Record]:
@@ -53,18 +52,18 @@ CELL = 'model = "net"\nrecipe = "0.9"\n'
 
 
 def test_a_speedup_is_paired_with_the_dense_net_and_has_an_interval() -> None:
-    (found,) = quoted([*dense(), *pruned()], CELL)
-    assert found.value == pytest.approx(2)
-    assert found.low == pytest.approx(2)  # the blocks drift alike, so nothing is left of it
-    assert found.ours.startswith("2.00× [")
-    assert found.place == "cpu, batch 1, 1 thread"
+    (item,) = quoted([*dense(), *pruned()], CELL)
+    assert item.value == pytest.approx(2)
+    assert item.low == pytest.approx(2)  # the blocks drift alike, so nothing is left of it
+    assert item.ours.startswith("2.00× [")
+    assert item.place == "cpu, batch 1, 1 thread"
 
 
 def test_a_base_may_be_another_recipe_of_another_model() -> None:
     other = visits([4e-3, 4.08e-3, 3.92e-3], model="wide", recipe="0.8", outcomes=DENSE)
     entry = CELL + 'base_model = "wide"\nbase_recipe = "0.8"\n'
-    (found,) = quoted([*dense(), *pruned(), *other], entry)
-    assert found.value == pytest.approx(4)
+    (item,) = quoted([*dense(), *pruned(), *other], entry)
+    assert item.value == pytest.approx(4)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +90,9 @@ def test_every_quantity(quantity: str, value: float, text: str) -> None:
     }
     fewer: dict[str, Any] = {"artifact_bytes": 500, "parameters": 250, "nonzeros": 25, "macs": 100}
     records = [*dense(**counts), *pruned(**fewer, encoded_bytes=100)]
-    (found,) = quoted(records, CELL + f'quantity = "{quantity}"\n')
-    assert found.value == pytest.approx(value, rel=1e-3)
-    assert found.ours.startswith(text)
+    (item,) = quoted(records, CELL + f'quantity = "{quantity}"\n')
+    assert item.value == pytest.approx(value, rel=1e-3)
+    assert item.ours.startswith(text)
 
 
 def test_the_names_of_quantities_are_those_that_a_suite_may_use() -> None:
@@ -126,7 +125,7 @@ def test_devices_that_are_not_here_share_a_line(
         absent: dict[str, Any] = {"status": "unavailable", "reason": "no driver", "samples_ns": ()}
         records += visits([1e-3], recipe="0.9", device=device, **absent)
     made = run(records, request={"suite": SUITE + CELL})
-    _published_table.show(made, _summary.summarise(made))
+    _published_table.show(summarise(made))
     shown = capsys.readouterr().out
     assert "not here: gpu, npu" in shown
     assert "no driver" not in shown
@@ -134,32 +133,32 @@ def test_devices_that_are_not_here_share_a_line(
 
 def test_simulated_figures_are_marked() -> None:
     changes: dict[str, Any] = {"simulated": "emulated"}
-    (found,) = quoted([*dense(**changes), *pruned(**changes)], CELL)
-    assert found.ours.endswith("(emulated)")
+    (item,) = quoted([*dense(**changes), *pruned(**changes)], CELL)
+    assert item.ours.endswith("(emulated)")
 
 
 def test_page_table_and_json_show_the_comparison(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = run([*dense(), *pruned()], request={"suite": SUITE + CELL + 'why = "another chip"\n'})
-    rows = _summary.summarise(made)
-    text = report.write(made, tmp_path)[0].read_text()
+    summary = summarise(made)
+    text = report.write(summary, tmp_path)[0].read_text()
     assert "Published against measured" in text
     for part in ("sparse is faster", "30 % faster", "a paper, 2021", "another chip", "2.00×"):
         assert part in text
-    _published_table.show(made, rows)
+    _published_table.show(summary)
     shown = capsys.readouterr().out
     assert "30 % faster" in shown
     assert "2.00×" in shown
-    (told,) = json.loads(json.dumps(_published_table.as_json(made, rows)))
+    (told,) = json.loads(json.dumps(_published_table.as_json(summary)))
     assert told["published"]["source"] == "a paper, 2021"
 
 
 def test_without_published_figures_nothing_is_shown(tmp_path: Path) -> None:
     for request in ({}, {"suite": "devices = ['cpu']"}, {"suite": "[["}, {"suite": 3}):
-        made: Run = run(dense(), request=request)
-        assert _published_table.compared(made, _summary.summarise(made)) == []
-        assert "Published against" not in report.write(made, tmp_path)[0].read_text()
+        summary = summarise(run(dense(), request=request))
+        assert _published_table.compared(summary) == []
+        assert "Published against" not in report.write(summary, tmp_path)[0].read_text()
 
 
 @pytest.mark.parametrize(
@@ -183,6 +182,6 @@ def test_mistakes_are_named_before_anything_is_built(entry: str, message: str) -
 def test_hostile_figures_are_only_text(tmp_path: Path) -> None:
     entry = CELL + "why = '<script>alert(1)</script>'\n"
     made = run([*dense(), *pruned()], request={"suite": SUITE + entry})
-    text = report.write(made, tmp_path)[0].read_text()
+    text = report.write(summarise(made), tmp_path)[0].read_text()
     assert "<script>alert" not in text
     assert key("net", "0.9", "cpu") in text or "0.9" in text

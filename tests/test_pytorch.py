@@ -34,7 +34,7 @@ no_driver = pytest.mark.skipif(torch.cuda.is_available(), reason="there is an NV
 def pictures() -> NDArray[np.float32]:
     """Digits as the net takes them: (N, 1, 8, 8)."""
     examples = _data.load("digits", "test", 200, digits_cnn.PREPROCESS)
-    values = digits_cnn.PREPROCESS.normalise(examples.images)
+    values = _data.normalise(digits_cnn.PREPROCESS, examples.images)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 

@@ -46,7 +46,7 @@ def trained() -> Any:
 
 def pictures(split: _data.Split, count: int) -> Pictures:
     images = _data.load("digits", split, count, digits_cnn.PREPROCESS).images
-    return np.ascontiguousarray(np.moveaxis(digits_cnn.PREPROCESS.normalise(images), -1, 1))
+    return np.ascontiguousarray(np.moveaxis(_data.normalise(digits_cnn.PREPROCESS, images), -1, 1))
 
 
 @pytest.fixture(scope="module")

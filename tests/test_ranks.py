@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import numpy as np
 import pytest
 
 from paretomark.reports import _nets_plot, _ranks, report
-from paretomark.suites.records import _summary
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import Row
+from paretomark.suites.records._summary import Summary, summarise
 from paretomark.tests import _runs
 
 
-def rows(macs: list[int], seconds: list[float], **changes: Any) -> list[Row]:
+def summary_of(macs: list[int], seconds: list[float], **changes: Any) -> Summary:
     values: dict[str, Any] = {
         "recipe": "fp32",
         "device": "cpu",
@@ -26,10 +27,14 @@ def rows(macs: list[int], seconds: list[float], **changes: Any) -> list[Row]:
         "status": "ok",
         "valid_visits": 3,
     } | changes
-    return [
+    return of(
         Row(cell=f"{i}{values['device']}", model=f"net{i}", macs=m, latency_s=s, **values)
         for i, (m, s) in enumerate(zip(macs, seconds, strict=True))
-    ]
+    )
+
+
+def of(rows: Iterable[Row]) -> Summary:
+    return Summary(_runs.run([]), tuple(rows), {})
 
 
 def test_spearman_by_hand() -> None:
@@ -59,35 +64,38 @@ def test_the_interval_holds_the_estimate_and_is_certain_where_the_order_is() -> 
 def test_the_net_that_breaks_the_order_is_named() -> None:
     macs = [10, 20, 30, 40, 50, 60, 70, 80]
     seconds = [1.0, 2, 3, 4, 5, 6, 7, 0.5]
-    (found,) = _ranks.rankings(rows(macs, seconds))
-    assert (found.nets, found.place.device, found.precision) == (8, "cpu", "fp32")
-    assert found.worst[0] == _ranks.Misplaced("net7", 8, 1)
-    (table,) = json.loads(json.dumps(_ranks.as_json(rows(macs, seconds))))
-    assert (table["device"], table["nets"], table["rho"][0]) == ("cpu", 8, found.rho)
+    (ranking,) = _ranks.rankings(summary_of(macs, seconds))
+    assert (ranking.nets, ranking.place.device, ranking.precision) == (8, "cpu", "fp32")
+    assert ranking.worst[0] == _ranks.Misplaced("net7", 8, 1)
+    (table,) = json.loads(json.dumps(_ranks.as_json(summary_of(macs, seconds))))
+    assert (table["device"], table["nets"], table["rho"][0]) == ("cpu", 8, ranking.rho)
     assert table["worst"][0] == {"model": "net7", "by_macs": 8, "by_time": 1}
     assert table["macs_per_s"]["net7"] == 160
-    assert found.rates == "10.0/s (net0) to 160/s (net7)"
+    assert ranking.rates == "10.0/s (net0) to 160/s (net7)"
     # d = -1 seven times, and 7: 1 - 6 * 56 / (8 * 63)
-    assert found.rho == pytest.approx(1 - 336 / 504)
+    assert ranking.rho == pytest.approx(1 - 336 / 504)
 
 
 def test_only_whole_nets_with_a_valid_time_count_and_places_are_apart() -> None:
     macs, seconds = list(range(1, 9)), [float(i) for i in range(1, 9)]
-    here = rows(macs, seconds)
-    assert _ranks.rankings(here[:7]) == []
-    assert _ranks.rankings(rows(macs, seconds, steps="magnitude(sparsity=0.5)")) == []
-    assert _ranks.rankings(rows(macs, seconds, valid_visits=0)) == []
-    there = rows(macs, seconds[::-1], device="tpu", simulated="predicted")
-    both = {r.place.device: r for r in _ranks.rankings([*here, *there])}
+    here = summary_of(macs, seconds)
+    assert _ranks.rankings(of(here.rows[:7])) == []
+    assert _ranks.rankings(summary_of(macs, seconds, steps="magnitude(sparsity=0.5)")) == []
+    assert _ranks.rankings(summary_of(macs, seconds, valid_visits=0)) == []
+    there = summary_of(macs, seconds[::-1], device="tpu", simulated="predicted")
+    everywhere = of([*here.rows, *there.rows])
+    both = {r.place.device: r for r in _ranks.rankings(everywhere)}
     assert both["cpu"].rho == pytest.approx(1)
     assert both["cpu"].worst == ()
     assert both["tpu"].rho == pytest.approx(-1)
-    assert "predicted" in _ranks.section(_ranks.rankings([*here, *there]), "")
+    assert "predicted" in _ranks.section(_ranks.rankings(everywhere), "")
 
 
 def test_the_page_names_them_safely() -> None:
-    found = _ranks.rankings(rows(list(range(1, 9)), [8.0, 2, 3, 4, 5, 6, 7, 1], device="<b>"))
-    text = _ranks.section(found, "")
+    rankings = _ranks.rankings(
+        summary_of(list(range(1, 9)), [8.0, 2, 3, 4, 5, 6, 7, 1], device="<b>")
+    )
+    text = _ranks.section(rankings, "")
     assert "net0: 1. by MACs, 8. by time" in text
     assert "<b>" not in text
     assert _ranks.section([], "") == ""
@@ -104,7 +112,7 @@ def nets(names: list[str], **changes: Any) -> list[Record]:
 
 
 def test_a_page_of_nets_without_accuracy_ranks_them_all_the_same(tmp_path: Path) -> None:
-    written = report.write(_runs.run(nets([f"net{i}" for i in range(8)])), tmp_path)
+    written = report.write(summarise(_runs.run(nets([f"net{i}" for i in range(8)]))), tmp_path)
     text = _runs.assert_self_contained(tmp_path / "index.html")
     assert "No accuracy is known of these nets" in text
     assert "Nothing was measured" not in text
@@ -121,15 +129,17 @@ def test_published_accuracy_is_drawn_over_time_only_where_none_was_measured(tmp_
     request = {"suite": suite}
 
     def drawn(records: list[Record], request: dict[str, Any]) -> dict[str, str]:
-        made = _runs.run(records, request=request)
-        found = _nets_plot.plots(made, _ranks.rankings(_summary.summarise(made)))
-        return {name: plot.svg for name, plot in found.items()}
+        summary = summarise(_runs.run(records, request=request))
+        plots = _nets_plot.plots(summary, _ranks.rankings(summary))
+        return {name: plot.svg for name, plot in plots.items()}
 
-    found = drawn(nets([*names, "mine"]), request)
+    pictures = drawn(nets([*names, "mine"]), request)
     tip = "<title>mine · cpu, batch 1, 1 thread, fp32: 71.5 % published, 8.00 ms<"
-    assert found[_nets_plot.PUBLISHED].count(tip) == 1
-    assert found[_nets_plot.PUBLISHED].count("<title>") == 1  # of the others nothing is published
-    assert found[_nets_plot.MACS].count("<title>") == 8
+    assert pictures[_nets_plot.PUBLISHED].count(tip) == 1
+    assert (
+        pictures[_nets_plot.PUBLISHED].count("<title>") == 1
+    )  # of the others nothing is published
+    assert pictures[_nets_plot.MACS].count("<title>") == 8
     for damaged in ("[model", "model = 3", ""):
         assert list(drawn(nets([*names, "mine"]), {"suite": damaged})) == [_nets_plot.MACS]
     measured = nets([*names, "mine"], outcomes="1" * 50, data="photos")

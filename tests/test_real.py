@@ -36,7 +36,7 @@ def rows(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Row]
         patch.setenv("PARETOMARK_DATA", str(real_data))
         arguments = ["run", str(folder / "real.toml"), *recipes, "--out", str(folder / "out")]
         assert bench.main([*arguments, "--json"]) == 0
-    return _summary.summarise(_store.read(folder / "out"))
+    return list(_summary.summarise(_store.read(folder / "out")).rows)
 
 
 @pytest.mark.parametrize("model", KNOWN)

@@ -26,7 +26,7 @@ EPOCHS = 4
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from paretomark.models import _train
+from paretomark.models.training import _train
 def report(epoch, epochs, loss, score):
     if epoch == 2:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -101,14 +101,14 @@ def test_what_a_training_depends_on_names_its_checkpoint(monkeypatch: pytest.Mon
     recipe = importlib.import_module("paretomark.models.nets.digits_mlp").TRAIN
     taught = replace(recipe, teacher="digits_cnn")
     places = {
-        _checkpoint.place(name, r)
+        _checkpoint.checkpoint_file(name, r)
         for name in ("digits_mlp", "digits_cnn")
         for r in (recipe, taught, replace(recipe, lr=0.5))
     }
     assert len(places) == 6
-    before = _checkpoint.place("digits_mlp", taught)
-    monkeypatch.setattr(_zoo, "weights", lambda name: _zoo.WEIGHTS / "digits_mlp.safetensors")
-    assert _checkpoint.place("digits_mlp", taught) != before  # other weights of the teacher
+    before, other = _checkpoint.checkpoint_file("digits_mlp", taught), _zoo.weights("digits_mlp")
+    monkeypatch.setattr(_zoo, "weights", lambda name: other)
+    assert _checkpoint.checkpoint_file("digits_mlp", taught) != before  # other weights of the teacher
 
 
 def test_training_stops_early_where_the_loss_no_longer_falls() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from paretomark.devices.measure import _run
-from paretomark.devices.measure._request import Request
+from paretomark.devices.measure._request import RunRequest
 from paretomark.suites.records import _store
 
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ def test_what_is_not_here_is_said_once_and_its_visits_are_not_counted(
 
 def test_threads_that_are_asked_for_are_those_of_every_device(tmp_path: Path) -> None:
     text = suite(tmp_path, "ok", "slow").read_text() + '[device."fake:slow"]\nthreads = [2, 4]\n'
-    planned = Request(text, "s", str(tmp_path)).plan()[1]
+    planned = RunRequest(text, "s", str(tmp_path)).plan()[1]
     assert {(c.device, c.threads) for c in planned} == {
         ("fake:ok", 1), ("fake:slow", 2), ("fake:slow", 4),
     }  # fmt: skip
-    planned = Request(text, "s", str(tmp_path), threads=(3,)).plan()[1]
+    planned = RunRequest(text, "s", str(tmp_path), threads=(3,)).plan()[1]
     assert {(c.device, c.threads) for c in planned} == {("fake:ok", 3), ("fake:slow", 3)}
 
 

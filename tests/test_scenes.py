@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from paretomark.models.data import _data, scenes
-from paretomark.models.data._data import SPLITS, Preprocess, Split
+from paretomark.models.data._data import SPLITS, Split
+from paretomark.suites.spec._model import Preprocess
 from paretomark.models.data.scenes import Scenes
 from paretomark.suites.spec._errors import UserError
 

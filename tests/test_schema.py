@@ -32,13 +32,14 @@ def test_a_run_of_an_older_version_is_read_and_reported(
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(SCHEMAS / str(schema), folder)
-    rows = {row.cell: row for row in summarise(_store.read(folder))}
+    rows = {row.cell: row for row in summarise(_store.read(folder)).rows}
     whole = rows["digits_mlp/fp32/fake:ok/b1/t1"]
     assert (whole.status, whole.valid_visits, whole.examples) == ("ok", 2, 40)
     assert whole.latency_s
-    assert whole.top5 == 1.0
-    assert rows["net/segmentation/fake:ok/b1/t1"].pooled_iou == 0.5
-    assert rows["net/keypoints/fake:ok/b1/t1"].keypoint_error == 0.07
+    assert whole.measures["top5"] == 1.0
+    assert rows["net/segmentation/fake:ok/b1/t1"].measures == {"pooled_iou": 0.5}
+    assert rows["net/keypoints/fake:ok/b1/t1"].metric == "PCK"
+    assert rows["net/keypoints/fake:ok/b1/t1"].measures == {"keypoint_error": 0.07}
     assert call("report", folder).code == 0
     assert call("compare", folder, folder).code == 0
     assert call("leaderboard", folder, "--out", tmp_path / "site").code == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order
+from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.spec._model import Model, Recipe
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ STEPS = ({"method": "magnitude", "sparsity": 0.5}, {"method": "finetune", "epoch
 
 def build(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     monkeypatch.setenv("PARETOMARK_CACHE", str(cache))
-    order = Order(Model(name="digits_mlp", net="digits_mlp"), Recipe("r", STEPS), "onnx", 1, 50, 3)
+    order = BuildSpec(
+        Model(name="digits_mlp", net="digits_mlp"), Recipe("r", STEPS), "onnx", 1, 50, 3
+    )
     built = _build.build([order], 300, lambda _, result: None)[_build.key(order)]
     assert isinstance(built, Artifact)
     return built
@@ -42,12 +44,12 @@ def test_the_same_recipe_twice_makes_the_same_file(
 
 @pytest.mark.parametrize("by", ["file", "folder", "digits"])
 def test_an_artifact_is_found(by: str, built: Artifact, call: Callable[..., Called]) -> None:
-    wanted = {
+    names = {
         "file": built.file,
         "folder": str(Path(built.file).parent),
         "digits": built.sha256[:8],
     }
-    result = call("show", wanted[by], "--json")
+    result = call("show", names[by], "--json")
     table = json.loads(result.out)
     assert result.code == 0
     assert table["sha256"] == built.sha256
@@ -65,7 +67,7 @@ def test_an_artifact_is_told_in_words(built: Artifact, call: Callable[..., Calle
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("name", "message"),
     [
         ("gone.onnx", "no artifact 'gone.onnx': give its file"),
         ("abc", "or 6 or more digits"),
@@ -73,9 +75,9 @@ def test_an_artifact_is_told_in_words(built: Artifact, call: Callable[..., Calle
     ],
 )
 def test_what_is_not_there_is_an_error(
-    wanted: str, message: str, built: Artifact, call: Callable[..., Called]
+    name: str, message: str, built: Artifact, call: Callable[..., Called]
 ) -> None:
-    result = call("show", wanted)
+    result = call("show", name)
     assert result.code == 2
     assert message in result.err
 

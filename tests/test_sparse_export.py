@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from paretomark.devices._device import open_device
 from paretomark.models.build import _artifact, _build
-from paretomark.models.export import _sparse_check, _sparse_graph, _sparse_tflite, tflite
+from paretomark.models.export import (
+    _sparse_check,
+    _sparse_graph,
+    _sparse_tflite,
+    _tflite_model,
+    tflite,
+)
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import Model, Recipe
 from paretomark.tests._tflite_nets import Net
@@ -22,10 +28,10 @@ PRECISIONS = ("fp32", "fp16", "int8")
 STEPS = ({"method": "magnitude", "sparsity": 0.9},)
 
 
-def order(precision: str, storage: str) -> _artifact.Order:
+def order(precision: str, storage: str) -> _artifact.BuildSpec:
     recipe = Recipe(steps=STEPS, precision=precision, storage=storage)
     model = Model(name="scenes_mobilenet", net="scenes_mobilenet")
-    return _artifact.Order(model, recipe, "tflite", 1, 20, 0)
+    return _artifact.BuildSpec(model, recipe, "tflite", 1, 20, 0)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +101,7 @@ def test_every_zero_of_a_1x1_convolution_is_left_out(
     for tensor in model.subgraphs[0].tensors:
         if tensor.sparsity is None:
             continue
-        numbers = _sparse_graph.stored(model, tensor)
+        numbers = _tflite_model.stored(model, tensor)
         assert numbers is not None
         assert numbers.all()
         *dense, rows = tensor.sparsity.dimMetadata
@@ -170,7 +176,7 @@ def test_a_mean_and_its_classifier_are_parted_once(tmp_path: Path) -> None:
     tflite.sparsify(tmp_path / "once.tflite", tmp_path / "twice.tflite")
     for name in ("once", "twice"):
         model = _sparse_graph.load(tmp_path / f"{name}.tflite")
-        kinds = [_sparse_graph.kind(model, o) for o in model.subgraphs[0].operators]
+        kinds = [_tflite_model.kind(model, o) for o in model.subgraphs[0].operators]
         assert kinds == [
             "DENSIFY",
             "PAD",

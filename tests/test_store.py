@@ -241,7 +241,8 @@ def test_any_json_at_all(value: object) -> None:
         ("batch", -1),
         ("load_s", -0.5),
         ("nonzeros", 10**9),
-        ("top5_right", 101),
+        ("measures", {"top5": float("nan")}),
+        ("measures", {"top5": "1"}),
         ("parity_top1", 7.0),
     ],
 )

@@ -5,25 +5,31 @@ from __future__ import annotations
 import io
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from paretomark.reports import _table, _terminal
+from paretomark.reports import _terminal, _text, report
 from paretomark.suites.records._row import Row
-from paretomark.suites.records._summary import summarise
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import Summary, summarise
 from paretomark.tests._runs import failed, key, noisy, realistic, record, run, visits
 
 HALF = "10" * 50
 
 
+def rows_in(source: Run) -> tuple[Row, ...]:
+    return summarise(source).rows
+
+
 def rows_of(*records: Any, **changes: Any) -> dict[str, Row]:
     flat = [r for group in records for r in (group if isinstance(group, list) else [group])]
-    return {r.recipe: r for r in summarise(run(flat, **changes))}
+    return {r.recipe: r for r in rows_in(run(flat, **changes))}
 
 
 def test_one_visit_has_a_latency_but_no_interval() -> None:
-    (row,) = summarise(run([record()]))
+    (row,) = rows_in(run([record()]))
     assert row.latency_s == pytest.approx(1e-3)
     assert row.latency_low_s is None
     assert row.accuracy == 0.8
@@ -36,21 +42,21 @@ def test_one_visit_has_a_latency_but_no_interval() -> None:
 
 
 def test_latency_is_the_geometric_mean_of_visits() -> None:
-    (row,) = summarise(run(visits([1e-3, 4e-3])))
+    (row,) = rows_in(run(visits([1e-3, 4e-3])))
     assert row.latency_s == pytest.approx(2e-3, rel=1e-3)
     assert row.visits == row.valid_visits == 2
 
 
 def test_p90_is_pooled_over_visits() -> None:
-    (row,) = summarise(run(visits([1e-3] * 4)))  # 4 x 21 samples
+    (row,) = rows_in(run(visits([1e-3] * 4)))  # 4 x 21 samples
     assert row.p90_s == pytest.approx(1.008e-3, rel=1e-3)
-    (row,) = summarise(run(visits([1e-3] * 3)))  # 63: one too few
+    (row,) = rows_in(run(visits([1e-3] * 3)))  # 63: one too few
     assert row.p90_s is None
 
 
 def test_every_planned_cell_is_a_row_in_order() -> None:
     cells = [key("z", "dense", "cpu", 8, 2), key("net", "dense", "cpu"), "odd"]
-    rows = summarise(run([record()], cells))
+    rows = rows_in(run([record()], cells))
     assert [r.cell for r in rows] == cells
     assert [r.status for r in rows] == ["not run", "ok", "not run"]
     first = rows[0]
@@ -60,7 +66,7 @@ def test_every_planned_cell_is_a_row_in_order() -> None:
 
 
 def test_records_of_unplanned_cells_are_shown() -> None:
-    assert [r.cell for r in summarise(run([record()], []))] == [key("net", "dense", "cpu")]
+    assert [r.cell for r in rows_in(run([record()], []))] == [key("net", "dense", "cpu")]
 
 
 def test_speedup_is_paired_by_block_and_delta_by_example() -> None:
@@ -117,7 +123,7 @@ def test_losses_are_corrected_for_their_number() -> None:
 
 def test_flagged_visits_are_shown_but_not_counted() -> None:
     slow = record(block=1, latency=5e-3, flags=("drift",))
-    (row,) = summarise(run([record(), slow, record(block=2)]))
+    (row,) = rows_in(run([record(), slow, record(block=2)]))
     assert row.latency_s == pytest.approx(1e-3)
     assert (row.valid_visits, row.visits) == (2, 3)
     assert row.flags == ("drift",)
@@ -140,11 +146,11 @@ def test_a_fallback_is_on_no_front() -> None:
     assert row.latency_s
     assert not row.valid
     assert not row.on_front
-    assert _table.standing(row) == "✗ fallback"
+    assert _text.front_note(row) == "✗ fallback"
 
 
 def test_too_few_samples_do_not_make_a_median() -> None:
-    (row,) = summarise(run([record(samples_ns=(5, 6, 7))]))
+    (row,) = rows_in(run([record(samples_ns=(5, 6, 7))]))
     assert row.flags == ("few samples",)
     assert row.latency_s == pytest.approx(6e-9)
     assert not row.valid
@@ -152,7 +158,7 @@ def test_too_few_samples_do_not_make_a_median() -> None:
 
 def test_a_crash_in_one_block_fails_the_cell() -> None:
     crash = failed(block=1, stage="run", reason="killed by signal 11")
-    (row,) = summarise(run([record(), crash, record(block=2)]))
+    (row,) = rows_in(run([record(), crash, record(block=2)]))
     assert row.status == "failed"
     assert row.reason == "in 1 of 3 visits: killed by signal 11"
     assert row.latency_s == pytest.approx(1e-3)
@@ -160,13 +166,13 @@ def test_a_crash_in_one_block_fails_the_cell() -> None:
 
 
 def test_the_newest_record_of_a_block_counts() -> None:
-    (row,) = summarise(run([failed(), record()]))
+    (row,) = rows_in(run([failed(), record()]))
     assert row.status == "ok"
     assert row.visits == 1
 
 
 def test_visits_of_different_files_are_not_pooled() -> None:
-    (row,) = summarise(run([record(), record(block=1, sha256="cd" * 32)]))
+    (row,) = rows_in(run([record(), record(block=1, sha256="cd" * 32)]))
     assert "artifact changed" in row.flags
     assert not row.valid
 
@@ -182,23 +188,23 @@ def test_fronts_never_mix() -> None:
         {"simulated": "predicted"},
     ]
     for change in others:
-        rows = summarise(run([record(model="a"), record(model="b", **best, **change)]))
+        rows = rows_in(run([record(model="a"), record(model="b", **best, **change)]))
         assert all(r.on_front for r in rows), change
-    same = summarise(run([record(model="a"), record(model="b", **best)]))
+    same = rows_in(run([record(model="a"), record(model="b", **best)]))
     assert [r.on_front for r in same] == [False, True]
 
 
 def test_a_statistical_tie_is_a_tie() -> None:
     """Slower by less than the noise, and as accurate."""
     fast, slow = noisy(1e-3, 4, 0.05, seed=1), noisy(1.01e-3, 4, 0.05, seed=2)
-    rows = summarise(run([*visits(fast, "a"), *visits(slow, "b")]))
+    rows = rows_in(run([*visits(fast, "a"), *visits(slow, "b")]))
     assert sorted(r.mark for r in rows) == ["front", "tie"]
     chances = [r.front_probability or 0 for r in rows]
     assert sum(chances) == pytest.approx(1, abs=1e-9)
 
 
 def test_sizes_and_memory() -> None:
-    (row,) = summarise(
+    (row,) = rows_in(
         run([record(parameters=100, nonzeros=25, peak_memory_bytes=70, before_load_bytes=50)])
     )
     assert row.sparsity == 0.75
@@ -206,28 +212,28 @@ def test_sizes_and_memory() -> None:
 
 
 def test_only_failures() -> None:
-    rows = summarise(run([failed(), failed(recipe="int8")]))
-    assert all(r.latency_s is None and not r.valid for r in rows)
-    assert "Nothing was measured" in text_of(rows)
+    summary = summarise(run([failed(), failed(recipe="int8")]))
+    assert all(r.latency_s is None and not r.valid for r in summary.rows)
+    assert "Nothing was measured" in text_of(summary)
 
 
-def text_of(rows: list[Row], width: int = 120) -> str:
+def text_of(summary: Summary, width: int = 120) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    Console(file=out, width=width, color_system=None).print(_terminal.table(rows, width))
+    Console(file=out, width=width, color_system=None).print(_terminal.table(summary, width))
     return out.getvalue()
 
 
 def test_table_shows_everything_once() -> None:
-    rows = summarise(realistic())
-    text = text_of(rows)
+    summary = summarise(realistic())
+    text = text_of(summary)
     assert text.count("scenes_resnet ") >= 5
     assert "(predicted)" in text
     assert "✗ foreign load" in text
     assert "the Edge TPU runs int8 networks only" in text
     assert "not run" in text
-    assert max(map(len, text_of(rows, 100).splitlines())) <= 100
+    assert max(map(len, text_of(summary, 100).splitlines())) <= 100
 
 
 def test_hostile_text_cannot_drive_the_terminal() -> None:
@@ -239,11 +245,11 @@ def test_hostile_text_cannot_drive_the_terminal() -> None:
     text.encode()
 
 
-def test_json_is_plain_and_complete() -> None:
+def test_json_is_plain_and_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = realistic()
-    rows = summarise(source)
-    table = json.loads(json.dumps(_terminal.as_json(source, rows), allow_nan=False))
-    assert len(table["rows"]) == len(rows) == 46
+    report.present(summarise(source), tmp_path, as_json=True)
+    table = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert len(table["rows"]) == 46
     assert table["run"]["commit"] == source.header.commit
     assert {r["mark"] for r in table["rows"]} == {"", "front", "tie"}
 
@@ -253,11 +259,11 @@ def test_json_is_plain_and_complete() -> None:
     [(0.00312, "3.12 ms"), (1, "1.00 s"), (0.0009999, "1.00 ms"), (9.4e-5, "94.0 µs"), (None, "–")],
 )
 def test_seconds(value: float | None, text: str) -> None:
-    assert _table.seconds(value) == text
+    assert _text.seconds(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0123, "+1.2"), (-0.02, "−2.0"), (-0.0001, "0.0"), (math.nan, "+nan")]
 )
 def test_points(value: float, text: str) -> None:
-    assert _table.points(value) == text
+    assert _text.points(value) == text

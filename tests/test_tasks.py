@@ -12,11 +12,13 @@ import torch
 from PIL import Image
 
 from paretomark.models.data import _data, scenes
-from paretomark.models.data._data import Preprocess
+from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets import _zoo
 from paretomark.models.nets._zoo import Training
-from paretomark.models.training import _augment, _loss, _score
+from paretomark.models.training import _augment
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.tasks import keypoints, segmentation
+from paretomark.suites.tasks._task import Misfit
 
 pytestmark = pytest.mark.build
 
@@ -25,53 +27,55 @@ HALF = Preprocess(size=(48, 48))
 
 
 def mask(*rows: str) -> Any:
-    return np.array([[int(c) if c != "v" else _score.VOID for c in row] for row in rows], np.uint8)
+    return np.array(
+        [[int(c) if c != "v" else segmentation.VOID for c in row] for row in rows], np.uint8
+    )
 
 
 def test_per_picture_iou_is_the_mean_over_the_classes_that_are_there() -> None:
     truth = mask("0011", "0011")[None]
     found = mask("0001", "0001")[None].astype(np.int64)
     # ground: 4 of 6, figure: 2 of 4
-    counts = _score.confusion(found, truth, 2)
-    assert _score.iou(counts) == pytest.approx((4 / 6 + 2 / 4) / 2)
+    counts = segmentation.confusion(found, truth, 2)
+    assert segmentation.iou(counts) == pytest.approx((4 / 6 + 2 / 4) / 2)
     everything = np.zeros((1, 2, 4), np.uint8)
-    assert _score.iou(_score.confusion(found * 0, everything, 2)) == pytest.approx(1.0)
+    assert segmentation.iou(segmentation.confusion(found * 0, everything, 2)) == pytest.approx(1.0)
     # A class that is not there is not averaged over; calling pixels so costs those that are.
-    assert _score.iou(_score.confusion(found, everything, 2)) == pytest.approx(6 / 8)
+    assert segmentation.iou(segmentation.confusion(found, everything, 2)) == pytest.approx(6 / 8)
 
 
 def test_void_pixels_are_not_scored_and_unknown_classes_are_an_error() -> None:
     truth, found = mask("0v1", "0v1")[None], np.array([[[0, 1, 1], [0, 0, 1]]])
-    assert _score.iou(_score.confusion(found, truth, 3)) == pytest.approx(1.0)
-    with pytest.raises(_score.Misfit, match="class 3, the net has 3"):
-        _score.confusion(found, mask("031", "001")[None], 3)
+    assert segmentation.iou(segmentation.confusion(found, truth, 3)) == pytest.approx(1.0)
+    with pytest.raises(Misfit, match="class 3, the net has 3"):
+        segmentation.confusion(found, mask("031", "001")[None], 3)
 
 
 def test_a_net_of_two_classes_tells_figure_from_ground() -> None:
     truth, found = mask("0075")[None], np.array([[[0, 0, 1, 1]]])
-    assert _score.iou(_score.confusion(found, truth, 2)) == pytest.approx(1.0)
+    assert segmentation.iou(segmentation.confusion(found, truth, 2)) == pytest.approx(1.0)
 
 
 def test_layouts_of_answers_give_the_same_classes() -> None:
     logits = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
-    first = _score.classes(_score.channels_last(logits, (4, 5)))
-    last = _score.classes(_score.channels_last(logits.transpose(0, 2, 3, 1), (4, 5)))
+    first = segmentation.classes(segmentation.channels_last(logits, (4, 5)))
+    last = segmentation.classes(segmentation.channels_last(logits.transpose(0, 2, 3, 1), (4, 5)))
     np.testing.assert_array_equal(first, last)
-    one = _score.classes(_score.channels_last(logits[:, 0], (4, 5)))
+    one = segmentation.classes(segmentation.channels_last(logits[:, 0], (4, 5)))
     np.testing.assert_array_equal(one, logits[:, 0] > 0)
-    with pytest.raises(_score.Misfit, match="every pixel"):
-        _score.channels_last(logits, (8, 10))
+    with pytest.raises(Misfit, match="every pixel"):
+        segmentation.channels_last(logits, (8, 10))
 
 
 def test_keypoints_are_scored_in_sizes_of_what_they_belong_to() -> None:
     points = np.array([[[10, 20, 2], [50, 20, 1], [30, 30, 0]]], np.float32)  # 40 pixels wide
     answers = np.array([[0.13, 0.2, 0.5, 0.25, 0.9, 0.9]], np.float32)  # of 100x100: 3 and 5 off
-    off = _score.distances(answers, points, (100, 100))
+    off = keypoints.distances(answers, points, (100, 100))
     np.testing.assert_allclose(off[0, :2], [3 / 40, 5 / 40], rtol=1e-5)
     assert np.isnan(off[0, 2])
-    assert _score.pck(off) == pytest.approx(0.5)
-    with pytest.raises(_score.Misfit, match="3 keypoints"):
-        _score.distances(answers[:, :4], points, (100, 100))
+    assert keypoints.pck(off) == pytest.approx(0.5)
+    with pytest.raises(Misfit, match="3 keypoints"):
+        keypoints.distances(answers[:, :4], points, (100, 100))
 
 
 def test_scenes_gives_the_labels_of_each_task_for_the_same_pictures() -> None:
@@ -128,17 +132,17 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:
     truth = torch.tensor([[[0, 5], [255, 0]]], dtype=torch.uint8)
     logit = torch.tensor([[[[-20.0, 20.0], [3.0, -20.0]]]])
     size = (2, 2)
-    assert float(_loss.loss("segmentation", logit, truth, size)) == pytest.approx(0, abs=1e-6)
-    assert float(_loss.loss("segmentation", -logit, truth, size)) > 10
+    assert float(segmentation.loss(logit, truth, size)) == pytest.approx(0, abs=1e-6)
+    assert float(segmentation.loss(-logit, truth, size)) > 10
     points = torch.tensor([[[1.0, 1.0, 2.0], [9.0, 9.0, 0.0]]])
     right = torch.tensor([[0.5, 0.5, 0.0, 0.0]])
-    assert float(_loss.loss("keypoints", right, points, size)) == 0
-    assert float(_loss.loss("keypoints", right + 0.1, points, size)) == pytest.approx(0.9)
-    for task, answers in (("segmentation", logit), ("keypoints", right)):
-        assert float(_loss.distance(task, answers, answers, 4.0)) == pytest.approx(0, abs=1e-6)
-        assert float(_loss.distance(task, answers, answers + 1, 4.0)) > 0
-    assert _loss.scores("segmentation", logit, truth, size) == pytest.approx(1)
-    assert _loss.scores("keypoints", right, points, size) == pytest.approx(1)
+    assert float(keypoints.loss(right, points, size)) == 0
+    assert float(keypoints.loss(right + 0.1, points, size)) == pytest.approx(0.9)
+    for distance, answers in ((segmentation.distance, logit), (keypoints.distance, right)):
+        assert float(distance(answers, answers, 4.0)) == pytest.approx(0, abs=1e-6)
+        assert float(distance(answers, answers + 1, 4.0)) > 0
+    assert segmentation.scores(logit.numpy(), truth.numpy(), size) == pytest.approx(1)
+    assert keypoints.scores(right.numpy(), points.numpy(), size) == pytest.approx(1)
 
 
 def test_a_net_says_its_task_in_its_file() -> None:

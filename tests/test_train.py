@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from paretomark.devices.measure._request import Request
+from paretomark.devices.measure._request import RunRequest
 from paretomark.models.data import _data
 from paretomark.models.data._data import Examples
 from paretomark.models.nets import _load, _zoo
@@ -83,7 +83,8 @@ def test_shipped_weights_were_made_by_the_recipe_in_the_file(name: str) -> None:
 
 
 def test_shipped_weights_are_small() -> None:
-    assert sum(file.stat().st_size for file in _zoo.WEIGHTS.iterdir()) < 10_000_000
+    shipped = _zoo.weights("digits_mlp").parent.iterdir()
+    assert sum(file.stat().st_size for file in shipped) < 10_000_000
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -186,7 +187,8 @@ def test_weights_go_to_the_cache_and_never_into_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
 ) -> None:
     def package() -> dict[Path, int]:
-        files = [p for p in _zoo.FOLDER.rglob("*") if "__pycache__" not in p.parts]
+        root = Path(__file__).parent.parent / "models"
+        files = [p for p in root.rglob("*") if "__pycache__" not in p.parts]
         return {path: path.stat().st_mtime_ns for path in files}
 
     monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
@@ -202,19 +204,23 @@ def test_weights_go_to_the_cache_and_never_into_the_package(
 
 
 def test_a_net_that_ships_without_weights_has_those_that_were_trained_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., Called],
+    plugin: Callable[[str, str], Path],
 ) -> None:
     monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_zoo, "WEIGHTS", tmp_path)
-    request = Request(
-        'devices = ["fake:ok"]\n[model.digits_mlp]\n[recipe.fp32]\n', "s", str(tmp_path)
+    plugin(
+        "nets/bare.py",
+        "from paretomark.models.nets.digits_mlp import DATA, PREPROCESS, TRAIN, net\n",
     )
-    with pytest.raises(UserError, match=r"train it by `bench\.py train digits_mlp`"):
+    request = RunRequest('devices = ["fake:ok"]\n[model.bare]\n[recipe.fp32]\n', "s", str(tmp_path))
+    with pytest.raises(UserError, match=r"train it by `bench\.py train bare`"):
         request.plan()
-    call("train", "digits_mlp", "--epochs", "1")
+    call("train", "bare", "--epochs", "1")
     assert len(request.plan()[1]) == 1
-    net = _load.load(Model(net="digits_mlp"), 0).module
-    trained = load_file(tmp_path / "cache" / "weights" / "digits_mlp.safetensors")
+    net = _load.load(Model(net="bare"), 0).module
+    trained = load_file(tmp_path / "cache" / "weights" / "bare.safetensors")
     assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in trained.items())
 
 

@@ -66,7 +66,7 @@ def test_no_quantizer_loses_them(
     files: dict[str, Path], form: str, precision: str, tmp_path: Path
 ) -> None:
     images = _data.load("digits", "calibration", 16, digits_cnn.PREPROCESS).images
-    ready = np.ascontiguousarray(np.moveaxis(digits_cnn.PREPROCESS.normalise(images), -1, 1))
+    ready = np.ascontiguousarray(np.moveaxis(_data.normalise(digits_cnn.PREPROCESS, images), -1, 1))
     out = tmp_path / f"model.{form}"
     _export.module(form).quantize(files[form], out, precision, ready)
     total, zeros = _export.module(form).zeros(files[form])

@@ -18,6 +18,7 @@ from paretomark.models.export import _fold
 from paretomark.models.nets import _libraries, _load, _random, _zoo
 from paretomark.models.nets._blocks import conv_bn
 from paretomark.suites.records import _store
+from paretomark.suites.spec._model import Preprocess
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import RANDOM, Model
 
@@ -144,8 +145,8 @@ class Idle(nn.Module):
 def drawn(seed: int) -> tuple[Idle, Tensor]:
     torch.manual_seed(0)
     net = Idle().eval()
-    pictures = _data.load("noise", "test", 8, _data.Preprocess((16, 16))).images
-    x = _load.inputs(_data.Preprocess((16, 16)), pictures)
+    pictures = _data.load("noise", "test", 8, Preprocess((16, 16))).images
+    x = _load.inputs(Preprocess((16, 16)), pictures)
     _random.initialise(net, x, seed)
     return net, x
 
@@ -206,7 +207,7 @@ def test_branches_of_the_library_are_fused_exactly(name: str) -> None:
 
 
 def test_noise_has_no_two_pictures_alike_and_nothing_to_learn() -> None:
-    preprocess = _data.Preprocess((20, 30))
+    preprocess = Preprocess((20, 30))
     first = _data.load("noise", "test", 4, preprocess).images
     assert first.shape == (4, 20, 30, 3)
     assert np.array_equal(first, _data.load("noise", "test", 9, preprocess).images[:4])

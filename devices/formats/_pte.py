@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paretomark.devices._device import Operator
+from paretomark.devices.formats import _xnnpack_steps
 from paretomark.devices.formats._counts import Node, Shape, macs, stored_bytes
-from paretomark.devices.profilers import _xnnpack_profile
 
 KERNEL_CALL, DELEGATE_CALL = 1, 2  # of InstructionArguments
 XNNPACK = "XnnpackBackend"
@@ -118,7 +118,7 @@ def profiled(etdump: bytes, found: Mapping[int, Step]) -> list[Operator]:
     for place, names in steps_of.items():
         unit, nodes = found[place].unit, found[place].nodes
         if names != [""]:
-            nodes = tuple(_xnnpack_profile.match([n.rpartition(" #")[0] for n in names], nodes))
+            nodes = tuple(_xnnpack_steps.match([n.rpartition(" #")[0] for n in names], nodes))
         elif len(nodes) != 1:
             nodes = (Node(f"{unit} {place}", unit, None, None),)
         for node, name in zip(nodes, names, strict=True):

@@ -1,11 +1,8 @@
-"""What a TFLite file says about its operators, without a runtime that could run them.
-
-Read by the schema that ai-edge-litert brings along (schema.fbs of TensorFlow Lite, version 3).
-"""
+"""What a TFLite file says about its operators, and an interpreter of it about where they run."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from paretomark.devices._device import Port, require
-from paretomark.suites.spec._errors import UserError
+from paretomark.models.export import _tflite_model
 
-IDENTIFIER = b"TFL3"
-# What following offsets out of a damaged file raises; the generated readers verify nothing.
-DAMAGE = (struct.error, LookupError, AttributeError, TypeError, ValueError, OverflowError)
+DELEGATE = "DELEGATE"  # how interpreters call a node that stands for what a delegate has taken
 
 
 @dataclass(frozen=True)
@@ -64,83 +59,80 @@ def read(file: Path) -> tuple[Subgraph, ...]:
     ai-edge-litert is not installed.
     """
     require("ai-edge-litert", "litert")
-    from ai_edge_litert import schema_py_generated as schema
-
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}; give a .tflite file that can be read") from None
-    if data[4:8] != IDENTIFIER:
-        raise UserError(f"{file} is not a TFLite file: it does not have {IDENTIFIER!r} at byte 4")
-    try:
-        model = schema.Model.GetRootAs(data, 0)
-        graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
-        found = tuple(_subgraph(schema, model, graph) for graph in graphs)
-    except DAMAGE as error:
-        raise UserError(f"{file} is a damaged TFLite file ({error}); export it again") from None
-    if not found:
-        raise UserError(f"{file} is a TFLite file without a graph; export it again")
-    return found
+    model = _tflite_model.load(file)
+    with _tflite_model.damage_of(file):
+        return tuple(_subgraph(model, graph) for graph in model.subgraphs)
 
 
-def port(details: Any) -> Port:
-    """An input or output, from what an interpreter says of it."""
+def port(details: Mapping[str, Any]) -> Port:
+    """An input or output, from what an interpreter says of it in `get_input_details()`."""
     scale, zero_point = details["quantization"]
     shape = tuple(int(size) for size in details["shape"])
     dtype = np.dtype(details["dtype"]).name
     return Port(details["name"], shape, dtype, float(scale), int(zero_point))
 
 
-def _subgraph(schema: Any, model: Any, graph: Any) -> Subgraph:
-    types, builtins = _names(schema.TensorType), _names(schema.BuiltinOperator)
-    tensors = []
-    for index in range(graph.TensorsLength()):
-        tensor = graph.Tensors(index)
-        # The signature has -1 where `shape` has a stand-in for a size that is not fixed.
-        signed = tensor.ShapeSignatureLength() > 0
-        size = tensor.ShapeSignature if signed else tensor.Shape
-        rank = tensor.ShapeSignatureLength() if signed else tensor.ShapeLength()
-        tensors.append(
-            Tensor(
-                index=index,
-                name=(tensor.Name() or b"").decode(errors="replace"),
-                type=types[tensor.Type()],
-                shape=tuple(size(i) for i in range(rank)),
-                constant=_has_data(model.Buffers(tensor.Buffer())),
-            )
-        )
+def operators_by_unit(nodes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Operators by unit, "xnnpack" and "builtin", of the nodes in an interpreter's
+    `_get_ops_details()`. A DELEGATE node took all that lies between its inputs and outputs.
 
-    def chosen(item: Any, side: str) -> tuple[Tensor, ...]:
-        count = getattr(item, f"{side}Length")()
-        numbers = [getattr(item, side)(i) for i in range(count)]
-        return tuple(tensors[number] for number in numbers if number >= 0)
+    The interpreter goes on listing the operators that a delegate has replaced, so they are
+    found by walking back from the delegate's outputs to its inputs.
+    """
+    own = [node for node in nodes if node["op_name"] != DELEGATE]
+    producer = {int(t): node["index"] for node in own for t in node["outputs"]}
+    sources = {node["index"]: [int(t) for t in node["inputs"]] for node in own}
+    taken: set[int] = set()
+    for delegate in (node for node in nodes if node["op_name"] == DELEGATE):
+        border = {int(t) for t in delegate["inputs"]}
+        open_tensors = [int(t) for t in delegate["outputs"]]
+        while open_tensors:
+            index = producer.get(open_tensors.pop())
+            if index is not None and index not in taken:
+                taken.add(index)
+                open_tensors += [t for t in sources[index] if t not in border]
+    return {"xnnpack": len(taken), "builtin": len(own) - len(taken)}
+
+
+def _subgraph(model: Any, graph: Any) -> Subgraph:
+    tensors = [_tensor(model, index, tensor) for index, tensor in enumerate(graph.tensors or ())]
+
+    def chosen(numbers: Sequence[int] | None) -> tuple[Tensor, ...]:
+        return tuple(tensors[number] for number in _numbers(numbers) if number >= 0)
 
     operators = []
-    for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        # Codes above 126 do not fit the old field, and old files do not have the new one.
-        name = builtins[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-        custom = name == "CUSTOM"
+    for operator in graph.operators or ():
+        kind = _tflite_model.kind(model, operator)
+        custom = kind == "CUSTOM"
+        code = model.operatorCodes[operator.opcodeIndex].customCode or b""
         operators.append(
             Operator(
-                name=(code.CustomCode() or b"").decode(errors="replace") if custom else name,
+                name=code.decode(errors="replace") if custom else kind,
                 custom=custom,
-                inputs=chosen(operator, "Inputs"),
-                outputs=chosen(operator, "Outputs"),
-                options=_options(operator) if custom else b"",
+                inputs=chosen(operator.inputs),
+                outputs=chosen(operator.outputs),
+                options=_bytes(operator.customOptions) if custom else b"",
             )
         )
-    return Subgraph(tuple(operators), chosen(graph, "Inputs"), chosen(graph, "Outputs"))
+    return Subgraph(tuple(operators), chosen(graph.inputs), chosen(graph.outputs))
 
 
-def _has_data(buffer: Any) -> bool:
-    """Whether a buffer holds values: in its place, or, in large files, behind the flatbuffer."""
-    return bool(buffer.DataLength() > 0 or buffer.Size() > 0)
+def _tensor(model: Any, index: int, tensor: Any) -> Tensor:
+    # The signature has -1 where `shape` has a stand-in for a size that is not fixed.
+    signature = _numbers(tensor.shapeSignature)
+    return Tensor(
+        index=index,
+        name=(tensor.name or b"").decode(errors="replace"),
+        type=_tflite_model.type_name(tensor),
+        shape=tuple(signature) if signature else _tflite_model.shape(tensor),
+        constant=_tflite_model.is_constant(model, tensor),
+    )
 
 
-def _options(operator: Any) -> bytes:
-    return operator.CustomOptionsAsNumpy().tobytes() if operator.CustomOptionsLength() else b""
+def _numbers(vector: Sequence[int] | None) -> list[int]:
+    """A vector of the schema, which is an array, a list, or None where the file has none."""
+    return [] if vector is None else [int(number) for number in vector]
 
 
-def _names(enum: Any) -> dict[int, str]:
-    return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
+def _bytes(vector: Any) -> bytes:
+    return b"" if vector is None else np.asarray(vector, np.uint8).tobytes()

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.devices import _device, _host
-from paretomark.devices.measure import _run
-from paretomark.devices.measure._request import Request
-from paretomark.devices.measure._visit import Spec
+from paretomark.devices.measure import _parity, _run
+from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order, Refused
+from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.data import _data
 from paretomark.suites.records import _store
-from paretomark.suites.records._record import SCHEMA, Header, Host, Probe, Record
+from paretomark.suites.records._record import SCHEMA, Header, Probe, Record
+from paretomark.suites.spec import _schema
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import AS_IS
 from paretomark.suites.spec._plan import Cell
@@ -39,8 +40,8 @@ class Progress:
     visiting: Callable[[int, int, Record], None] = lambda done, total, record: None
 
 
-def start(request: Request, out: Path, progress: Progress) -> _store.Run:
-    """A new run in the folder `out`. Raises UserError, before it builds, if it cannot work."""
+def start(request: RunRequest, out: Path, progress: Progress) -> _store.Run:
+    """Start a new run in the folder `out`. Raise UserError, before it builds, if it cannot work."""
     suite, cells = request.plan()
     probes = _probes(cells)
     commit, dirty = _commit()
@@ -49,11 +50,11 @@ def start(request: Request, out: Path, progress: Progress) -> _store.Run:
         run=out.name,
         suite=suite.name,
         title=suite.title or suite.name,
-        started=_now(),
+        started=utc_now(),
         commit=commit,
         dirty=dirty,
         version=metadata.version("paretomark"),
-        host=Host(**dataclasses.asdict(_host.machine())),
+        host=_host.machine(),
         probes=tuple(probes),
         cells=tuple(cell.key for cell in cells),
         blocks=suite.blocks,
@@ -66,14 +67,11 @@ def start(request: Request, out: Path, progress: Progress) -> _store.Run:
 
 
 def resume(out: Path, progress: Progress) -> _store.Run:
-    """Complete a run that was stopped. Raises UserError if machine, devices or suite changed."""
+    """Complete a run that was stopped. Raise UserError if machine, devices or suite changed."""
     run = _store.read(out)
     if run.header.schema != SCHEMA:
         raise UserError(f"{out}: was started by an older version of paretomark; start a new run")
-    table: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in run.header.request.items()
-    }
-    request = Request(**table)
+    request = _schema.typed(RunRequest, run.header.request)
     suite, cells = request.plan()
     if tuple(cell.key for cell in cells) != run.header.cells:
         raise UserError(f"{out}: the suite no longer plans the same cells; start a new run")
@@ -96,23 +94,23 @@ def _collect(
     absent = {p.device: p for p in probes if not p.available}
     for probe in absent.values():
         progress.absent(probe)
-    possible = [cell for cell in cells if not _hopeless(cell, absent)]
-    built = _artifacts(suite, possible, progress)
+    possible = [cell for cell in cells if not obstacle(cell, absent)]
+    built = build_artifacts(suite, possible, progress)
     with _store.Writer(out) as writer:
         records = _store.read(out).records
         done = {(r.cell, r.block) for r in records}
         ended = {r.cell for r in records if r.status not in ("ok", "fallback")}
         for cell in cells:
-            if cell.key not in ended and (why := _hopeless(cell, absent)):
-                writer.append(_record(cell, 0, _now(), None, why))
+            if cell.key not in ended and (why := obstacle(cell, absent)):
+                writer.append(_record(cell, 0, utc_now(), None, why))
         total = suite.blocks * len(possible)
         for count, (block, cell) in enumerate(_run.blocks(possible, suite.blocks, suite.seed), 1):
             if (cell.key, block) in done or cell.key in ended:
                 continue
             artifact = built[cell.key]
-            started = _now()
+            started = utc_now()
             if isinstance(artifact, Artifact):
-                spec = _spec(suite, cell, artifact, score=block == 0)
+                spec = visit_spec(suite, cell, artifact, score=block == 0)
                 visit = _run.visit(spec, suite.deadline_s, suite.foreign_load_cores)
             else:
                 visit = _run.Visit(artifact.status, "build", artifact.reason)
@@ -123,25 +121,25 @@ def _collect(
             progress.visiting(count, total, record)
 
 
-def _hopeless(cell: Cell, absent: Mapping[str, Probe]) -> _run.Visit | None:
-    """Why a cell cannot be visited, as far as it is known beforehand."""
+def obstacle(cell: Cell, absent: Mapping[str, Probe]) -> _run.Visit | None:
+    """Say why a cell cannot be visited, as far as that is known beforehand; None if it can."""
     if cell.device in absent:
         probe = absent[cell.device]
         return _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
-    runs, wanted = _device.precisions(cell.device), cell.recipe.precision
-    if not runs or wanted in (*runs, AS_IS):
+    runs, precision = _device.precisions(cell.device), cell.recipe.precision
+    if not runs or precision in (*runs, AS_IS):
         return None
-    reason = f"{cell.device} runs {', '.join(runs)} only, not {wanted}"
+    reason = f"{cell.device} runs {', '.join(runs)} only, not {precision}"
     return _run.Visit("unsupported", "plan", reason)
 
 
-def _artifacts(
+def build_artifacts(
     suite: Suite, cells: Sequence[Cell], progress: Progress
 ) -> dict[str, Artifact | Refused]:
-    """The artifact of every cell, by the cell's key."""
+    """Build the artifact of every cell: by the cell's key, it or why there is none."""
     formats = _device.formats()
     orders = {
-        cell.key: Order(
+        cell.key: BuildSpec(
             cell.model, cell.recipe, formats[cell.device], cell.batch, suite.examples, suite.seed
         )
         for cell in cells
@@ -149,7 +147,7 @@ def _artifacts(
     distinct = list({_build.key(order): order for order in orders.values()}.values())
     count = 0
 
-    def report(order: Order, result: Artifact | Refused) -> None:
+    def report(order: BuildSpec, result: Artifact | Refused) -> None:
         nonlocal count
         count += 1
         note = result.reason if isinstance(result, Refused) else ""
@@ -160,23 +158,18 @@ def _artifacts(
     return {name: built[_build.key(order)] for name, order in orders.items()}
 
 
-def _spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> Spec:
-    return Spec(
-        device=cell.device,
-        file=artifact.file,
-        threads=cell.threads,
-        batch=cell.batch,
+def visit_spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> VisitSpec:
+    """Make the spec of a visit of a cell."""
+    return VisitSpec.of(
+        artifact,
+        cell.device,
         seconds=suite.seconds,
         max_samples=suite.max_samples,
-        images=artifact.images,
-        labels=artifact.labels,
-        reference=artifact.reference,
-        preprocess=artifact.preprocess,
-        label_offset=artifact.label_offset,
         score=score,
-        parity_limit=_run.PARITY_LIMITS.get(cell.recipe.precision),
+        threads=cell.threads,
+        batch=cell.batch,
+        parity_limit=_parity.LIMITS.get(cell.recipe.precision),
         seed=suite.seed,
-        task=artifact.task,
     )
 
 
@@ -225,7 +218,7 @@ def _record(
 def _probes(cells: Sequence[Cell]) -> list[Probe]:
     """What the devices of these cells say of themselves. Raises UserError if none is here."""
     targets = list(dict.fromkeys(cell.device for cell in cells))
-    probes = [Probe(device=t, **answer) for t, answer in _run.probe(targets).items()]
+    probes = list(_run.probe(targets).values())
     if not any(p.available for p in probes):
         reasons = "; ".join(f"{p.device}: {p.reason} ({p.remedy})" for p in probes)
         raise UserError(f"no device is available: {reasons}")
@@ -247,5 +240,6 @@ def _commit() -> tuple[str, bool]:
     return commit or "", bool(commit and git("status", "--porcelain"))
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """Tell the time, in seconds and UTC, as ISO 8601 writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

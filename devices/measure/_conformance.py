@@ -1,8 +1,8 @@
 """Are the attached devices fit to be measured, and would a bad one be found out?
 
 `verify` runs the conformance checks of `_verify.py` on every device that is here, with a small net
-of the zoo. `zoo` runs a visit and the checks on each variant of the fake device,
-which misbehave on purpose, and says what caught it.
+of the zoo. `self_test` runs a visit and the checks on each variant of the fake device, which
+misbehave on purpose, and says what caught it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from paretomark.devices import _device, fake
-from paretomark.devices.measure import _run
-from paretomark.devices.measure._visit import Spec
+from paretomark.devices.measure import _parity, _run
+from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order, Refused
+from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
+from paretomark.suites.records._record import Probe
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import Model, Recipe
 
@@ -36,7 +37,7 @@ class Result:
     device: str
     precision: str
     check: str
-    asked: str
+    rule: str
     held: bool
     detail: str
 
@@ -51,8 +52,8 @@ class Caught:
 
 
 def verify(targets: Sequence[str]) -> list[Result]:
-    """The checks of every target that is here. Raises UserError if none is."""
-    here = [t for t, probe in _run.probe(targets).items() if probe["available"]]
+    """Run the checks of every target that is here. Raise UserError if none is."""
+    here = [target for target, probe in _run.probe(targets).items() if probe.available]
     if not here:
         raise UserError(f"none of {', '.join(targets)} is available; see `bench.py devices`")
     return [result for target in here for result in _verify(target)]
@@ -76,15 +77,18 @@ def _verify(target: str) -> Iterator[Result]:
 def _holds_bytes(target: str) -> tuple[str, str, bool, str]:
     """Whether a file called int8 is smaller than its float32 one by some 3 bytes a parameter."""
     exact, small = (_artifact(target, precision, LARGER_NET) for precision in PRECISIONS)
-    check, asked = "weights", "An int8 file holds int8 weights."
+    check, rule = "weights", "An int8 file holds int8 weights."
     if isinstance(exact, Refused) or isinstance(small, Refused):
-        return check, asked, False, f"{LARGER_NET} cannot be built"
+        return check, rule, False, f"{LARGER_NET} cannot be built"
     saved = (exact.bytes - small.bytes) / (exact.parameters or 1)
-    return check, asked, saved > SAVED_BYTES, f"saves {saved:.1f} bytes a parameter"
+    return check, rule, saved > SAVED_BYTES, f"saves {saved:.1f} bytes a parameter"
 
 
-def zoo(deadline_s: float = 10.0) -> list[Caught]:
-    """What catches each variant of the fake device; a well-behaved one must not be caught."""
+def self_test(deadline_s: float = 10.0) -> list[Caught]:
+    """Try each variant of the fake device, and say what catches it: nothing must a good one.
+
+    Raise UserError if there is nothing that it could run.
+    """
     built = _artifact("fake:ok", "fp32")
     if isinstance(built, Refused):
         raise UserError(f"the fake device's model cannot be built: {built.reason}")
@@ -92,9 +96,9 @@ def zoo(deadline_s: float = 10.0) -> list[Caught]:
     return [_catch(v, probes[f"fake:{v}"], built, deadline_s) for v in fake.VARIANTS]
 
 
-def _catch(variant: str, probe: dict[str, object], built: Artifact, deadline_s: float) -> Caught:
-    if not probe["available"]:
-        return Caught(variant, "probe", str(probe["reason"]))
+def _catch(variant: str, probe: Probe, built: Artifact, deadline_s: float) -> Caught:
+    if not probe.available:
+        return Caught(variant, "probe", probe.reason)
     spec = _spec(f"fake:{variant}", built, "fp32")
     flags: set[str] | None = None
     for _ in range(VISITS):  # a flag may be the machine's doing once; the device's is there again
@@ -115,25 +119,16 @@ def _catch(variant: str, probe: dict[str, object], built: Artifact, deadline_s: 
 def _artifact(target: str, precision: str, net: str = NET) -> Artifact | Refused:
     form = _device.formats()[target]
     net = FAKE_NET if form == fake.FORMAT else net
-    order = Order(Model(name=net, net=net), Recipe(precision=precision), form, 1, 64, 0)
+    order = BuildSpec(Model(name=net, net=net), Recipe(precision=precision), form, 1, 64, 0)
     return _build.build([order], 900.0, lambda _, result: None)[_build.key(order)]
 
 
-def _spec(target: str, built: Artifact, precision: str) -> Spec:
-    return Spec(
-        device=target,
-        file=built.file,
-        threads=1,
-        batch=1,
+def _spec(target: str, built: Artifact, precision: str) -> VisitSpec:
+    return VisitSpec.of(
+        built,
+        target,
         seconds=0.1,
         max_samples=1000,
-        images=built.images,
-        labels=built.labels,
-        reference=built.reference,
-        preprocess=built.preprocess,
-        label_offset=0,
         score=False,
-        parity_limit=_run.PARITY_LIMITS.get(precision, INT8_PARITY),
-        seed=0,
-        task=built.task,
+        parity_limit=_parity.LIMITS.get(precision, INT8_PARITY),
     )

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +25,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.devices.measure import _visit
-from paretomark.devices.measure._visit import Spec
+from paretomark.devices import _host
+from paretomark.devices.measure import _worker
+from paretomark.devices.measure._inputs import VisitSpec
 
 SIDES = (512, 1024, 2048, 4096)
 LONG_S = 0.06  # the next size takes eight times as long
@@ -56,7 +55,7 @@ class Peaks:
 def measure(threads: int) -> Peaks:
     """Measure, for two seconds. BLAS must have been told its threads before NumPy started."""
     flop_per_s, side = _matmul()
-    array_bytes = min(ARRAY_BYTES, _memory_bytes() // MEMORY_SHARE)
+    array_bytes = min(ARRAY_BYTES, _host.machine().memory_bytes // MEMORY_SHARE)
     byte_per_s, kernel = _stream(threads, array_bytes)
     return Peaks(flop_per_s, byte_per_s, threads, _blas(), side, kernel, array_bytes)
 
@@ -118,22 +117,16 @@ def _spent_s(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def _blas() -> str:
     """The library that NumPy multiplies with."""
     built: Any = np.show_config(mode="dicts")
-    found = built["Build Dependencies"]["blas"]
-    return f"{found['name']} {found['version']}"
+    blas = built["Build Dependencies"]["blas"]
+    return f"{blas['name']} {blas['version']}"
 
 
-def _answer(spec: Spec, _: Path) -> dict[str, Any]:
+def _answer(spec: VisitSpec, _: Path) -> dict[str, Any]:
     return dataclasses.asdict(measure(spec.threads))
 
 
 if __name__ == "__main__":
-    status = _visit.main(_answer)
-    sys.stdout.flush()
-    os._exit(status)
+    _worker.work_on_spec(_answer)

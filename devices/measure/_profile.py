@@ -1,4 +1,7 @@
-"""From a request to a profile: one model, one recipe, one device; built, timed, then profiled."""
+"""From a request to a profile: one model, one recipe, one device; built, timed, then profiled.
+
+Here are its facts. `paretomark.reports.profile` writes them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from paretomark.devices import _device
 from paretomark.devices._device import Operator, Profiler
@@ -17,9 +19,7 @@ from paretomark.models.build._artifact import Artifact
 from paretomark.models.compress import _step
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
-from paretomark.reports import _operator_table, devices
-from paretomark.reports._operator_table import Line
-from paretomark.reports._table import percent, seconds
+from paretomark.suites.records._record import Probe
 from paretomark.suites.spec import _plan, _suite
 from paretomark.suites.spec._errors import UserError, unknown
 from paretomark.suites.spec._model import AS_IS, Model, Recipe
@@ -27,12 +27,10 @@ from paretomark.suites.spec._plan import Cell
 from paretomark.suites.spec._suite import Suite
 
 DEADLINE_S = 600.0
-BEYOND = 1.2  # of the peak in float32: more than its own error
-NOTICEABLE = 0.10  # of the latency: a gap of more than that is put into words
 
 
 @dataclass(frozen=True)
-class Request:
+class ProfileRequest:
     """What to profile: a net of the zoo, a model of the suite or file:PATH, and how."""
 
     model: str
@@ -51,18 +49,19 @@ class Profile:
     cell: Cell
     artifact: Artifact
     visit: _run.Visit
-    probe: dict[str, Any]
+    probe: Probe
     runs: int
     started: str
 
     @property
     def operators(self) -> list[Operator]:
         """In order of running."""
-        found: list[Operator] = self.visit.measured["operators"]
-        return found
+        operators: list[Operator] = self.visit.measured["operators"]
+        return operators
 
     @property
     def operators_ns(self) -> float:
+        """Their sum."""
         return sum(operator.ns for operator in self.operators)
 
     @property
@@ -75,114 +74,68 @@ class Profile:
 
     @property
     def simulated(self) -> str:
+        """What the times are, where they are not measured."""
         return str(self.visit.measured.get("simulated", ""))
 
     @property
-    def gap(self) -> tuple[str, float] | None:
-        """What the operators do not explain of the latency, or exceed it by: its name, and ns."""
-        ns = self.latency_ns - self.operators_ns
-        if not ns:
-            return None
-        return ("outside operators" if ns > 0 else "profiling overhead"), ns
+    def gap_ns(self) -> float:
+        """What the operators do not explain of the latency; negative where they exceed it."""
+        return self.latency_ns - self.operators_ns
 
     @property
     def peaks(self) -> Peaks | None:
         """What the machine does at best; None where that does not bound the device."""
-        found = self.visit.measured["peaks"]
-        return Peaks(**found) if found else None
-
-    @property
-    def no_roofline(self) -> str:
-        """Why there is no roofline; "" if there is one."""
-        measured, device = self.visit.measured, self.cell.device
-        if not measured["on_host"]:
-            return f"No roofline: it is drawn for this machine's processor, and {device} is not it."
-        if self.peaks is None:
-            return f"No roofline: this machine's peaks were not measured: {measured['no_peaks']}"
-        if not any(line.flop_per_s and line.flop_per_byte for line in self.lines):
-            return f"No roofline: {device} tells of no operator both its multiplications and bytes."
-        return ""
-
-    @property
-    def lines(self) -> list[Line]:
-        return _operator_table.lines(self.operators)
-
-    @property
-    def remarks(self) -> list[str]:
-        """What a reader must know of these numbers, in sentences."""
-        cell, measured, said = self.cell, self.visit.measured, []
-        if self.visit.status == "fallback":
-            units = ", ".join(f"{unit} ({n})" for unit, n in measured["placement"].items() if n)
-            said.append(f"Not as {cell.device} says: runs on {units}, not on {measured['home']}.")
-        if self.visit.flags:
-            said.append(f"These times are not to be trusted: {', '.join(self.visit.flags)}.")
-        if self.peaks and cell.recipe.precision == "fp32":
-            fastest = max((line.flop_per_s or 0 for line in self.lines), default=0)
-            if fastest > BEYOND * self.peaks.flop_per_s:
-                said.append(
-                    "Operators are faster than the flat roof: the machine was busy when that was "
-                    "measured, or they are too short for the profiler's clock."
-                )
-        if self.gap and abs(self.gap[1]) > NOTICEABLE * self.latency_ns:
-            said.append(_gap_in_words(*self.gap, self.latency_ns))
-        return said
+        peaks = self.visit.measured["peaks"]
+        return Peaks(**peaks) if peaks else None
 
 
-def _gap_in_words(name: str, ns: float, latency_ns: float) -> str:
-    size = f"{seconds(abs(ns) / 1e9)}, {percent(abs(ns) / latency_ns)} of the latency"
-    if ns > 0:
-        return f"{size}, is outside operators: in copies, and in the runtime between operators."
-    return (
-        f"Under the profiler, operators take {size}, more than the whole call without it: that is "
-        "the profiler's own time, unless operators ran side by side or the machine was busy."
-    )
-
-
-def collect(wanted: Request, progress: _collect.Progress, say: Callable[[str], None]) -> Profile:
+def collect(
+    request: ProfileRequest, progress: _collect.Progress, say: Callable[[str], None]
+) -> Profile:
     """Build and profile. Raises UserError for what does not exist, is not here, or fails."""
-    suite, cell = _resolve(wanted)
+    suite, cell = _resolve(request)
     _check_profiler(cell.device)
     probe = _run.probe([cell.device])[cell.device]
-    if not probe["available"]:
-        raise UserError(f"{cell.device} is not available: {probe['reason']}; {probe['remedy']}")
-    artifact = _collect._artifacts(suite, [cell], progress)[cell.key]
+    if not probe.available:
+        raise UserError(f"{cell.device} is not available: {probe.reason}; {probe.remedy}")
+    artifact = _collect.build_artifacts(suite, [cell], progress)[cell.key]
     if not isinstance(artifact, Artifact):
         raise UserError(f"{cell.key}: cannot be built: {artifact.reason}")
-    say(f"profile {cell.key}: without a profiler, then {wanted.runs} runs with it")
-    started = _collect._now()
-    spec = _collect._spec(suite, cell, artifact, score=False)
-    visit = _run.profile(spec, wanted.runs, DEADLINE_S, suite.foreign_load_cores)
+    say(f"profile {cell.key}: without a profiler, then {request.runs} runs with it")
+    started = _collect.utc_now()
+    spec = _collect.visit_spec(suite, cell, artifact, score=False)
+    visit = _run.profile(spec, request.runs, DEADLINE_S, suite.foreign_load_cores)
     if visit.status == "failed":
         raise UserError(f"{cell.key}: failed ({visit.stage}): {visit.reason}")
-    return Profile(cell, artifact, visit, probe, wanted.runs, started)
+    return Profile(cell, artifact, visit, probe, request.runs, started)
 
 
-def _resolve(wanted: Request) -> tuple[Suite, Cell]:
+def _resolve(request: ProfileRequest) -> tuple[Suite, Cell]:
     """The one cell to profile. Raises UserError for a name that is none."""
-    devices.targets([wanted.device])
-    path = _suite.locate(wanted.suite)
+    _device.targets([request.device])
+    path = _suite.locate(request.suite)
     suite = _suite.parse(_suite.text(path), path.stem, path.parent.absolute())
-    model = _model(wanted.model, suite)
+    model = _model(request.model, suite)
     if model.file:
-        recipe = _as_is(wanted, model.file)
-    elif wanted.recipe is None:
+        recipe = _as_is(request, model.file)
+    elif request.recipe is None:
         recipe = Recipe("fp32")
-    elif wanted.recipe in suite.recipe:
-        recipe = suite.recipe[wanted.recipe]
+    elif request.recipe in suite.recipe:
+        recipe = suite.recipe[request.recipe]
     else:
-        raise unknown("recipe", wanted.recipe, suite.recipe, f"suite '{suite.name}'")
+        raise unknown("recipe", request.recipe, suite.recipe, f"suite '{suite.name}'")
     one = dataclasses.replace(
         suite,
-        devices=(wanted.device,),
-        batch=(wanted.batch or 1,),
-        threads=(wanted.threads,),
+        devices=(request.device,),
+        batch=(request.batch or 1,),
+        threads=(request.threads,),
         device={},
         model={model.name: dataclasses.replace(model, recipes=(), devices=())},
         recipe={} if model.file else {recipe.name: dataclasses.replace(recipe, devices=())},
     )
     methods, precisions = _step.methods(), _export.precisions()
     [cell] = _plan.plan(one, _zoo.names(), methods, _device.formats(), precisions)
-    if no := _collect._hopeless(cell, {}):
+    if no := _collect.obstacle(cell, {}):
         raise UserError(f"{cell.key}: {no.reason}")
     _request.check(cell, suite.name)
     return one, cell
@@ -201,16 +154,16 @@ def _model(name: str, suite: Suite) -> Model:
     return Model(name, name)
 
 
-def _as_is(wanted: Request, file: str) -> Recipe:
+def _as_is(request: ProfileRequest, file: str) -> Recipe:
     """The recipe of a file that the user brings. Raises UserError if it is to be changed."""
     for option in ("recipe", "batch"):
-        if getattr(wanted, option) is not None:
+        if getattr(request, option) is not None:
             raise UserError(f"{file} is profiled as it is, without --{option}")
     form, formats = Path(file).suffix.removeprefix("."), _device.formats()
-    if form != formats[wanted.device]:
+    if form != formats[request.device]:
         loaders = ", ".join(sorted(t for t, f in formats.items() if f == form)) or "none"
         raise UserError(
-            f"{wanted.device} loads .{formats[wanted.device]} files, not {file}; devices for it: "
+            f"{request.device} loads .{formats[request.device]} files, not {file}; devices for it: "
             f"{loaders}"
         )
     return Recipe(AS_IS, (), AS_IS)
@@ -220,8 +173,8 @@ def _check_profiler(device: str) -> None:
     """Raise UserError, naming the devices here that can, if this one cannot be profiled."""
     if isinstance(_device.open_device(device), Profiler):
         return
-    able = [t for t in devices.targets([]) if isinstance(_device.open_device(t), Profiler)]
-    here = [target for target, probe in _run.probe(able).items() if probe["available"]]
+    able = [t for t in _device.targets([]) if isinstance(_device.open_device(t), Profiler)]
+    here = [target for target, probe in _run.probe(able).items() if probe.available]
     raise UserError(
         f"{device}: its runtime does not tell the time of single operators; devices here that do: "
         f"{', '.join(here) or 'none'}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import re
 import statistics
 import sys
@@ -26,15 +25,15 @@ from paretomark.devices._device import (
     Unavailable,
     open_device,
 )
-from paretomark.devices.measure import _visit
-from paretomark.devices.measure._visit import Spec, Wrong
+from paretomark.devices.measure import _inputs, _visit, _worker
+from paretomark.devices.measure._inputs import VisitSpec, Wrong
 
 ROUNDS = 5
 # Units, as adapters and runtimes call them, that are not the host's processor.
 ELSEWHERE = re.compile("gpu|npu|tpu|cuda|tensorrt|coreml|^ane$", re.IGNORECASE)
 
 
-def profile(runs: int, spec: Spec, stage: Path) -> dict[str, Any]:
+def profile(runs: int, spec: VisitSpec, stage: Path) -> dict[str, Any]:
     """Load, time, then let a fresh device profile `runs` inferences of the same inputs."""
     stage.write_text("probe")
     device = open_device(spec.device)
@@ -44,7 +43,7 @@ def profile(runs: int, spec: Spec, stage: Path) -> dict[str, Any]:
     placement = device.load(Path(spec.file), spec.threads)
     load_s = time.perf_counter() - start
     stage.write_text("inputs")
-    inputs = _visit._inputs(spec, placement)
+    inputs = _inputs.rotating(spec, placement)
     stage.write_text("first inference")
     start = time.perf_counter()
     outputs = device.run(inputs[0])
@@ -56,9 +55,9 @@ def profile(runs: int, spec: Spec, stage: Path) -> dict[str, Any]:
         "load_s": load_s,
         "first_s": time.perf_counter() - start,
     }
-    _visit._check(outputs, placement)
+    _inputs.check_outputs(outputs, placement)
     stage.write_text("timing")
-    answer |= _visit._time(spec, device, placement, inputs)
+    answer |= _visit.latency(spec, device, placement, inputs)
     stage.write_text("profile")
     del device  # its memory is free for the other
     profiler = open_device(spec.device)
@@ -117,6 +116,4 @@ def _is_operator(it: Operator) -> bool:
 
 
 if __name__ == "__main__":
-    status = _visit.main(functools.partial(profile, int(sys.argv[1])))
-    sys.stdout.flush()
-    os._exit(status)
+    _worker.work_on_spec(functools.partial(profile, int(sys.argv[1])))

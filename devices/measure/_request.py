@@ -21,11 +21,11 @@ from paretomark.suites.spec._errors import UserError, at, nearest, unknown
 from paretomark.suites.spec._model import RANDOM, Model, Recipe
 from paretomark.suites.spec._plan import Cell
 from paretomark.suites.spec._suite import Suite
-from paretomark.suites.spec._tasks import CLASSIFICATION
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What the user asked for: a suite and how to narrow it."""
 
     suite: str  # the text of the TOML file
@@ -164,5 +164,5 @@ def _task(model: Model) -> str:
 
 def _size(model: Model) -> tuple[int, int] | None:
     """Height and width of the input; None where only the net itself knows it."""
-    declared = _data.declared(model.preprocess).size if model.preprocess else None
+    declared = model.preprocess.size if model.preprocess else None
     return _zoo.split(model.net).size or declared or _zoo.size(model.net)

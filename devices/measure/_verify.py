@@ -8,9 +8,7 @@ The checks run in a child, as visits do, for a bad adapter may crash or hang in 
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paretomark.devices import _host
 from paretomark.devices._device import Arrays, Device, Placement, open_device
-from paretomark.devices.measure import _visit
-from paretomark.devices.measure._visit import Spec, Wrong
+from paretomark.devices.measure import _inputs, _worker
+from paretomark.devices.measure._inputs import VisitSpec, Wrong
 
 SETTLE_S = 0.05
 BUSY_S = 0.3
@@ -34,26 +33,20 @@ ATTEMPTS = 3
 class Loaded:
     """A device with a model, and distinct real inputs for it."""
 
-    spec: Spec
+    spec: VisitSpec
     device: Device
     placement: Placement
     inputs: list[Arrays]
 
     def answer(self, inputs: Arrays) -> NDArray[np.float32]:
-        """The meaning of the first output, as a copy."""
+        """Give the meaning of the first output, as a copy."""
         return self.placement.outputs[0].decode(self.device.run(inputs)[0]).copy()
 
 
 def parity(it: Loaded) -> str:
     """Its answers are those of the float net."""
-    reference = np.concatenate(
-        [
-            r
-            for r, _ in zip(
-                _visit._stream(it.spec.reference, it.spec.batch), it.inputs, strict=False
-            )
-        ]
-    )
+    batches = _inputs.rows(it.spec.reference, it.spec.batch)
+    reference = np.concatenate([batch for batch, _ in zip(batches, it.inputs, strict=False)])
     answers = np.concatenate([it.answer(x) for x in it.inputs]).reshape(reference.shape)
     error, spread = float(np.abs(answers - reference).mean()), float(reference.std())
     if error > (it.spec.parity_limit or 0.05) * spread:
@@ -148,14 +141,14 @@ def threads(it: Loaded) -> str:
 
 def _thread_ticks() -> dict[str, int]:
     """Processor time of each thread of this process, in clock ticks; {} where none can be read."""
-    found = {}
+    ticks = {}
     for file in Path("/proc/self/task").glob("*/stat"):
         try:
             fields = file.read_text().rpartition(")")[2].split()
         except OSError:  # it has ended since
             continue
-        found[file.parent.name] = int(fields[11]) + int(fields[12])
-    return found
+        ticks[file.parent.name] = int(fields[11]) + int(fields[12])
+    return ticks
 
 
 def _equal_shares(amounts: list[int]) -> float:
@@ -180,14 +173,14 @@ def again(it: Loaded) -> str:
     size = Path(it.spec.file).stat().st_size
     grown: list[int] = []
     for _ in range(LOADS):
-        before = _visit._resident_bytes() or 0
+        before = _host.resident_bytes() or 0
         device = open_device(it.spec.device)
         device.load(Path(it.spec.file), it.spec.threads)
         answer = it.placement.outputs[0].decode(device.run(it.inputs[0])[0])
         if not np.allclose(answer, expected, rtol=1e-3, atol=1e-4):
             raise Wrong("answers otherwise when it is loaded again")
         del device
-        grown.append((_visit._resident_bytes() or 0) - before)
+        grown.append((_host.resident_bytes() or 0) - before)
     typical = sorted(grown)[LOADS // 2]
     if typical > 4 * size + 5_000_000:
         raise Wrong(f"keeps {typical / 1e6:.0f} MB at each load of a file of {size / 1e6:.1f} MB")
@@ -228,25 +221,25 @@ CHECKS: tuple[Callable[[Loaded], str], ...] = (
 TIMED = (linear, threads, first)
 
 
-def verify(spec: Spec, stage: Path) -> dict[str, Any]:
+def verify(spec: VisitSpec, stage: Path) -> dict[str, Any]:
     """Run every check: `checks` is a list of name, what is asked, whether it held, and a detail."""
     return {"checks": [list(result) for result in _results(spec, stage)]}
 
 
-def _results(spec: Spec, stage: Path) -> Iterator[tuple[str, str, bool, str]]:
+def _results(spec: VisitSpec, stage: Path) -> Iterator[tuple[str, str, bool, str]]:
     stage.write_text("load")
     device = open_device(spec.device)
     device.probe()
-    found = device.load(Path(spec.file), spec.threads)
-    it = Loaded(spec, device, found, _visit._inputs(spec, found))
+    loaded = device.load(Path(spec.file), spec.threads)
+    it = Loaded(spec, device, loaded, _inputs.rotating(spec, loaded))
     for check in CHECKS:
         stage.write_text(check.__name__)
-        asked = (check.__doc__ or "").strip()
+        rule = (check.__doc__ or "").strip()
         for _ in range(ATTEMPTS if check in TIMED else 1):
             held, detail = _outcome(check, it)
             if held:
                 break
-        yield check.__name__, asked, held, detail
+        yield check.__name__, rule, held, detail
 
 
 def _outcome(check: Callable[[Loaded], str], it: Loaded) -> tuple[bool, str]:
@@ -259,6 +252,4 @@ def _outcome(check: Callable[[Loaded], str], it: Loaded) -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    status = _visit.main(verify)
-    sys.stdout.flush()
-    os._exit(status)
+    _worker.work_on_spec(verify)

@@ -13,16 +13,16 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from paretomark.devices import _device
 from paretomark.devices.measure import _run
-from paretomark.devices.measure._visit import Spec
+from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.models import _cache
 from paretomark.models.build import _artifact, _build
-from paretomark.models.build._artifact import Artifact, Order, Refused
+from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
+from paretomark.suites.records._record import Probe
 from paretomark.suites.spec._model import RANDOM, Model, Recipe
 
 DEVICES = (
@@ -54,8 +54,8 @@ def check(
 
     With `kept_only` nothing is built: the results are those of earlier checks that still hold.
     """
-    probes = {d: p for d, p in _run.probe(DEVICES).items() if p["available"]}
-    found: list[Checked] = []
+    probes = {d: p for d, p in _run.probe(DEVICES).items() if p.available}
+    checked: list[Checked] = []
     for net in nets:
         orders = {device: _order(net, device) for device in probes}
         files = {device: _file(orders[device], probes[device]) for device in probes}
@@ -67,11 +67,11 @@ def check(
             results[device] = result
         for result in results.values():
             report(result)
-        found += results.values()
-    return found
+        checked += results.values()
+    return checked
 
 
-def _tried(net: str, orders: Mapping[str, Order]) -> dict[str, Checked]:
+def _tried(net: str, orders: Mapping[str, BuildSpec]) -> dict[str, Checked]:
     try:
         built = _build.build(list(orders.values()), DEADLINE_S, lambda order, result: None)
         return {
@@ -86,7 +86,8 @@ def _tried(net: str, orders: Mapping[str, Order]) -> dict[str, Checked]:
 def _compared(net: str, device: str, built: Artifact | Refused) -> Checked:
     if isinstance(built, Refused):
         return Checked(net, device, False, None, f"not exported: {built.reason}")
-    visit = _run.visit(_spec(device, built), DEADLINE_S, float("inf"))
+    spec = VisitSpec.of(built, device, seconds=0.01, max_samples=20, score=True)
+    visit = _run.visit(spec, DEADLINE_S, float("inf"))
     if visit.status != "ok":
         return Checked(net, device, False, None, f"{visit.stage}: {visit.reason}")
     spread = float(np.load(built.reference).std())
@@ -95,31 +96,12 @@ def _compared(net: str, device: str, built: Artifact | Refused) -> Checked:
     return Checked(net, device, error <= LIMIT, error, reason)
 
 
-def _order(net: str, device: str) -> Order:
+def _order(net: str, device: str) -> BuildSpec:
     model = Model(name=net, net=net, weights=RANDOM)
-    return Order(model, Recipe("fp32"), _device.formats()[device], batch=1, examples=1, seed=0)
+    return BuildSpec(model, Recipe("fp32"), _device.formats()[device], batch=1, examples=1, seed=0)
 
 
-def _spec(device: str, artifact: Artifact) -> Spec:
-    return Spec(
-        device=device,
-        file=artifact.file,
-        threads=1,
-        batch=1,
-        seconds=0.01,
-        max_samples=20,
-        images=artifact.images,
-        labels="",
-        reference=artifact.reference,
-        preprocess=artifact.preprocess,
-        label_offset=0,
-        score=True,
-        parity_limit=None,
-        seed=0,
-    )
-
-
-def _file(order: Order, probe: Mapping[str, Any]) -> Path:
-    about = [_artifact.folder(order).name, json.dumps(probe["versions"], sort_keys=True)]
+def _file(order: BuildSpec, probe: Probe) -> Path:
+    about = [_artifact.folder(order).name, json.dumps(probe.versions, sort_keys=True)]
     digest = hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
     return _cache.folder() / "zoo" / f"{digest}.json"

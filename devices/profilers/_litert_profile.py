@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 
 from paretomark.devices._device import Arrays, Operator, Unavailable
-from paretomark.devices.formats import _tflite
+from paretomark.devices.formats import _tflite, _xnnpack_steps
 from paretomark.devices.formats._counts import Node, Shape, macs, stored_bytes
-from paretomark.devices.profilers import _xnnpack_profile
 
 FIRST_VERSION = (2, 3)
 REMEDY = "pip install --upgrade 'ai-edge-litert>=2.3'"
@@ -78,7 +77,7 @@ def profile(
     own = {event.index for event in events if not event.delegated}
     others = [node for i, node in enumerate(nodes) if i not in own]
     steps = [event.tag for event in events if event.delegated]
-    delegated = iter(_xnnpack_profile.match(steps, others))
+    delegated = iter(_xnnpack_steps.match(steps, others))
     profiled = []
     for event, us in zip(events, total_us.tolist(), strict=True):
         node = next(delegated) if event.delegated else nodes[event.index]

@@ -1,8 +1,8 @@
 """What a device loads, how it came to be, and where it is cached.
 
-An `Order` says what is wanted; its key is a digest of everything that shapes the file: the trained
+A `BuildSpec` says which one; its key is a digest of everything that shapes the file: the trained
 weights, the data, all parameters, the code that makes it, as far as its imports reach, and the
-versions of the tool chain. The same order is never built twice.
+versions of the tool chain. The same artifact is never built twice.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from paretomark.models import _cache, _sources
 from paretomark.models.data import _data
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
-from paretomark.suites.spec._model import RANDOM, Model, Recipe
-from paretomark.suites.spec._tasks import CLASSIFICATION
+from paretomark.suites.spec import _plugins, _schema
+from paretomark.suites.spec._model import RANDOM, Model, Preprocess, Recipe
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 ARTIFACT = "artifact.json"
 CALIBRATION_EXAMPLES = 256
 UNTRAINED = "random weights"  # in place of a data set: there is no accuracy
+NO_DATA = ("", "test")  # what `calibration` says besides data sets
+PLUGIN_DIGITS = 12
 # What makes every artifact, and what makes every float net of one. Plug-ins are named where they
 # are chosen.
 MAKER = "paretomark.models.build._child"
@@ -32,7 +35,7 @@ NET_MAKERS = ("paretomark.models.nets._load", "paretomark.models.compress._step"
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildSpec:
     """One artifact: a model, a recipe, a file format, a batch size, and how much data to score."""
 
     model: Model
@@ -57,7 +60,7 @@ class Artifact:
     images: str  # .npy, uint8 (N, H, W, C)
     labels: str  # .npy, the labels of `Examples`; "" when no accuracy can be stated
     reference: str  # .npy, (M, ...): what the float net says of the first M; "" if there is none
-    preprocess: dict[str, Any]
+    preprocess: Preprocess
     label_offset: int
     task: str = CLASSIFICATION
     parameters: int | None = None
@@ -74,17 +77,17 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why there is no artifact: `status` is 'failed' or 'unsupported'."""
+    """Why there is no artifact: `status` is "failed" or "unsupported"."""
 
     status: str
     reason: str
 
 
-def folder(order: Order) -> Path:
-    """Where the artifact of an order is, or will be."""
-    model, recipe = order.model, order.recipe
+def folder(spec: BuildSpec) -> Path:
+    """Where an artifact is, or will be. Raises UserError if a package that writes it is missing."""
+    model, recipe = spec.model, spec.recipe
     anonymous = dataclasses.replace(
-        order,
+        spec,
         model=dataclasses.replace(model, name="", weights="", recipes=(), devices=()),
         recipe=dataclasses.replace(recipe, name="", devices=()),
     )
@@ -92,10 +95,10 @@ def folder(order: Order) -> Path:
     if model.file:
         parts += [_cache.sha256(Path(model.file)), _sources.digest(MAKER)]
     else:
-        exporter = f"paretomark.models.export.{order.format}"
-        parts += [json.dumps(_export.versions(order.format)), _sources.digest(MAKER, exporter)]
+        exporter = _plugins.module_name("formats", spec.format)
+        parts += [json.dumps(_export.versions(spec.format)), _sources.digest(MAKER, exporter)]
         parts += _of_net(model, recipe.steps)
-    parts += [*_of_data(data(model)), *_of_data(model.calibration)]
+    parts += [*_of_data(data(model)), *_of_data(model.calibration), json.dumps(own_plugins(spec))]
     return _cache.folder() / "artifacts" / _cache.key(parts)
 
 
@@ -107,20 +110,40 @@ def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     return _cache.folder() / "nets" / _cache.key(parts)
 
 
-def prepared(spec: str, preprocess: _data.Preprocess, count: int, task: str) -> Path:
+def prepared(source: str, preprocess: Preprocess, count: int, task: str) -> Path:
     """Where test pictures are kept at a net's size, so that a visit need only stream them."""
     shape = preprocess.size, preprocess.crop, preprocess.interpolation, len(preprocess.mean)
-    parts = [*_of_data(spec), repr(shape), str(count), task]
-    return _cache.folder() / "data" / f"{spec.partition(':')[0]}-{_cache.key(parts)}"
+    parts = [*_of_data(source), repr(shape), str(count), task]
+    return _cache.folder() / "data" / f"{source.partition(':')[0]}-{_cache.key(parts)}"
 
 
-def lookup(order: Order) -> Artifact | None:
-    """The artifact, if it was built before."""
-    path = folder(order) / ARTIFACT
+def lookup(spec: BuildSpec) -> Artifact | None:
+    """The artifact, if it was built before. Raises UserError as `folder` does."""
+    path = folder(spec) / ARTIFACT
     try:
-        return Artifact(**json.loads(path.read_text()))
+        return _schema.typed(Artifact, json.loads(path.read_text()))
     except FileNotFoundError:
         return None
+
+
+def own_plugins(spec: BuildSpec) -> dict[str, str]:
+    """The plug-ins that shape an artifact and are not the project's: KIND/NAME to the first
+    PLUGIN_DIGITS digits of the digest of their code."""
+    model, steps = spec.model, spec.recipe.steps
+    nets = [net for net in (model, *filter(None, map(teacher, steps))) if not net.kind]
+    sources = [data(model), model.calibration] if model.data or not model.file else []
+    plugins = [
+        *(("nets", _zoo.split(net.net).name) for net in nets),
+        *(("data", source.partition(":")[0]) for source in sources if source not in NO_DATA),
+        *(("methods", step["method"]) for step in steps),
+        *([] if model.file else [("formats", spec.format)]),
+        ("tasks", task(model)),
+    ]
+    return {
+        f"{kind}/{name}": _sources.digest(_plugins.module_name(kind, name))[:PLUGIN_DIGITS]
+        for kind, name in plugins
+        if _plugins.is_own(kind, name)
+    }
 
 
 def weights(model: Model) -> Path | None:
@@ -140,6 +163,11 @@ def data(model: Model) -> str:
     return _zoo.data(model.net) or _data.NOISE
 
 
+def task(model: Model) -> str:
+    """The task of a net or file: the suite's, else the net's own."""
+    return model.task or _zoo.task(model.net)
+
+
 def teacher(step: Mapping[str, Any]) -> Model | None:
     """The net that a step learns from besides the labels; None if there is none."""
     if not step.get("teacher"):
@@ -149,8 +177,10 @@ def teacher(step: Mapping[str, Any]) -> Model | None:
 
 def _of_net(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
     """All that makes a float net besides its parameters and data: code, versions, weights."""
-    methods = [f"paretomark.models.compress.{step['method']}" for step in steps]
-    parts = [_sources.digest(*NET_MAKERS, *methods), metadata.version("torch")]
+    plugins = [_plugins.module_name("methods", step["method"]) for step in steps]
+    if steps:  # which may train
+        plugins.append(_plugins.module_name("tasks", task(model)))
+    parts = [_sources.digest(*NET_MAKERS, *plugins), metadata.version("torch")]
     for each in (model, *filter(None, map(teacher, steps))):
         file = weights(each)
         parts += [_zoo.code(each.net), json.dumps(_libraries.versions(each.kind))]
@@ -159,8 +189,9 @@ def _of_net(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
     return parts
 
 
-def _of_data(spec: str) -> list[str]:
+def _of_data(source: str) -> list[str]:
     """A data set: what it reads, and the code that reads it."""
-    if spec in ("", "test"):
-        return [spec]
-    return [_data.stamp(spec), _sources.digest(f"paretomark.models.data.{spec.partition(':')[0]}")]
+    if source in NO_DATA:
+        return [source]
+    reader = _plugins.module_name("data", source.partition(":")[0])
+    return [_data.stamp(source), _sources.digest(reader)]

@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 from paretomark.models.build import _artifact
-from paretomark.models.build._artifact import Artifact, Order, Refused
+from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
+from paretomark.suites.spec import _schema
 from paretomark.suites.spec._model import Recipe
 
 MEMORY_PER_CHILD_BYTES = 3 * 2**30  # a converter of a small net takes about half of that
@@ -28,27 +29,28 @@ TAIL_BYTES = 2000
 
 
 def build(
-    orders: Sequence[Order],
+    specs: Sequence[BuildSpec],
     deadline_s: float,
-    report: Callable[[Order, Artifact | Refused], None],
+    report: Callable[[BuildSpec, Artifact | Refused], None],
 ) -> dict[str, Artifact | Refused]:
-    """Make what is not in the cache. The result is keyed by `key(order)`; no order is left out.
+    """Make what is not in the cache. The result is keyed by `key(spec)`; no spec is left out.
 
-    `report` is called, from any thread, as each order is done.
+    `report` is called, from any thread, as each is done. A build that takes longer than
+    `deadline_s` is refused.
     """
     done: dict[str, Artifact | Refused] = {}
-    groups: dict[str, list[Order]] = defaultdict(list)
-    for order in orders:
-        hit = _artifact.lookup(order)
+    groups: dict[str, list[BuildSpec]] = defaultdict(list)
+    for spec in specs:
+        hit = _artifact.lookup(spec)
         if hit is not None:
-            done[key(order)] = hit
-            report(order, hit)
+            done[key(spec)] = hit
+            report(spec, hit)
         else:
-            groups[_group(order)].append(order)
-    waiting: queue.SimpleQueue[list[Order]] = queue.SimpleQueue()
+            groups[_group(spec)].append(spec)
+    waiting: queue.SimpleQueue[list[BuildSpec]] = queue.SimpleQueue()
     # The largest group first, so that no child is left with it at the end.
     for group in sorted(groups.values(), key=len, reverse=True):
-        waiting.put(sorted(group, key=lambda o: (o.format, o.recipe.precision != "fp32")))
+        waiting.put(sorted(group, key=lambda s: (s.format, s.recipe.precision != "fp32")))
 
     def lane() -> None:
         with Child(deadline_s) as child:
@@ -57,9 +59,9 @@ def build(
                     group = waiting.get_nowait()
                 except queue.Empty:
                     return
-                for order in group:
-                    done[key(order)] = result = child.make(order)
-                    report(order, result)
+                for spec in group:
+                    done[key(spec)] = result = child.make(spec)
+                    report(spec, result)
 
     count = min(_lanes(), len(groups))
     with ThreadPoolExecutor(max_workers=max(1, count)) as lanes:
@@ -68,9 +70,9 @@ def build(
     return done
 
 
-def key(order: Order) -> str:
-    """What tells orders apart within one run."""
-    return json.dumps(dataclasses.asdict(order), sort_keys=True)
+def key(spec: BuildSpec) -> str:
+    """What tells artifacts apart within one run."""
+    return json.dumps(dataclasses.asdict(spec), sort_keys=True)
 
 
 class Child:
@@ -89,7 +91,7 @@ class Child:
         self._stop()
         self._log.close()
 
-    def make(self, order: Order) -> Artifact | Refused:
+    def make(self, spec: BuildSpec) -> Artifact | Refused:
         """Build one artifact; a child that dies or takes too long is an answer too."""
         process, answers = self._started()
         late = threading.Event()
@@ -102,7 +104,7 @@ class Child:
         timer.start()
         try:
             assert process.stdin is not None
-            process.stdin.write(json.dumps(dataclasses.asdict(order)) + "\n")
+            process.stdin.write(json.dumps(dataclasses.asdict(spec)) + "\n")
             process.stdin.flush()
             line = answers.readline()
         except BrokenPipeError:
@@ -111,8 +113,8 @@ class Child:
             timer.cancel()
         if not line.endswith("\n"):
             return self._died(late.is_set())
-        table = json.loads(line)
-        return Artifact(**table) if table.pop("kind") == "Artifact" else Refused(**table)
+        made, table = json.loads(line)
+        return _schema.typed(Artifact, table) if made else _schema.typed(Refused, table)
 
     def _died(self, late: bool) -> Refused:
         assert self._process is not None
@@ -152,16 +154,10 @@ class Child:
         self._process = self._answers = None
 
 
-def _group(order: Order) -> str:
-    """Orders that share the float net, and so the work of its steps."""
-    return key(
-        dataclasses.replace(
-            order,
-            recipe=Recipe(steps=order.recipe.steps),
-            format="",
-            batch=0,
-        )
-    )
+def _group(spec: BuildSpec) -> str:
+    """The same for those that share the float net, and so the work of its steps."""
+    steps = Recipe(steps=spec.recipe.steps)
+    return key(dataclasses.replace(spec, recipe=steps, format="", batch=0))
 
 
 def _lanes() -> int:

@@ -1,7 +1,7 @@
-"""The child that builds: reads orders from stdin, one JSON line each, answers on a private pipe.
+"""The child that builds: reads specs from stdin, one JSON line each, answers on a private pipe.
 
-It alone imports torch and the tool chains. It lives on for the next order, for the imports
-take longer than most exports; what it crashes on costs that order only.
+It alone imports torch and the tool chains. It lives on for the next artifact, for the imports
+take longer than most exports; what it crashes on costs that artifact only.
 """
 
 from __future__ import annotations
@@ -14,33 +14,37 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from paretomark.models import _cache
 from paretomark.models.build import _artifact, _float_net, _identity
-from paretomark.models.build._artifact import Artifact, Order, Refused
+from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
+from paretomark.models.build._float_net import FloatNet
 from paretomark.models.data import _data
-from paretomark.models.data._data import Preprocess
 from paretomark.models.export import _export, _fold
 from paretomark.models.nets import _load
+from paretomark.suites.spec import _schema
 from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Pixels, Recipe
-from paretomark.suites.spec._tasks import CLASSIFICATION
+from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Preprocess, Recipe
+from paretomark.suites.tasks._task import CLASSIFICATION
 
-ROTATING = 8  # batches, see `paretomark.devices.measure._visit`
 FEWEST_UNSCORED = 16  # pictures of noise
 
 
-def make(order: Order) -> Artifact:
-    """Build an artifact, and put it into the cache as a whole or not at all."""
-    torch.manual_seed(order.seed)
-    target = _artifact.folder(order)
+def make(spec: BuildSpec) -> Artifact:
+    """Build an artifact, and put it into the cache as a whole or not at all.
+
+    Raises UserError for what the user can mend, and whatever a tool chain raises.
+    """
+    torch.manual_seed(spec.seed)
+    target = _artifact.folder(spec)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=target.parent, prefix="part-"))
     try:
-        artifact = _adopt(order) if order.model.file else _export_net(order, part, target)
+        artifact = _adopt(spec) if spec.model.file else _export_net(spec, part, target)
         (part / _artifact.ARTIFACT).write_text(json.dumps(dataclasses.asdict(artifact), indent=1))
         try:
             part.rename(target)
@@ -52,108 +56,114 @@ def make(order: Order) -> Artifact:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _adopt(order: Order) -> Artifact:
+def _adopt(spec: BuildSpec) -> Artifact:
     """A file that the user brings, as it is."""
-    model = order.model
+    model = spec.model
     file = Path(model.file)
-    pixels = model.preprocess
-    if model.data and pixels is None:
+    if model.data and model.preprocess is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
-    preprocess = _data.declared(pixels) if pixels else Preprocess((0, 0))
-    task = model.task or CLASSIFICATION
+    preprocess, task = model.preprocess or Preprocess((0, 0)), _artifact.task(model)
     images, labels = (
-        _float_net.prepare(model.data, preprocess, order.examples, task) if model.data else ("", "")
+        _float_net.prepare(model.data, preprocess, spec.examples, task) if model.data else ("", "")
     )
     digest = _cache.sha256(file)
-    facts = _identity.of_file(order, digest, preprocess, task)
-    parent = {"file": file.name, "sha256": digest}
+    facts = _identity.of_file(spec, digest, preprocess, task)
+    lineage = {"parent": {"file": file.name, "sha256": digest}, "steps": []}
     return Artifact(
         file=str(file),
-        format=order.format,
+        format=spec.format,
         identity=_identity.digest(facts),
         sha256=digest,
         bytes=file.stat().st_size,
-        lineage=json.dumps({"parent": parent, "steps": [], "identity": facts}),
+        lineage=_lineage(spec, lineage, facts),
         data=model.data,
         images=str(images),
         labels=str(labels),
         reference="",
-        preprocess=dataclasses.asdict(preprocess),
+        preprocess=preprocess,
         label_offset=model.label_offset,
         task=task,
     )
 
 
-def _export_net(order: Order, part: Path, target: Path) -> Artifact:
-    model, precision = order.model, order.recipe.precision
-    exporter = _export.module(order.format)
-    asked = json.dumps(dataclasses.asdict(model)), json.dumps(order.recipe.steps), order.seed
-    known = _float_net.compressed(*asked)
-    count = order.examples if known.scored else max(FEWEST_UNSCORED, ROTATING * order.batch)
-    task = CLASSIFICATION if known.data == _data.NOISE else known.task
-    images, labels = _float_net.prepare(known.data, known.preprocess, count, task)
-    np.save(part / "reference.npy", _float_net.answers(*asked, images))
-    name, sparse_path = f"model.{order.format}", ""
-    if order.recipe.storage == "sparse":
-        recipe = dataclasses.replace(order.recipe, storage="dense")
-        dense = dataclasses.replace(order, recipe=recipe)
-        parent = _artifact.lookup(dense) or make(dense)
-        sparse_path = exporter.sparsify(Path(parent.file), part / name)
-    elif precision == "fp32":
-        sample = _load.inputs(known.preprocess, np.load(images, mmap_mode="r")[: order.batch])
-        sample = torch.cat([sample] * order.batch)[: order.batch]
-        exporter.export(_fold.folded(known.net), sample, part / name)
+def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
+    model, recipe = spec.model, spec.recipe
+    exporter = _export.module(spec.format)
+    request = model, json.dumps(recipe.steps), spec.seed
+    net = _float_net.compressed(*request)
+    unscored = max(FEWEST_UNSCORED, _data.ROTATING_BATCHES * spec.batch)
+    count = spec.examples if net.scored else unscored
+    task = CLASSIFICATION if net.data == _data.NOISE else net.task
+    images, labels = _float_net.prepare(net.data, net.preprocess, count, task)
+    np.save(part / "reference.npy", _float_net.answers(*request, images))
+    name, sparse_path = f"model.{spec.format}", ""
+    if recipe.storage == "sparse":
+        dense = _made(spec, dataclasses.replace(recipe, storage="dense"))
+        sparse_path = exporter.sparsify(Path(dense.file), part / name)
+    elif recipe.precision == "fp32":
+        sample = _load.inputs(net.preprocess, np.load(images, mmap_mode="r")[: spec.batch])
+        sample = torch.cat([sample] * spec.batch)[: spec.batch]
+        exporter.export(_fold.folded(net.module), sample, part / name)
     else:
-        recipe = dataclasses.replace(order.recipe, precision="fp32", quantization={})
-        exact = dataclasses.replace(order, recipe=recipe)
-        parent = _artifact.lookup(exact) or make(exact)
-        static = precision == "int8"
-        calibration = _float_net.calibration(order, known) if static else np.empty(0, np.float32)
-        options = order.recipe.quantization
-        exporter.quantize(Path(parent.file), part / name, precision, calibration, **options)
+        exact = _made(spec, dataclasses.replace(recipe, precision="fp32", quantization={}))
+        static = recipe.precision == "int8"
+        calibration = _float_net.calibration(spec, net) if static else np.empty(0, np.float32)
+        model_file, options = Path(exact.file), recipe.quantization
+        exporter.quantize(model_file, part / name, recipe.precision, calibration, **options)
     # Some formats are more than one file, some a folder.
     files = sorted(f for f in part.glob("model.*/**/*") if f.is_file()) or sorted(
         part.glob("model.*")
     )
     counts = exporter.zeros(part / name) if hasattr(exporter, "zeros") else (None, None)
     weights = _artifact.weights(model)
-    digest = _cache.sha256(weights) if weights else known.digest
-    facts = _identity.of_net(order, known)
+    digest = _cache.sha256(weights) if weights else net.digest
+    facts = _identity.of_net(spec, net)
     lineage = {
-        "parent": {"net": _public(model), "weights": known.weights, "sha256": digest},
-        "steps": order.recipe.steps,
-        "precision": precision,
-        "quantization": order.recipe.quantization,
-        "storage": order.recipe.storage,
-        "seed": order.seed,
-        "data": _data.public(known.data),
+        "parent": {"net": _public(model), "weights": net.weights, "sha256": digest},
+        "steps": recipe.steps,
+        "precision": recipe.precision,
+        "quantization": recipe.quantization,
+        "storage": recipe.storage,
+        "seed": spec.seed,
+        "data": _data.public(net.data),
         "calibration": _data.public(model.calibration) or "calibration split",
-        "versions": _export.versions(order.format),
-        "identity": facts,
+        "versions": _export.versions(spec.format),
     }
     return Artifact(
         file=str(target / name),
-        format=order.format,
+        format=spec.format,
         identity=_identity.digest(facts),
         sha256=_cache.sha256(*files),
         bytes=sum(file.stat().st_size for file in files),
-        lineage=json.dumps(lineage),
-        data=_scores_on(model, known),
+        lineage=_lineage(spec, lineage, facts),
+        data=_scores_on(model, net),
         images=str(images),
-        labels=str(labels) if known.scored else "",
+        labels=str(labels) if net.scored else "",
         reference=str(target / "reference.npy"),
-        preprocess=dataclasses.asdict(known.preprocess),
+        preprocess=net.preprocess,
         label_offset=model.label_offset,
-        task=known.task,
-        parameters=known.parameters,
-        nonzeros=known.nonzeros,
-        macs=known.macs,
-        encoded_bytes=known.encoded_bytes,
-        steps_s=known.steps_s,
+        task=net.task,
+        parameters=net.parameters,
+        nonzeros=net.nonzeros,
+        macs=net.macs,
+        encoded_bytes=net.encoded_bytes,
+        steps_s=net.steps_s,
         file_weights=counts[0],
         file_zeros=counts[1],
         sparse_path=sparse_path,
     )
+
+
+def _made(spec: BuildSpec, recipe: Recipe) -> Artifact:
+    """The artifact that another one is made of."""
+    spec = dataclasses.replace(spec, recipe=recipe)
+    return _artifact.lookup(spec) or make(spec)
+
+
+def _lineage(spec: BuildSpec, lineage: dict[str, Any], facts: _identity.Facts) -> str:
+    """How an artifact came to be, as JSON: with the code of others, and the facts."""
+    plugins = _artifact.own_plugins(spec)
+    return json.dumps(lineage | ({"plug-ins": plugins} if plugins else {}) | {"identity": facts})
 
 
 def _public(model: Model) -> str:
@@ -161,45 +171,16 @@ def _public(model: Model) -> str:
     return f"python:{Path(model.net).name}" if model.kind == "python" else model.net
 
 
-def _scores_on(model: Model, known: _float_net.Float) -> str:
-    if known.scored:
-        return known.data
+def _scores_on(model: Model, net: FloatNet) -> str:
+    if net.scored:
+        return net.data
     return _artifact.UNTRAINED if model.weights == RANDOM else ""
-
-
-def _order(line: str) -> Order:
-    table = json.loads(line)
-    model = table.pop("model")
-    pixels = model.pop("preprocess")
-    recipe = table.pop("recipe")
-    return Order(
-        model=Model(**model, preprocess=Pixels(**pixels) if pixels else None),
-        recipe=Recipe(
-            recipe["name"],
-            tuple(recipe["steps"]),
-            recipe["precision"],
-            recipe["quantization"],
-            recipe["storage"],
-        ),
-        **table,
-    )
 
 
 def _answer(line: str) -> Artifact | Refused:
     try:
-        order = _order(line)
-        exporter = _export.module(order.format)
-        wanted, precisions = order.recipe.precision, exporter.PRECISIONS
-        if wanted not in (AS_IS, *precisions):
-            can = " and ".join(precisions)
-            return Refused("unsupported", f".{order.format} is written as {can}, not as {wanted}")
-        for option, value in order.recipe.quantization.items():
-            if value not in getattr(exporter, "OPTIONS", {}).get(option, ()):
-                reason = f".{order.format}'s quantizer has no {option} = '{value}'"
-                return Refused("unsupported", reason)
-        if order.recipe.storage == "sparse" and not hasattr(exporter, "sparsify"):
-            return Refused("unsupported", f".{order.format} cannot leave zeros out of its files")
-        return _artifact.lookup(order) or make(order)
+        spec = _schema.typed(BuildSpec, json.loads(line))
+        return _refusal(spec) or _artifact.lookup(spec) or make(spec)
     except UserError as error:
         return Refused("failed", str(error))
     except Exception as error:
@@ -207,12 +188,28 @@ def _answer(line: str) -> Artifact | Refused:
         return Refused("failed", f"{type(error).__name__}: {error}".splitlines()[0][:500])
 
 
+def _refusal(spec: BuildSpec) -> Refused | None:
+    """Why the format cannot be what the recipe says; None if it can."""
+    exporter, recipe = _export.module(spec.format), spec.recipe
+    if recipe.precision not in (AS_IS, *exporter.PRECISIONS):
+        can = f"written as {' and '.join(exporter.PRECISIONS)}, not as {recipe.precision}"
+        return Refused("unsupported", f".{spec.format} is {can}")
+    for option, value in recipe.quantization.items():
+        if value not in getattr(exporter, "OPTIONS", {}).get(option, ()):
+            reason = f".{spec.format}'s quantizer has no {option} = '{value}'"
+            return Refused("unsupported", reason)
+    if recipe.storage == "sparse" and not hasattr(exporter, "sparsify"):
+        return Refused("unsupported", f".{spec.format} cannot leave zeros out of its files")
+    return None
+
+
 def main() -> None:
+    """Answer specs until there are no more."""
     # Tool chains print to stdout as they like, so the answers go through a descriptor of their own.
     with os.fdopen(int(sys.argv[1]), "w") as answers:
         for line in sys.stdin:
             result = _answer(line)
-            table = {"kind": type(result).__name__, **dataclasses.asdict(result)}
+            table = isinstance(result, Artifact), dataclasses.asdict(result)
             answers.write(json.dumps(table) + "\n")
             answers.flush()
 

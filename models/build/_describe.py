@@ -9,7 +9,6 @@ Nets are built on torch's meta device, which has shapes but no numbers: VGG-16 t
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import sys
 from typing import Any
@@ -19,10 +18,10 @@ from torch import nn
 
 from paretomark.models.compress import reparameterize
 from paretomark.models.compress._step import Context
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets import _libraries, _zoo
 from paretomark.models.nets._macs import macs
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def _bare(name: str) -> tuple[nn.Module, Preprocess, str]:
     if what.kind:
         entry = _libraries.entry(what.kind, what.name, what.size)
         return _libraries.plain(entry.build(False)), entry.preprocess, entry.licence
-    plugin = importlib.import_module(f"paretomark.models.nets.{what.name}")
+    plugin = _zoo.module(what.name)
     size = what.size or plugin.PREPROCESS.size
     return plugin.net(), Preprocess(size, plugin.PREPROCESS.mean), "Apache-2.0"
 

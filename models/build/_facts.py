@@ -18,22 +18,23 @@ CHILD = "paretomark.models.build._describe"
 
 
 def check(net: str) -> None:
-    """Raise UserError for a net that is not there, or needs a library that is not installed."""
+    """Raise UserError for a net that is not there, lacks what it must have, or needs a library
+    that is not installed."""
     what = _zoo.split(net)
     if what.kind == "python":
         _zoo.python(what.name)
     elif what.kind in _libraries.NAMES:
-        known, (plain, _, tag) = names(what.kind), what.name.partition(".")
-        if plain not in known:
-            raise unknown(f"net of {what.kind}", plain, known)
-        if tag and tag not in known[plain]:
-            raise unknown(f"weights of {what.kind}:{plain}", tag, known[plain])
-    elif not what.kind and what.name not in _zoo.names():
-        raise unknown("model", what.name, _zoo.names())
+        nets, (plain, _, tag) = names(what.kind), what.name.partition(".")
+        if plain not in nets:
+            raise unknown(f"net of {what.kind}", plain, nets)
+        if tag and tag not in nets[plain]:
+            raise unknown(f"weights of {what.kind}:{plain}", tag, nets[plain])
+    elif not what.kind:
+        _zoo.check(what.name)
 
 
 def pretrained(net: str) -> list[str]:
-    """The names of the trained weights of a library's net."""
+    """The names of the trained weights of a library's net. Raises UserError as `names` does."""
     what = _zoo.split(net)
     return names(what.kind)[what.name.partition(".")[0]]
 
@@ -43,12 +44,11 @@ def names(library: str) -> dict[str, list[str]]:
 
     Raises UserError if it is not installed.
     """
-    file = _file(library, ["names"])
-    if not file.exists():
-        answer = _ask(["--names", library])
-        _keep(file, answer[0])
-    found: dict[str, list[str]] = json.loads(file.read_text())
-    return found
+    kept = file(library, ["names"])
+    if not kept.exists():
+        _keep(kept, _ask(["--names", library])[0])
+    weights: dict[str, list[str]] = json.loads(kept.read_text())
+    return weights
 
 
 def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -56,27 +56,31 @@ def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     The net's code and the libraries' versions decide whether a kept answer still holds.
     """
-    found: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, Any]] = {}
     files: dict[str, Path] = {}
     for net in nets:
         what = _zoo.split(net)
         try:
-            files[net] = _file(what.kind, [net, _zoo.code(net)])
+            files[net] = file(what.kind, [net, _zoo.code(net)])
         except UserError as error:
-            found[net] = {"error": str(error)}
+            tables[net] = {"error": str(error)}
     missing = [net for net in files if not files[net].exists()]
     for net, line in zip(missing, _ask(missing) if missing else (), strict=True):
         table = json.loads(line)
         if "error" in table:
-            found[net] = table
+            tables[net] = table
         else:
             _keep(files[net], line)
-    return {net: found.get(net) or json.loads(files[net].read_text()) for net in nets}
+    return {net: tables.get(net) or json.loads(files[net].read_text()) for net in nets}
 
 
-def _file(kind: str, parts: Sequence[str]) -> Path:
+def file(kind: str, parts: Sequence[str]) -> Path:
+    """Where an answer about nets of a kind is kept: `parts` say what was asked.
+
+    Raises UserError if the library of the kind is not installed.
+    """
     versions, engine = json.dumps(_libraries.versions(kind)), _sources.digest(CHILD)
-    return _cache.folder() / "known" / f"{_cache.key([*parts, kind, versions, engine])}.json"
+    return _cache.folder() / "facts" / f"{_cache.key([*parts, kind, versions, engine])}.json"
 
 
 def _keep(file: Path, text: str) -> None:

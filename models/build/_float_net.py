@@ -1,4 +1,4 @@
-"""The float net of an order after the steps of its recipe, and the data that goes with it."""
+"""The float net of an artifact after the steps of its recipe, and the data that goes with it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from paretomark.models.build import _artifact, _encode
-from paretomark.models.build._artifact import CALIBRATION_EXAMPLES, Order
+from paretomark.models.build._artifact import CALIBRATION_EXAMPLES, NO_DATA, BuildSpec
 from paretomark.models.compress import _step
 from paretomark.models.data import _data
-from paretomark.models.data._data import NOISE, Preprocess
+from paretomark.models.data._data import NOISE
 from paretomark.models.nets import _load, _macs, _structure
 from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._model import RANDOM, Model, Pixels
+from paretomark.suites.spec._model import RANDOM, Model, Preprocess
 
 REFERENCE_BYTES = 8 * 2**20  # of answers for every pixel; those for a picture always fit
 
 
 @dataclasses.dataclass(frozen=True)
-class Float:
+class FloatNet:
     """The float net after the steps of a recipe, and what is known of it."""
 
-    net: nn.Module
+    module: nn.Module
     task: str
     data: str
     scored: bool  # whether the data has classes that the net was trained for
@@ -48,9 +48,11 @@ class Float:
 
 
 @lru_cache(maxsize=1)  # the formats and precisions of one net are ordered one after the other
-def compressed(model_json: str, steps_json: str, seed: int) -> Float:
-    """The trained net after the steps. Arguments are JSON so that they can be remembered."""
-    model = _model(json.loads(model_json))
+def compressed(model: Model, steps_json: str, seed: int) -> FloatNet:
+    """The trained net after the steps, which are JSON so that they can be remembered.
+
+    Raises UserError for a net, weights or step that cannot be.
+    """
     loaded = _load.load(model, seed)
     digest, structure = _load.digest(loaded.module), _structure.structure(loaded.module)
     net, task, preprocess = loaded.module, loaded.task, loaded.preprocess
@@ -65,8 +67,8 @@ def compressed(model_json: str, steps_json: str, seed: int) -> Float:
     net = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     named = {name: p.detach() for name, p in net.named_parameters()}
     parameters = named.values()
-    return Float(
-        net=net,
+    return FloatNet(
+        module=net,
         task=task,
         data=data,
         scored=data != NOISE and model.weights != RANDOM,
@@ -87,11 +89,6 @@ def _encoded_bytes(named: Mapping[str, torch.Tensor]) -> int:
     return len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()}))
 
 
-def _model(table: dict[str, Any]) -> Model:
-    pixels = table.pop("preprocess")
-    return Model(**table, preprocess=Pixels(**pixels) if pixels else None)
-
-
 def _keep(made: tuple[nn.Module, float], file: Path) -> tuple[nn.Module, float]:
     """Keep a net for the formats that are asked for later: training it again may take long."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -109,11 +106,12 @@ def _kept(file: Path) -> tuple[nn.Module, float] | None:
     return made
 
 
-def prepare(spec: str, preprocess: Preprocess, count: int, task: str) -> tuple[Path, Path]:
-    """Test pictures at the net's size, as .npy files that a visit streams."""
-    folder = _artifact.prepared(spec, preprocess, count, task)
+def prepare(source: str, preprocess: Preprocess, count: int, task: str) -> tuple[Path, Path]:
+    """The first `count` test pictures of a data set at the net's size, and their labels: .npy files
+    that a visit streams, see `Examples`. Raises UserError as `_data.load` does."""
+    folder = _artifact.prepared(source, preprocess, count, task)
     if not folder.exists():
-        examples = _data.load(spec, "test", count, preprocess, task)
+        examples = _data.load(source, "test", count, preprocess, task)
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
         np.save(part / "images.npy", examples.images)
@@ -126,28 +124,31 @@ def prepare(spec: str, preprocess: Preprocess, count: int, task: str) -> tuple[P
 
 
 @lru_cache(maxsize=1)
-def answers(
-    model_json: str, steps_json: str, seed: int, pictures: Path
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What the float net says of every test picture, or of as many as REFERENCE_BYTES hold."""
-    known = compressed(model_json, steps_json, seed)
+def answers(model: Model, steps_json: str, seed: int, pictures: Path) -> NDArray[np.float32]:
+    """What the float net says of every test picture, (N, ...), or of as many as REFERENCE_BYTES
+    hold. `pictures`: a .npy file, uint8 (N, H, W, C)."""
+    net = compressed(model, steps_json, seed)
     images = np.load(pictures, mmap_mode="r")
-    batches: list[np.ndarray[Any, np.dtype[np.float32]]] = []
+    batches: list[NDArray[np.float32]] = []
     with torch.no_grad():
         for i in range(0, len(images), 64):
-            answer = known.net(_load.inputs(known.preprocess, images[i : i + 64])).numpy()
+            answer = net.module(_load.inputs(net.preprocess, images[i : i + 64])).numpy()
             batches.append(answer.astype(np.float32))
             if (i + 64) * answer[0].nbytes >= REFERENCE_BYTES:
                 break
     return np.concatenate(batches)
 
 
-def calibration(order: Order, known: Float) -> np.ndarray[Any, np.dtype[np.float32]]:
-    spec = order.model.calibration
-    split: _data.Split = "test" if spec == "test" else "calibration"
-    source = known.data if spec in ("", "test") else spec
-    images = _data.pictures(source, split, CALIBRATION_EXAMPLES, known.preprocess)
-    whole = len(images) // order.batch * order.batch
+def calibration(spec: BuildSpec, net: FloatNet) -> NDArray[np.float32]:
+    """The pictures to calibrate on, (M, C, H, W), M a multiple of the batch.
+
+    Raises UserError if there are fewer than a batch.
+    """
+    choice = spec.model.calibration
+    split: _data.Split = "test" if choice == "test" else "calibration"
+    source = net.data if choice in NO_DATA else choice
+    images = _data.pictures(source, split, CALIBRATION_EXAMPLES, net.preprocess)
+    whole = len(images) // spec.batch * spec.batch
     if not whole:
         raise UserError(f"{source}: {len(images)} pictures to calibrate on are fewer than a batch")
-    return _load.inputs(known.preprocess, images[:whole]).numpy()
+    return _load.inputs(net.preprocess, images[:whole]).numpy()

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.models import _cache
-from paretomark.models.build._artifact import Order
-from paretomark.models.build._float_net import Float
+from paretomark.models.build._artifact import NO_DATA, BuildSpec
+from paretomark.models.build._float_net import FloatNet
 from paretomark.models.compress import _step
 from paretomark.models.data import _data
-from paretomark.models.data._data import Preprocess
 from paretomark.models.export import _export
 from paretomark.models.nets import _load, _structure
 from paretomark.models.training import _teacher
-from paretomark.suites.spec._model import RANDOM
+from paretomark.suites.spec._model import RANDOM, Preprocess
 
 DIGITS = 32
 CONTENT_BYTES = 4 * 2**30  # of data on disk; of larger sets, names and sizes count only
@@ -38,10 +37,10 @@ def digest(facts: Facts) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def of_net(order: Order, net: Float) -> Facts:
-    """The facts of an order whose float net, after its steps, is `net`."""
-    model, recipe = order.model, order.recipe
-    weights = f"random, seed {order.seed}" if model.weights == RANDOM else net.digest
+def of_net(spec: BuildSpec, net: FloatNet) -> Facts:
+    """The facts of an artifact whose float net, after the steps, is `net`."""
+    model, recipe = spec.model, spec.recipe
+    weights = f"random, seed {spec.seed}" if model.weights == RANDOM else net.digest
     return {
         "net": {
             "structure": net.structure,
@@ -53,40 +52,41 @@ def of_net(order: Order, net: Float) -> Facts:
         "recipe": {
             "steps": [_identified(step, net) for step in recipe.steps],
             "precision": recipe.precision,
-            "quantization": _quantization(order),
+            "quantization": _quantization(spec),
             "storage": recipe.storage,
         },
-        "seed": order.seed,
-        "calibration": _calibration(order, net.data),
+        "seed": spec.seed,
+        "calibration": _calibration(spec, net.data),
         "data": data(net.data),
     }
 
 
-def of_file(order: Order, sha256: str, preprocess: Preprocess, task: str) -> Facts:
+def of_file(spec: BuildSpec, sha256: str, preprocess: Preprocess, task: str) -> Facts:
     """The facts of a file that the user brings."""
     return {
         "net": {
             "file": sha256,
             "task": task,
             "preprocess": _preprocess(preprocess),
-            "label_offset": order.model.label_offset,
+            "label_offset": spec.model.label_offset,
         },
-        "data": data(order.model.data),
+        "data": data(spec.model.data),
     }
 
 
-def data(spec: str) -> str:
+def data(source: str) -> str:
     """A data set by its name and, of one on disk, by what is in it; "" of none.
 
-    Pictures of a folder count by their names below it, for these say class and order.
+    Pictures of a folder count by their names below it, for these say class and order. Raises
+    UserError as `_data.module` does.
     """
-    if not spec:
+    if not source:
         return ""
-    name = spec.partition(":")[0]
-    plugin, argument = _data.module(spec)
+    name = source.partition(":")[0]
+    plugin, argument = _data.module(source)
     if not argument:
         return f"{name} {getattr(plugin, 'VERSION', '')}".strip()
-    return f"{name} {_content(_data.stamp(spec), Path(argument))}"
+    return f"{name} {_content(_data.stamp(source), Path(argument))}"
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,12 +94,12 @@ def _content(stamp: str, path: Path) -> str:
     """A digest of the files at a path; the stamp says whether they are still the same."""
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     whole = sum(f.stat().st_size for f in files) <= CONTENT_BYTES
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in files:
         name = file.relative_to(path).as_posix() if path.is_dir() else ""
         content = _cache.sha256(file) if whole else ""
-        found.update(f"{name} {file.stat().st_size} {content}\n".encode())
-    return found.hexdigest()[:DIGITS]
+        digest.update(f"{name} {file.stat().st_size} {content}\n".encode())
+    return digest.hexdigest()[:DIGITS]
 
 
 def _preprocess(preprocess: Preprocess) -> Facts:
@@ -107,29 +107,29 @@ def _preprocess(preprocess: Preprocess) -> Facts:
     return table
 
 
-def _identified(step: Mapping[str, Any], net: Float) -> Facts:
+def _identified(step: Mapping[str, Any], net: FloatNet) -> Facts:
     """A step with the defaults that it takes; a teacher by what it is, not by its name."""
-    found = _step.complete(step)
-    if name := found.get("teacher"):
-        weights = found.pop("teacher_weights")
+    parameters = _step.complete(step)
+    if name := parameters.get("teacher"):
+        weights = parameters.pop("teacher_weights")
         teacher = _teacher.load(name, weights, net.preprocess, net.task)
-        found["teacher"] = f"{_structure.structure(teacher)} {_load.digest(teacher)}"
-    return found
+        parameters["teacher"] = f"{_structure.structure(teacher)} {_load.digest(teacher)}"
+    return parameters
 
 
-def _quantization(order: Order) -> dict[str, str]:
+def _quantization(spec: BuildSpec) -> dict[str, str]:
     """The options of int8, also those that are left to the format's quantizer."""
-    if order.recipe.precision != "int8":
+    if spec.recipe.precision != "int8":
         return {}
-    options = getattr(_export.module(order.format), "OPTIONS", {})
-    return {name: values[0] for name, values in options.items()} | order.recipe.quantization
+    options = getattr(_export.module(spec.format), "OPTIONS", {})
+    return {name: values[0] for name, values in options.items()} | spec.recipe.quantization
 
 
-def _calibration(order: Order, own: str) -> str:
+def _calibration(spec: BuildSpec, own: str) -> str:
     """The pictures that the ranges of activations are taken from; "" where none are looked at."""
-    if order.recipe.precision != "int8":
+    if spec.recipe.precision != "int8":
         return ""
-    spec = order.model.calibration
-    if spec in ("", "test"):
-        return f"{data(own)}, {spec or 'calibration'} split"
-    return data(spec)
+    choice = spec.model.calibration
+    if choice in NO_DATA:
+        return f"{data(own)}, {choice or 'calibration'} split"
+    return data(choice)

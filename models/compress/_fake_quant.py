@@ -79,7 +79,7 @@ def pictures(ctx: Context, split: str, count: int) -> Tensor:
         images = _data.pictures(ctx.data, cast(_data.Split, split), count, ctx.preprocess)
     except UserError as error:
         raise UserError(f"{error}; a step takes other pictures by its parameter 'split'") from None
-    pixels = torch.from_numpy(ctx.preprocess.normalise(images))
+    pixels = torch.from_numpy(_data.normalise(ctx.preprocess, images))
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 

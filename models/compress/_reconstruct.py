@@ -30,7 +30,9 @@ RIDGE = 1e-3
 def pictures(ctx: Context, count: int) -> list[Tensor]:
     """The first `count` of the train split, as batches of the net's input (N, C, H, W)."""
     images = _data.pictures(ctx.data, "train", count, ctx.preprocess)
-    pixels = torch.from_numpy(ctx.preprocess.normalise(images)).permute(0, 3, 1, 2).contiguous()
+    pixels = (
+        torch.from_numpy(_data.normalise(ctx.preprocess, images)).permute(0, 3, 1, 2).contiguous()
+    )
     return list(torch.split(pixels, BATCH))
 
 

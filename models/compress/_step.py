@@ -31,13 +31,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets import _zoo
+from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, at, unknown
-from paretomark.suites.spec._tasks import CLASSIFICATION
+from paretomark.suites.spec._model import Preprocess
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 if TYPE_CHECKING:
     from torch import nn
+
+NEEDS = ("apply(net, ctx)",)
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class _Parameter:
 
 
 def names() -> list[str]:
-    """The methods there are: the files of this folder."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+    """The methods there are."""
+    return _plugins.names("methods")
 
 
 def methods() -> dict[str, list[str]]:
@@ -152,7 +155,7 @@ def complete(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"paretomark.models.compress.{name}")
+    return _plugins.module("methods", name, NEEDS)
 
 
 def _given(step: Mapping[str, Any]) -> dict[str, Any]:

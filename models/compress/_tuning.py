@@ -26,16 +26,16 @@ MIXING = ("mixup", "cutmix")  # classes as well, which other tasks than classifi
 class Tuning(TypedDict, total=False):
     """How to train. A method takes them as `**tuning: Unpack[Tuning]`; DEFAULTS fill the rest."""
 
-    epochs: int
-    lr: float
+    epochs: int  # times that all pictures are seen
+    lr: float  # at its highest: it warms up, then falls along a cosine
     count: int  # pictures of the train split
-    batch: int
-    augment: Sequence[str]  # of AUGMENT
+    batch: int  # pictures of a step
+    augment: Sequence[str]  # what is done to pictures, of AUGMENT
     frozen_norm: bool  # batch normalisation keeps its statistics: few pictures make poor ones
     teacher: str  # a net of the zoo, on the same data, to learn from as well
     teacher_weights: str  # instead of those that the project ships
     temperature: float  # of the soft targets, see `paretomark.models.training._teacher`
-    weight: float
+    weight: float  # of what the teacher says in the loss, 0 to 1; the rest is of the labels
 
 
 DEFAULTS = Tuning(

@@ -18,52 +18,26 @@ the process that times a device must stay small. Optional are
 
 from __future__ import annotations
 
-import importlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paretomark.models import _cache
+from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, nearest, unknown
-from paretomark.suites.spec._tasks import CLASSIFICATION
-
-if TYPE_CHECKING:
-    from paretomark.suites.spec._model import Pixels
+from paretomark.suites.spec._model import Preprocess
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 NOISE = "noise"  # the data set of nets that have none
+ROTATING_BATCHES = 8  # of pictures, through which the inputs of a net rotate while it is timed
 Split = Literal["train", "calibration", "test"]
-Order = Literal["rgb", "bgr"]
-Interpolation = Literal["bilinear", "bicubic", "nearest"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """How a picture (uint8, RGB) becomes the input of a net.
-
-    The picture is scaled so that `crop` of its shorter side covers `size`, and cut to the centre;
-    `crop=None` squashes the whole picture to `size` instead. Then, per channel in the order
-    `order`: (pixel - mean) / std, with pixels in 0..255.
-    """
-
-    size: tuple[int, int]
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (255.0, 255.0, 255.0)
-    order: Order = "rgb"
-    crop: float | None = None
-    interpolation: Interpolation = "bilinear"
-
-    def normalise(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 RGB pictures (N, H, W, C) to the float input of the net, still (N, H, W, C)."""
-        pixels = images[..., ::-1] if self.order == "bgr" else images
-        mean = np.asarray(self.mean, np.float32)
-        std = np.asarray(self.std, np.float32)
-        return np.ascontiguousarray((pixels.astype(np.float32) - mean) / std)
+NEEDS = ("load(split, count, preprocess, argument)",)
+NEEDS_OF_TASKS = ("load(split, count, preprocess, argument, task)",)
 
 
 @dataclass(frozen=True)
@@ -83,39 +57,28 @@ class Examples:
     mirrored: tuple[int, ...] = ()
 
 
-def declared(pixels: Pixels) -> Preprocess:
-    """A preprocessing as a suite declares it. Raises UserError for one that cannot be."""
-    named: dict[str, Any] = {"order": pixels.order, "interpolation": pixels.interpolation}
-    for key, kind in (("order", Order), ("interpolation", Interpolation)):
-        if named[key] not in get_args(kind):
-            raise unknown(f"{key} of preprocess", named[key], get_args(kind))
-    if len(pixels.size) != 2 or min(pixels.size) < 1:
-        raise UserError(f"preprocess needs size = [height, width], got {list(pixels.size)}")
-    mean, std = list(pixels.mean), list(pixels.std)
-    if not mean or len(mean) != len(std) or not all(map(math.isfinite, mean + std)) or 0 in std:
-        what = "one number per channel each, in std none of them 0"
-        raise UserError(f"mean and std of preprocess are {what}, got {mean} and {std}")
-    if pixels.crop is not None and not 0 < pixels.crop <= 1:
-        raise UserError(f"crop of preprocess is above 0 and at most 1, got {pixels.crop}")
-    size = (pixels.size[0], pixels.size[1])
-    return Preprocess(size, tuple(mean), tuple(std), crop=pixels.crop, **named)
+def normalise(preprocess: Preprocess, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 RGB pictures (N, H, W, C) to the float input of the net, still (N, H, W, C)."""
+    pixels = images[..., ::-1] if preprocess.order == "bgr" else images
+    mean = np.asarray(preprocess.mean, np.float32)
+    std = np.asarray(preprocess.std, np.float32)
+    return np.ascontiguousarray((pixels.astype(np.float32) - mean) / std)
 
 
 def names() -> list[str]:
     """The data sets there are: the files of `models/data/`."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+    return _plugins.names("data")
 
 
 def module(spec: str) -> tuple[ModuleType, str]:
     """The file of a data set, and its argument.
 
-    Raises UserError for an unknown data set, and for a path that it lacks, does not take, or that
-    is not there.
+    Raises UserError for an unknown data set, one whose file lacks what it must have, and for a path
+    that it lacks, does not take, or that is not there.
     """
     name, colon, argument = spec.partition(":")
-    if name not in names():
-        raise unknown("data set", name, names())
-    plugin = importlib.import_module(f"paretomark.models.data.{name}")
+    tasks = _plugins.definition("data", name, "TASKS")
+    plugin = _plugins.module("data", name, NEEDS if tasks is None else NEEDS_OF_TASKS)
     kind, path = getattr(plugin, "PATH", ""), Path(argument)
     if colon and not kind:
         raise UserError(f"data set '{name}' takes no path, got '{argument}'")

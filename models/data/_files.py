@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from paretomark.models.data._data import SPLITS, Examples, Preprocess, Split
+from paretomark.models.data._data import SPLITS, Examples, Split
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 Size = tuple[int, int]
 T = TypeVar("T")

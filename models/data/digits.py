@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.models.data._data import Examples, Split
+from paretomark.suites.spec._model import Preprocess
 
 CLASSES = 10
 SIZE = (8, 8)

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretomark.models.data import _files
-from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.models.data._data import Examples, Split
 from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._tasks import KEYPOINTS
+from paretomark.suites.spec._model import Preprocess
 
 PATH = "folder"
-TASKS = (KEYPOINTS,)
+TASKS = ("keypoints",)
 TABLE = "keypoints.csv"
 SEEN = 2.0
 SIDES = {"left_": "right_", "right_": "left_"}
@@ -34,7 +34,7 @@ def load(
     count: int | None,
     preprocess: Preprocess | None,
     argument: str,
-    task: str = KEYPOINTS,
+    task: str = "keypoints",
 ) -> Examples:
     """Pictures in one seeded shuffle. Raises UserError with the line of a bad row."""
     size = _files.sized(preprocess)

@@ -9,8 +9,9 @@ import csv
 from pathlib import Path
 
 from paretomark.models.data import _files
-from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.models.data._data import Examples, Split
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 PATH = "folder"
 

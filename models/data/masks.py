@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretomark.models.data import _files
-from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.models.data._data import Examples, Split
 from paretomark.models.data.imagefolder import SUFFIXES
 from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._tasks import SEGMENTATION
+from paretomark.suites.spec._model import Preprocess
 
 PATH = "folder"
-TASKS = (SEGMENTATION,)
+TASKS = ("segmentation",)
 
 
 def load(
@@ -27,7 +27,7 @@ def load(
     count: int | None,
     preprocess: Preprocess | None,
     argument: str,
-    task: str = SEGMENTATION,
+    task: str = "segmentation",
 ) -> Examples:
     """Pictures in one seeded shuffle. Raises UserError for a mask that is missing or no mask."""
     size = _files.sized(preprocess)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.models.data._data import Examples, Split
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 MOST = 64  # pictures: nothing is learnt from more
 PATCHES = 6

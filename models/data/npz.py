@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.models.data._data import SPLITS, Examples, Preprocess, Split
+from paretomark.models.data._data import SPLITS, Examples, Split
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 PATH = "file"
 

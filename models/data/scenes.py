@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from paretomark.models.data import _files
-from paretomark.models.data._data import Examples, Preprocess, Split
+from paretomark.models.data._data import Examples, Split
 from paretomark.models.data._shapes import SHAPES, Plane
-from paretomark.suites.spec._tasks import CLASSIFICATION, KEYPOINTS, SEGMENTATION
+from paretomark.suites.spec._model import Preprocess
 
 VERSION = 1
 SIDE = 96
 CLASSES = tuple(SHAPES)
-TASKS = (CLASSIFICATION, SEGMENTATION, KEYPOINTS)
+TASKS = ("classification", "segmentation", "keypoints")
 POINTS = ("centre", "top", "left", "bottom", "right")
 MIRRORED = (0, 1, 4, 3, 2)  # left and right change places in a mirrored picture
 SIZES: dict[Split, int] = {"train": 16_000, "calibration": 512, "test": 2_000}
@@ -232,22 +232,22 @@ def load(
     count: int | None,
     preprocess: Preprocess | None,
     argument: str,
-    task: str = CLASSIFICATION,
+    task: str = "classification",
 ) -> Examples:
     """Pictures uint8 (N, 96, 96, 3), or resized as `preprocess` says; `count` may exceed SIZES."""
     scenes = generate(split, SIZES[split] if count is None else count)
     labels: NDArray[Any] = scenes.labels
-    if task == SEGMENTATION:
+    if task == "segmentation":
         labels = scenes.masks
-    elif task == KEYPOINTS:
+    elif task == "keypoints":
         labels = scenes.keypoints
     images = scenes.images
     if preprocess is not None and (*preprocess.size, preprocess.crop or 1) != (SIDE, SIDE, 1):
         pictures = [_files.resized(Image.fromarray(image), preprocess) for image in images]
-        if task == SEGMENTATION:
+        if task == "segmentation":
             masks = [_files.resized_mask(Image.fromarray(m), preprocess) for m in labels]
             labels = np.stack([np.asarray(mask) for mask in masks])
-        elif task == KEYPOINTS:
+        elif task == "keypoints":
             labels = np.stack([_files.moved(p, (SIDE, SIDE), preprocess) for p in labels])
         images = np.stack([np.asarray(picture) for picture in pictures])
-    return Examples(images, labels, MIRRORED if task == KEYPOINTS else ())
+    return Examples(images, labels, MIRRORED if task == "keypoints" else ())

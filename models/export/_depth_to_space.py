@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from paretomark.models.export import _sparse_graph, _sparse_tflite
+from paretomark.models.export import _sparse_tflite, _tflite_model
 
 MOVES = ("RESHAPE", "TRANSPOSE")
 
@@ -42,7 +42,7 @@ def _chains(net: Any, reads: Counter[int]) -> list[list[Any]]:
     """The longest runs of operators that only move numbers, each read by nothing but the next."""
     chains: list[list[Any]] = []
     for operator in net.subgraphs[0].operators:
-        if _sparse_graph.kind(net, operator) not in MOVES:
+        if _tflite_model.kind(net, operator) not in MOVES:
             continue
         source = int(operator.inputs[0])
         before = next((c for c in chains if int(c[-1].outputs[0]) == source), None)
@@ -56,7 +56,7 @@ def _chains(net: Any, reads: Counter[int]) -> list[list[Any]]:
 def _side(net: Any, chain: list[Any], first: int, last: int) -> int:
     """How many pixels a side one pixel becomes; 0 if the chain is no DEPTH_TO_SPACE."""
     tensors = net.subgraphs[0].tensors
-    before, after = (_sparse_graph.shape(tensors[t]) for t in (first, last))
+    before, after = (_tflite_model.shape(tensors[t]) for t in (first, last))
     if len(before) != 4 or len(after) != 4 or not before[1] or after[1] % before[1]:
         return 0
     side = after[1] // before[1]
@@ -65,13 +65,13 @@ def _side(net: Any, chain: list[Any], first: int, last: int) -> int:
     numbers = np.arange(np.prod(before)).reshape(before)
     moved = numbers
     for operator in chain:
-        if _sparse_graph.kind(net, operator) == "TRANSPOSE":
-            order = _sparse_graph.stored(net, tensors[int(operator.inputs[1])])
+        if _tflite_model.kind(net, operator) == "TRANSPOSE":
+            order = _tflite_model.stored(net, tensors[int(operator.inputs[1])])
             if order is None:
                 return 0
             moved = moved.transpose([int(axis) for axis in order.reshape(-1)])
         else:
-            moved = moved.reshape(_sparse_graph.shape(tensors[int(operator.outputs[0])]))
+            moved = moved.reshape(_tflite_model.shape(tensors[int(operator.outputs[0])]))
     parts = numbers.reshape(*before[:3], side, side, after[3])
     wanted = parts.transpose(0, 1, 3, 2, 4, 5).reshape(after)
     return side if np.array_equal(moved, wanted) else 0

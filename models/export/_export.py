@@ -22,25 +22,27 @@ inside functions.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from types import ModuleType
 
+from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, unknown
+
+NEEDS = (
+    *("PACKAGES", "PRECISIONS", "export(net, sample, out)"),
+    "quantize(model, out, precision, calibration)",
+)
 
 
 def names() -> list[str]:
-    """The formats there are: the files of this folder."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+    """The formats there are."""
+    return _plugins.names("formats")
 
 
 def module(name: str) -> ModuleType:
-    """The plug-in of a format."""
-    if name not in names():
-        raise unknown("format", name, names())
-    return importlib.import_module(f"paretomark.models.export.{name}")
+    """The plug-in of a format. Raises UserError if there is none, or it lacks what it must have."""
+    return _plugins.module("formats", name, NEEDS)
 
 
 def precisions() -> list[str]:

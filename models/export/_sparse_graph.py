@@ -1,12 +1,10 @@
 """The graph of a TFLite file as XNNPACK sees it: constants unpacked, paddings folded.
 
-Read by the schema that ai-edge-litert brings along (schema.fbs of TensorFlow Lite, version 3).
+It is made of what `_tflite_model` reads.
 """
 
 from __future__ import annotations
 
-import math
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.suites.spec._errors import UserError
+from paretomark.models.export import _tflite_model
+from paretomark.models.export._tflite_model import kind, shape, stored, type_name
 
-IDENTIFIER = b"TFL3"
 FLOATS = {"FLOAT32", "FLOAT16"}
-NUMPY = {"FLOAT32": np.float32, "FLOAT16": np.float16, "INT8": np.int8, "INT32": np.int32}
-# What following offsets out of a damaged file raises; the generated readers verify nothing.
-DAMAGE = (struct.error, LookupError, AttributeError, TypeError, ValueError, OverflowError)
 SAME = 0  # of the schema's enum Padding
 Pair = tuple[int, int]
 
@@ -81,76 +76,14 @@ class Graph:
 
 
 def load(file: Path) -> Any:
-    """The ModelT of a TFLite file.
+    """The ModelT of a TFLite file, of which `graph` can be made.
 
-    Raises UserError where there is none, where it is damaged, and without ai-edge-litert.
+    Raises UserError as `_tflite_model.load` does.
     """
-    try:
-        from ai_edge_litert import schema_py_generated as schema
-    except ImportError:
-        raise UserError(
-            "reading a .tflite file needs ai-edge-litert; pip install 'paretomark[litert]'"
-        ) from None
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}; give a .tflite file that can be read") from None
-    if data[4:8] != IDENTIFIER:
-        raise UserError(f"{file} is not a TFLite file: it does not have {IDENTIFIER!r} at byte 4")
-    try:
-        model = schema.ModelT.InitFromPackedBuf(data)
-        _bring_in(model, data)
+    model = _tflite_model.load(file)
+    with _tflite_model.damage_of(file):
         graph(model)
-    except DAMAGE as error:
-        raise UserError(f"{file} is a damaged TFLite file ({error}); export it again") from None
     return model
-
-
-def _bring_in(model: Any, data: bytes) -> None:
-    """Constants that lie behind the flatbuffer, where AI Edge Quantizer puts those of larger files:
-    read by the schema alone, they are empty, and a file written from that cannot be loaded."""
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            if buffer.offset + buffer.size > len(data):
-                raise ValueError("a constant ends behind the end of the file")
-            part = data[buffer.offset : buffer.offset + buffer.size]
-            buffer.data, buffer.offset, buffer.size = np.frombuffer(part, np.uint8), 0, 0
-
-
-def kind(model: Any, operator: Any) -> str:
-    """The name of an operator: of the builtin ("CONV_2D"), or "CUSTOM"."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    code = model.operatorCodes[operator.opcodeIndex]
-    # Codes above 126 do not fit the old field, and old files do not have the new one.
-    return _name(BuiltinOperator, max(code.builtinCode, code.deprecatedBuiltinCode))
-
-
-def type_name(tensor: Any) -> str:
-    """The type of a tensor: "FLOAT32"."""
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    return _name(TensorType, tensor.type)
-
-
-def shape(tensor: Any) -> tuple[int, ...]:
-    """The shape of a tensor; () of a scalar."""
-    return tuple(int(size) for size in (() if tensor.shape is None else tensor.shape))
-
-
-def stored(model: Any, tensor: Any) -> NDArray[Any] | None:
-    """The numbers of a constant, flat, as they are in the file; None of what is computed.
-
-    Of a type that is not in `NUMPY`, the bytes; but of INT4, each half, as if it were unsigned.
-    """
-    data = model.buffers[tensor.buffer].data
-    if data is None or len(data) == 0:
-        return None
-    numbers = np.asarray(data, np.uint8)
-    if type_name(tensor) == "INT4":
-        halves = np.stack([numbers & 15, numbers >> 4], 1).reshape(-1)
-        return halves[: math.prod(shape(tensor))]  # an odd number leaves half a byte over
-    return numbers.view(NUMPY.get(type_name(tensor), np.uint8))
 
 
 def graph(model: Any) -> Graph:
@@ -250,7 +183,3 @@ def _folded(pad: Node, margins: NDArray[Any], node: Node) -> Node | None:
     own = node.filter.padding
     padding = (own[0] + top, own[1] + right, own[2] + bottom, own[3] + left)
     return replace(node, inputs=pad.inputs, filter=replace(node.filter, padding=padding))
-
-
-def _name(enum: Any, number: int) -> str:
-    return next(str(name) for name, value in vars(enum).items() if value == number)

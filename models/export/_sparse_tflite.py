@@ -16,7 +16,7 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.models.export import _sparse_check, _sparse_graph
+from paretomark.models.export import _sparse_check, _sparse_graph, _tflite_model
 from paretomark.suites.spec._errors import UserError
 
 ALIGNMENT = 16  # of constants, by the schema
@@ -61,7 +61,7 @@ def leave_out_zeros(net: Any) -> bool:
 def write(net: Any, out: Path) -> None:
     """Write a ModelT as a TFLite file."""
     builder = _Builder(1 << 20)
-    builder.Finish(net.Pack(builder), file_identifier=_sparse_graph.IDENTIFIER)
+    builder.Finish(net.Pack(builder), file_identifier=_tflite_model.IDENTIFIER)
     out.write_bytes(bytes(builder.Output()))
 
 
@@ -72,15 +72,15 @@ def filters(net: Any) -> list[int]:
     such a file when it is stored sparse.
     """
     main = net.subgraphs[0]
-    constant = {i for i, t in enumerate(main.tensors) if _sparse_graph.stored(net, t) is not None}
+    constant = {i for i, t in enumerate(main.tensors) if _tflite_model.stored(net, t) is not None}
     unpacked, found = {}, []
     for operator in main.operators:
-        kind = _sparse_graph.kind(net, operator)
+        kind = _tflite_model.kind(net, operator)
         if kind == "DEQUANTIZE":
             unpacked[int(operator.outputs[0])] = int(operator.inputs[0])
         if kind == "CONV_2D":
             number = int(operator.inputs[1])
-            pair = [_sparse_graph.type_name(main.tensors[i]) for i in operator.inputs[:2]]
+            pair = [_tflite_model.type_name(main.tensors[i]) for i in operator.inputs[:2]]
             if pair == ["FLOAT32", "INT8"]:
                 raise UserError(
                     "a file that quantizes its activations anew in every inference cannot be "
@@ -88,7 +88,7 @@ def filters(net: Any) -> list[int]:
                     "int8-weights, or store it dense"
                 )
             number = unpacked.get(number, number)
-            if number in constant and _sparse_graph.shape(main.tensors[number])[1:3] == (1, 1):
+            if number in constant and _tflite_model.shape(main.tensors[number])[1:3] == (1, 1):
                 found.append(number)
     return list(dict.fromkeys(found))
 
@@ -99,12 +99,12 @@ def store(net: Any, number: int) -> bool:
 
     main = net.subgraphs[0]
     tensor = main.tensors[number]
-    numbers = _sparse_graph.stored(net, tensor)
+    numbers = _tflite_model.stored(net, tensor)
     shared = sum(t.buffer == tensor.buffer for t in main.tensors) > 1
-    known = _sparse_graph.type_name(tensor) in DENSIFIED
+    known = _tflite_model.type_name(tensor) in DENSIFIED
     if numbers is None or not known or shared or tensor.sparsity is not None:
         return False
-    outputs, _, _, inputs = _sparse_graph.shape(tensor)
+    outputs, _, _, inputs = _tflite_model.shape(tensor)
     rows, columns = np.nonzero(numbers.reshape(outputs, inputs))
     if not rows.size:  # one zero stays, for a constant without bytes is none to a reader
         rows = columns = np.zeros(1, np.int64)
@@ -151,14 +151,14 @@ def _part_classifier(net: Any) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     main = net.subgraphs[0]
-    kinds = [(_sparse_graph.kind(net, operator), operator) for operator in main.operators]
+    kinds = [(_tflite_model.kind(net, operator), operator) for operator in main.operators]
     for operator in [operator for kind, operator in kinds if kind == "MEAN"]:
         mean = int(operator.outputs[0])
         classifiers = [o for kind, o in kinds if kind == "FULLY_CONNECTED"]
         readers = [o for o in classifiers if int(o.inputs[0]) == mean]
         if not readers:
             continue
-        shape = np.array(_sparse_graph.shape(main.tensors[mean]), np.int32)
+        shape = np.array(_tflite_model.shape(main.tensors[mean]), np.int32)
         net.buffers.append(schema.BufferT(data=shape.view(np.uint8)))
         sizes = schema.TensorT(
             name=b"reshape/shape", shape=[len(shape)], type=schema.TensorType.INT32,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from paretomark.models.export import _sparse_graph, _sparse_tflite
+from paretomark.models.export import _sparse_tflite, _tflite_model
 
 RELUS = ("RELU", "RELU6", "RELU_0_TO_1")
 FUSED = "fusedActivationFunction"
@@ -27,14 +27,14 @@ def restore(net: Any) -> bool:
     readers = defaultdict(list)
     for operator in main.operators:
         for tensor in operator.inputs:
-            readers[int(tensor)].append(_sparse_graph.kind(net, operator))
+            readers[int(tensor)].append(_tflite_model.kind(net, operator))
     found = False
     for place, operator in enumerate(list(main.operators)):
-        if _sparse_graph.kind(net, operator) != "PADV2":
+        if _tflite_model.kind(net, operator) != "PADV2":
             continue
         source, margins, value = map(int, operator.inputs)
         padded = int(operator.outputs[0])
-        with_what = _sparse_graph.stored(net, main.tensors[value])
+        with_what = _tflite_model.stored(net, main.tensors[value])
         if with_what is None or not np.all(with_what == -np.inf):
             continue
         if set(readers[padded]) != {"MAX_POOL_2D"} or padded in main.outputs:
@@ -53,7 +53,7 @@ def _at_least_zero(net: Any, makers: Mapping[int, Any], tensor: int) -> bool:
     operator = makers.get(tensor)
     if operator is None:
         return False
-    name = _sparse_graph.kind(net, operator)
+    name = _tflite_model.kind(net, operator)
     activations = [getattr(schema.ActivationFunctionType, relu) for relu in ("RELU", "RELU6")]
     if name in RELUS or getattr(operator.builtinOptions, FUSED, None) in activations:
         return True

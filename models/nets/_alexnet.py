@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets._binary import Binarize
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "imagefolder"
 PREPROCESS = Preprocess(

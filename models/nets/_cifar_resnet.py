@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paretomark.models.data._data import Preprocess
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "npz"
 PREPROCESS = Preprocess(size=(32, 32), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))

@@ -22,7 +22,7 @@ AGREE = 0.02
 
 
 @dataclass(frozen=True)
-class Published:
+class ZooEntry:
     """One net, and what is published of it; None where nothing is."""
 
     family: str
@@ -42,11 +42,11 @@ class Published:
         return f"{self.net.partition('@')[0]}@{self.check}" if self.check else ""
 
 
-def published() -> list[Published]:
+def entries() -> list[ZooEntry]:
     """The table, family by family."""
     with FILE.open(newline="", encoding="utf-8") as file:
         return [
-            Published(
+            ZooEntry(
                 family=line["family"],
                 net=line["net"],
                 check=int(line["check"]) if line["check"] else None,

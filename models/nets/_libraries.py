@@ -14,8 +14,8 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from paretomark.models.data._data import Preprocess
 from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._model import Preprocess
 
 if TYPE_CHECKING:
     from torch import nn

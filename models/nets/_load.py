@@ -25,10 +25,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from paretomark.models.data import _data
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets import _libraries, _random, _zoo
 from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._model import RANDOM, Model
+from paretomark.suites.spec._model import RANDOM, Model, Preprocess
 
 PICTURES = 16  # to draw random weights for
 
@@ -60,11 +59,11 @@ def load(model: Model, seed: int) -> Net:
         net, weights = _of_function(what.name), "the function's own" if trained else ""
         preprocess, data = Preprocess((0, 0)), ""
     else:
-        plugin = importlib.import_module(f"paretomark.models.nets.{what.name}")
+        plugin = _zoo.module(what.name)
         net, preprocess, data = plugin.net(), plugin.PREPROCESS, plugin.DATA
         weights = ""
     if model.preprocess:
-        preprocess = _data.declared(model.preprocess)
+        preprocess = model.preprocess
     if what.size:
         preprocess = dataclasses.replace(preprocess, size=what.size)
     if not all(preprocess.size):
@@ -109,7 +108,7 @@ def digest(net: nn.Module) -> str:
 
 def inputs(preprocess: Preprocess, images: Any) -> torch.Tensor:
     """Pictures as the net wants them: float32 (N, C, H, W)."""
-    pixels = torch.from_numpy(preprocess.normalise(np.asarray(images)))
+    pixels = torch.from_numpy(_data.normalise(preprocess, np.asarray(images)))
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paretomark.models.data._data import Preprocess
+from paretomark.suites.spec._model import Preprocess
 
 
 def macs(net: nn.Module, preprocess: Preprocess, device: str = "cpu") -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets._blocks import MeanHW, conv_bn
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "imagefolder"
 PREPROCESS = Preprocess(

@@ -7,7 +7,7 @@ x width). A net's file has
     DATA = "scenes"                 the data set it was trained on
     PREPROCESS = Preprocess(...)    how it wants to see a picture
     TRAIN = Training(...)           optional: the recipe of `bench.py train NAME`
-    TASK = "segmentation"           optional: its task, of `paretomark.suites.spec._tasks`
+    TASK = "segmentation"           optional: its task, a file of `suites/tasks/`
     def net() -> nn.Module          the float net, untrained: float32 (N, C, H, W) to logits, of
                                     a picture (N, classes), or of every pixel (N, classes, H, W),
                                     a single one being that of the figure; or to x and y of
@@ -26,19 +26,20 @@ import re
 import symtable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from paretomark.models import _cache, _sources
+from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, nearest, unknown
 from paretomark.suites.spec._model import KINDS
-from paretomark.suites.spec._tasks import CLASSIFICATION
+from paretomark.suites.tasks._task import CLASSIFICATION
 
-FOLDER = Path(__file__).parent
-WEIGHTS = FOLDER / "weights"
+NEEDS = ("DATA", "PREPROCESS", "net()")
 
 
 @dataclass(frozen=True)
 class Training:
-    """SGD with momentum, one linear warm-up epoch, then a cosine to zero; see `_loss.py`.
+    """SGD with momentum, one linear warm-up epoch, then a cosine to zero, of the task's loss.
 
     Weight decay acts on convolution and linear weights only, not on biases and normalisation.
     """
@@ -55,7 +56,7 @@ class Training:
     colour: float = 0.0  # brightness and contrast by up to this share
     cutout: int = 0  # side of a square that is blanked
     mixup: float = 0.0  # alpha of the Beta distribution that shares are drawn from; 0: not at all
-    cutmix: float = 0.0  # likewise
+    cutmix: float = 0.0  # likewise, of pasted rectangles
     frozen_norm: bool = False  # batch normalisation keeps the statistics that it has
     teacher: str = ""  # a net of the zoo to learn from besides the labels
     patience: int = 0  # stop after so many epochs without a loss 1 % below the least; 0: never
@@ -77,10 +78,10 @@ def split(net: str) -> Name:
     name, at, size = rest.rpartition("@")
     if not at or kind == "file" or "/" in size:  # of a path, an @ may be part
         return Name(kind, rest, None)
-    found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", size)
-    if not found:
+    sides = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", size)
+    if not sides:
         raise UserError(f"{net}: after @ comes the size of the input, as in @160 or @128x256")
-    return Name(kind, name, (int(found[1]), int(found[2] or found[1])))
+    return Name(kind, name, (int(sides[1]), int(sides[2] or sides[1])))
 
 
 def python(spec: str) -> tuple[Path, str]:
@@ -114,12 +115,22 @@ def code(net: str) -> str:
     if parts.kind == "python":
         file, _ = python(parts.name)
         return _sources.digest(file.stem, folder=file.parent)
-    return "" if parts.kind else _sources.digest(f"paretomark.models.nets.{parts.name}")
+    return "" if parts.kind else _sources.digest(_plugins.module_name("nets", parts.name))
 
 
 def names() -> list[str]:
-    """The nets there are: the files of this folder without a leading underscore."""
-    return sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
+    """The nets there are."""
+    return _plugins.names("nets")
+
+
+def check(name: str) -> None:
+    """Raise UserError if there is no such net, or its file lacks what it must have."""
+    _plugins.check("nets", name, NEEDS)
+
+
+def module(name: str) -> ModuleType:
+    """The file of a net, imported, and torch with it. Raises UserError as `check` does."""
+    return _plugins.module("nets", name, NEEDS)
 
 
 def data(net: str) -> str:
@@ -130,17 +141,15 @@ def data(net: str) -> str:
     parts = split(net)
     if parts.kind:
         return ""
-    found = _constant(parts.name, "DATA")
-    if found is None:
-        raise ValueError(f"models/{parts.name}.py has no DATA")
-    return str(ast.literal_eval(found))
+    check(parts.name)
+    return str(_plugins.literal("nets", parts.name, "DATA"))
 
 
 def task(net: str) -> str:
     """The task of a net: TASK in its file, which is not imported for that; else classification."""
     parts = split(net)
-    found = None if parts.kind else _constant(parts.name, "TASK")
-    return str(ast.literal_eval(found)) if found else CLASSIFICATION
+    own = None if parts.kind else _plugins.literal("nets", parts.name, "TASK")
+    return str(own or CLASSIFICATION)
 
 
 def size(net: str) -> tuple[int, int] | None:
@@ -151,20 +160,10 @@ def size(net: str) -> tuple[int, int] | None:
     parts = split(net)
     if parts.size or parts.kind:
         return parts.size
-    preprocess = _constant(parts.name, "PREPROCESS")
+    preprocess = _plugins.definition("nets", parts.name, "PREPROCESS")
     keywords = preprocess.keywords if isinstance(preprocess, ast.Call) else []
     sizes = [ast.literal_eval(keyword.value) for keyword in keywords if keyword.arg == "size"]
     return tuple(sizes[0]) if sizes else None
-
-
-def _constant(name: str, constant: str) -> ast.expr | None:
-    """What a net's file defines, or takes from that of another net."""
-    for node in ast.parse((FOLDER / f"{name}.py").read_text()).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == [constant]:
-            return node.value
-        if isinstance(node, ast.ImportFrom) and any(alias.name == constant for alias in node.names):
-            return _constant(str(node.module).rpartition(".")[2], constant)
-    return None
 
 
 def layers(file: Path) -> set[str]:
@@ -188,11 +187,11 @@ def layers(file: Path) -> set[str]:
 
 
 def weights(name: str) -> Path:
-    """The trained weights of a net: those that the project ships, else those trained here.
+    """The trained weights of a net: those beside its file, else those trained here.
 
-    The file need not exist.
+    The file need not exist. Raises UserError for a net that is none.
     """
-    shipped = WEIGHTS / f"{name}.safetensors"
+    shipped = _plugins.file("nets", name).parent / "weights" / f"{name}.safetensors"
     return shipped if shipped.exists() else trained(name)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets._blocks import MeanHW, conv_bn, separable
 from paretomark.models.nets._zoo import Training
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "digits"
 PREPROCESS = Preprocess(size=(8, 8), mean=(0.0,), std=(255.0,))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from paretomark.models.data._data import Preprocess
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "imagefolder"
 PREPROCESS = Preprocess(size=(224, 224), mean=(127.5,) * 3, std=(127.5,) * 3)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets._blocks import MBConv, MeanHW, conv_bn
 from paretomark.models.nets._zoo import Training
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "scenes"
 TASK = "keypoints"

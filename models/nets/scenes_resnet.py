@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets._blocks import MeanHW, conv_bn
 from paretomark.models.nets._zoo import Training
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "scenes"
 PREPROCESS = Preprocess(size=(96, 96), mean=(127.5, 127.5, 127.5), std=(64.0, 64.0, 64.0))

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets._segmenter import Segmenter
 from paretomark.models.nets._zoo import Training
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "scenes"
 TASK = "segmentation"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from paretomark.models.data._data import Preprocess
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "imagefolder"
 PREPROCESS = Preprocess(

@@ -23,15 +23,20 @@ from paretomark.models import _cache, _sources
 from paretomark.models.data import _data
 from paretomark.models.nets import _zoo
 from paretomark.models.nets._zoo import Training
+from paretomark.suites.spec import _plugins
 
 
-def place(name: str, recipe: Training) -> Path:
-    """Where the checkpoint of this training is, or will be."""
+def checkpoint_file(name: str, recipe: Training) -> Path:
+    """Where the checkpoint of the training of a net is, or will be.
+
+    Raises UserError for a net that is none.
+    """
     parts = [name, json.dumps(asdict(recipe), sort_keys=True), torch.__version__]
     parts += [str(torch.get_num_threads())]  # sums in another order are other sums
-    reader = f"paretomark.models.data.{_zoo.data(name).partition(':')[0]}"
+    reader = _plugins.module_name("data", _zoo.data(name).partition(":")[0])
     parts += [_data.stamp(_zoo.data(name)), _zoo.code(name)]
-    parts += [_sources.digest("paretomark.models.training._train", reader)]
+    loss = _plugins.module_name("tasks", _zoo.task(name))
+    parts += [_sources.digest("paretomark.models.training._train", reader, loss)]
     if teacher := recipe.teacher:
         parts += [_zoo.code(teacher), _cache.sha256(_zoo.weights(teacher))]
     return _cache.folder() / "training" / f"{name}-{_cache.key(parts)}.pt"

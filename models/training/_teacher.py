@@ -5,21 +5,20 @@ Source: Hinton et al., "Distilling the knowledge in a neural network", 2015.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from paretomark.models.data._data import Preprocess
 from paretomark.models.nets import _load, _zoo
 from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._model import Model, Pixels
+from paretomark.suites.spec._model import Model, Preprocess
 
 
 @dataclass(frozen=True)
 class Teacher:
     """A net to learn from besides the labels: the loss is (1 - weight) x that of the labels plus
-    weight x the distance to the teacher's answers, as in `paretomark.models.training._loss`."""
+    weight x the distance to the teacher's answers, see `paretomark.models.training._train`."""
 
     net: nn.Module
     temperature: float = 4.0
@@ -33,8 +32,9 @@ def load(name: str, weights: str, preprocess: Preprocess, task: str) -> nn.Modul
     """
     # A function says nothing of pictures or of its task: it has those of its pupil.
     own = _zoo.split(name).kind == "python"
-    pixels = Pixels(**asdict(preprocess)) if own else None
-    model = Model(net=name, weights=weights, preprocess=pixels, task=task if own else "")
+    model = Model(net=name, weights=weights)
+    if own:
+        model = replace(model, preprocess=preprocess, task=task)
     with torch.random.fork_rng(devices=[]), _load.imports_kept():
         teacher = _load.load(model, 0)
     if preprocess != teacher.preprocess:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import os
@@ -18,13 +17,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from paretomark.models.data import _data
-from paretomark.models.data._data import Examples, Preprocess
+from paretomark.models.data._data import Examples
 from paretomark.models.nets import _zoo
 from paretomark.models.nets._zoo import Training
-from paretomark.models.training import _augment, _checkpoint, _loss, _teacher
+from paretomark.models.training import _augment, _checkpoint, _teacher
 from paretomark.models.training._teacher import Teacher
-from paretomark.suites.spec._errors import UserError, unknown
-from paretomark.suites.spec._tasks import CLASSIFICATION
+from paretomark.suites.spec import _plugins
+from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
+from paretomark.suites.tasks import _task
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 Report = Callable[[int, int, float, float], None]
 
@@ -49,11 +51,9 @@ def train(
     whole epoch, and ends in the same weights as if it had not been (`_checkpoint.py`). Raises
     UserError for an unknown net or one without a recipe.
     """
-    if name not in _zoo.names():
-        raise unknown("net", name, _zoo.names())
-    file = importlib.import_module(f"paretomark.models.nets.{name}")
+    file = _zoo.module(name)
     if not hasattr(file, "TRAIN"):
-        raise UserError(f"net '{name}' has no recipe; add a TRAIN to models/{name}.py")
+        raise UserError(f"net '{name}' has no recipe; add a TRAIN to {_plugins.file('nets', name)}")
     recipe: Training = file.TRAIN
     recipe = replace(
         recipe,
@@ -65,7 +65,7 @@ def train(
     guide = None
     if recipe.teacher:
         guide = Teacher(_teacher.load(recipe.teacher, "", file.PREPROCESS, task))
-    checkpoint = _checkpoint.place(name, recipe)
+    checkpoint = _checkpoint.checkpoint_file(name, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net: nn.Module = file.net()
@@ -177,15 +177,22 @@ def _loss_of(
     images, partners, share = _augment.mix(images, training, rng)
     x, truth, size = _tensor(images, preprocess), torch.from_numpy(labels), images.shape[1:3]
     answers = net(x)
-    loss = share * _loss.loss(task, answers, truth, size)
+    measure = _task.module(task)
+    loss = share * measure.loss(answers, truth, size)
     if share < 1:
-        loss += (1 - share) * _loss.loss(task, answers, truth[partners], size)
+        loss += (1 - share) * measure.loss(answers, truth[partners], size)
     if teacher:
         with torch.no_grad():
             taught = teacher.net(x)
-        far = _loss.distance(task, answers, taught, teacher.temperature)
+        far = measure.distance(answers, taught, teacher.temperature)
         loss = (1 - teacher.weight) * loss + teacher.weight * far
-    return loss, _loss.scores(task, answers, truth, size)
+    return loss, _scores(task, answers, truth, size)
+
+
+def _scores(task: str, answers: Tensor, truth: Tensor, size: tuple[int, int]) -> float:
+    """The sum over the pictures of the measure of the task, each 0..1."""
+    scores = _task.module(task).scores(answers.detach().numpy(), truth.numpy(), size)
+    return float(scores.sum())
 
 
 def accuracy(
@@ -202,7 +209,7 @@ def accuracy(
         for at in range(0, len(images), 250):
             answers = net(_tensor(images[at : at + 250], preprocess))
             truth = torch.from_numpy(labels[at : at + 250])
-            total += _loss.scores(task, answers, truth, size)
+            total += _scores(task, answers, truth, size)
     return total / len(images)
 
 
@@ -215,7 +222,8 @@ def _check(
     for name, mask in (masks or {}).items():
         if name not in parameters or parameters[name].shape != mask.shape:
             raise ValueError(f"mask '{name}' {tuple(mask.shape)} fits no parameter of the net")
-    if task != CLASSIFICATION and (training.mixup or training.cutmix):
+    mixed = training.mixup or training.cutmix
+    if mixed and not getattr(_task.module(task), "MIXES", False):
         raise UserError(f"mixup and cutmix mix the classes of pictures; {task} has none")
 
 
@@ -250,7 +258,7 @@ def _rate(training: Training, step: int, batches: int) -> float:
 
 def _tensor(images: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     """The net's input (N, C, H, W), channels last in memory."""
-    return torch.from_numpy(preprocess.normalise(images)).permute(0, 3, 1, 2)
+    return torch.from_numpy(_data.normalise(preprocess, images)).permute(0, 3, 1, 2)
 
 
 def _mask_gradients(masks: dict[str, Tensor] | None, parameters: dict[str, nn.Parameter]) -> None:

@@ -8,15 +8,15 @@ older versions wrote.
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self
 
-from paretomark.suites.spec._tasks import CLASSIFICATION, METRICS
+from paretomark.suites.spec import _schema
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 SCHEMA = 2
+NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
 
@@ -32,19 +32,10 @@ class _Row:
     @classmethod
     def from_json(cls, table: object) -> Self:
         """The row that `to_json` wrote. Raises Malformed with the field to blame."""
-        if not isinstance(table, dict):
-            raise Malformed(f"{cls.__name__} is not an object")
-        hints = get_type_hints(cls)
-        if extra := set(table) - set(hints):
-            raise Malformed(f"{cls.__name__} has unknown fields {sorted(extra)[:5]}")
-        values: dict[str, Any] = {}
-        for f in dataclasses.fields(cls):
-            if f.name not in table:
-                if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-                    raise Malformed(f"{cls.__name__} lacks '{f.name}'")
-                continue
-            values[f.name] = _read(hints[f.name], table[f.name], f"{cls.__name__}.{f.name}")
-        return cls(**values)
+        try:
+            return _schema.typed(cls, table)
+        except _schema.Invalid as error:
+            raise Malformed(str(error)) from None
 
     def to_json(self) -> dict[str, Any]:
         """A plain table for json.dumps."""
@@ -107,9 +98,8 @@ class Record(_Row):
     examples: int = 0
     outcomes: str = ""  # of a classification, 1 where the top answer is right, per example
     scores: tuple[float, ...] = ()  # of other tasks, in place of outcomes
-    top5_right: int | None = None
-    pooled_iou: float | None = None  # over the pixels of all examples
-    keypoint_error: float | None = None  # mean, in sizes of what the keypoints belong to
+    metric: str = "accuracy"  # what the mean of these is called
+    measures: dict[str, float] = field(default_factory=dict)  # further numbers of the task
     parity_max_abs: float | None = None  # difference to the float net's answers
     parity_mean_abs: float | None = None
     parity_top1: float | None = None
@@ -135,13 +125,13 @@ class Record(_Row):
         self._check_answers()
 
     def _check_answers(self) -> None:
-        if self.task not in METRICS:
-            raise Malformed(f"task is none of {', '.join(METRICS)}")
-        if self.scores if self.task == CLASSIFICATION else self.outcomes:
-            raise Malformed(f"the scores are not those of {self.task}")
+        if not NAME.fullmatch(self.task):
+            raise Malformed("task is no name of a task")
+        if self.scores and self.outcomes:
+            raise Malformed("there are outcomes and scores: a task has one of them")
         if self.outcomes.strip("01") or len(self.outcomes or self.scores) != self.examples:
             raise Malformed("outcomes are not one 0 or 1 per example")
-        if any(not 0 <= score <= 1 for score in (*self.scores, self.pooled_iou or 0)):
+        if any(not 0 <= score <= 1 for score in self.scores):
             raise Malformed("a score is not between 0 and 1")
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
@@ -149,10 +139,24 @@ class Record(_Row):
                 raise Malformed(f"{f.name} is negative")
         if self.nonzeros is not None and self.nonzeros > (self.parameters or 0):
             raise Malformed("there are more nonzeros than parameters")
-        if (self.top5_right or 0) > self.examples:
-            raise Malformed("more examples are right than there are")
         if (self.parity_top1 or 0) > 1:
             raise Malformed("parity_top1 is above 1")
+
+
+def upgraded(table: object, schema: int) -> object:
+    """A record that was written in an older schema, as one of this."""
+    if schema >= SCHEMA or not isinstance(table, dict):
+        return table
+    table = dict(table)
+    measures = {name: table.pop(name, None) for name in ("pooled_iou", "keypoint_error")}
+    if (right := table.pop("top5_right", None)) is not None and table.get("examples"):
+        measures["top5"] = right / table["examples"]
+    table["measures"] = {name: value for name, value in measures.items() if value is not None}
+    table["metric"] = _METRICS.get(str(table.get("task")), "accuracy")
+    return table
+
+
+_METRICS = {"segmentation": "mean IoU", "keypoints": "PCK"}  # what schema 1 left unsaid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,41 +202,3 @@ class Header(_Row):
     blocks: int
     seed: int
     request: dict[str, Any]  # what `run --resume` needs to plan the same cells again
-
-
-def _read(hint: Any, value: Any, where: str) -> Any:
-    """`value`, checked against the type `hint`; lists become tuples. Raises Malformed."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if isinstance(hint, type) and issubclass(hint, _Row):
-        return hint.from_json(value)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _read(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise Malformed(f"{where} is not a list")
-        return tuple(_read(arguments[0], item, where) for item in value)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise Malformed(f"{where} is not an object")
-        return {str(k): _read(arguments[1], v, where) for k, v in value.items()}
-    if origin is Literal:
-        if value not in arguments:
-            raise Malformed(f"{where} is none of {', '.join(map(str, arguments))}")
-        return value
-    return _scalar(hint, value, where)
-
-
-def _scalar(hint: Any, value: Any, where: str) -> Any:
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise Malformed(f"{where} is out of range")
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise Malformed(f"{where} is not finite")
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise Malformed(f"{where} is not {getattr(hint, '__name__', hint)}")
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from paretomark.suites.spec._tasks import CLASSIFICATION
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 NOT_RUN = "not run"
 TIE = 0.05  # off the front, but with at least this probability on it: that is called a tie
@@ -62,11 +62,9 @@ class Row:
     accuracy: float | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None
-    top5: float | None = None
     task: str = CLASSIFICATION
     metric: str = ""
-    pooled_iou: float | None = None
-    keypoint_error: float | None = None
+    measures: dict[str, float] = field(default_factory=dict)  # further numbers of the task
     delta: float | None = None
     delta_low: float | None = None
     delta_high: float | None = None
@@ -108,6 +106,10 @@ class Row:
         """The rows that it may share a front with."""
         place = self.data, self.device, self.batch, self.threads
         return Group(*place, self.simulated, self.task)
+
+    def measure(self, name: str) -> float | None:
+        """A further number of the task; None where it gives none of that name."""
+        return self.measures.get(name)
 
     @property
     def mark(self) -> str:

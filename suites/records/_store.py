@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from paretomark.suites.records._record import SCHEMA, Header, Malformed, Record
+from paretomark.suites.records._record import SCHEMA, Header, Malformed, Record, upgraded
 from paretomark.suites.spec._errors import UserError
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -106,7 +106,7 @@ def read(folder: Path) -> Run:
         raise UserError(f"{folder}: not a run (no {HEADER}); `bench.py run` makes one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable header: {error}") from None
-    return Run(folder, header, tuple(_records(folder / RECORDS)))
+    return Run(folder, header, tuple(_records(folder / RECORDS, header.schema)))
 
 
 def _newer(table: object) -> str:
@@ -120,14 +120,14 @@ def _newer(table: object) -> str:
     )
 
 
-def _records(path: Path) -> list[Record]:
+def _records(path: Path, schema: int) -> list[Record]:
     if not path.exists():
         return []
     records = []
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), start=1):
             try:
-                records.append(_parse(line))
+                records.append(_parse(line, schema))
             except (ValueError, RecursionError) as error:
                 if not line.endswith(b"\n") and not file.read(1):
                     break  # torn: the writer was killed inside this line
@@ -135,13 +135,13 @@ def _records(path: Path) -> list[Record]:
     return records
 
 
-def _parse(line: bytes) -> Record:
+def _parse(line: bytes, schema: int) -> Record:
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n"):
         raise Malformed("the line does not end")
     if checksum != b"%08x" % zlib.crc32(text):
         raise Malformed("the checksum does not fit: the line was changed or damaged")
-    return Record.from_json(json.loads(text))
+    return Record.from_json(upgraded(json.loads(text), schema))
 
 
 def _cut_torn_line(file: BinaryIO) -> None:

@@ -15,13 +15,29 @@ from typing import Any
 
 from paretomark.suites.records import _scores, _sparsity, _stats
 from paretomark.suites.records._record import Record
-from paretomark.suites.records._row import Group, Row
+from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
-from paretomark.suites.spec import _tasks
 
 Getter = Callable[[Record], Any]
 _WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What reports are made of: a run, a row per planned cell, and its visits by cell.
+
+    Rows are in the order of the plan, with the records of cells that no plan has at their end.
+    """
+
+    run: Run
+    rows: tuple[Row, ...]
+    visits: Mapping[str, Visits]
+
+    @property
+    def failed(self) -> bool:
+        """Whether some cell failed that could have run here."""
+        return any(row.status in ("failed", "fallback", NOT_RUN) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -44,18 +60,34 @@ class Visits:
 
 
 def visit_median(record: Record) -> float:
-    """The latency of one visit in seconds: the median, however few the samples, or predicted."""
+    """Return the latency of a visit in seconds: the median of its samples, or what is predicted."""
     if record.predicted_s is not None:
         return record.predicted_s
     return median(record.samples_ns) / 1e9
 
 
-def visits(run: Run) -> dict[str, Visits]:
+def summarise(run: Run) -> Summary:
+    """Summarise a run, in one row per cell. Every report is made of the one summary of a run."""
+    visits = _by_cell(run)
+    rows = [_row(*item) for item in visits.items()]
+    dense = {(r.model, *r.group): r for r in rows if r.dense}
+    compared = [_against(r, dense.get((r.model, *r.group)), visits) for r in rows]
+    whole = {(r.model, r.precision, *r.group): r for r in rows if r.steps == ""}
+    features = run.header.host.features
+    compared = [
+        _sparsity.judged(r, twin, ratio(r, twin, visits) if twin else None, features)
+        for r in compared
+        for twin in [whole.get((r.model, r.precision, *r.group))]
+    ]
+    return Summary(run, tuple(with_fronts(_adjusted(compared), visits)), visits)
+
+
+def _by_cell(run: Run) -> dict[str, Visits]:
     """The visits by cell: the planned cells in the order of the plan, then any other."""
     newest: dict[str, dict[int, Record]] = {cell: {} for cell in run.header.cells}
     for record in run.records:
         newest.setdefault(record.cell, {})[record.block] = record
-    return {cell: _visits([found[b] for b in sorted(found)]) for cell, found in newest.items()}
+    return {cell: _visits([blocks[b] for b in sorted(blocks)]) for cell, blocks in newest.items()}
 
 
 def _visits(records: Sequence[Record]) -> Visits:
@@ -69,45 +101,29 @@ def _visits(records: Sequence[Record]) -> Visits:
     return Visits(tuple(records), tuple(valid), tuple(sorted(flags)))
 
 
-def summarise(run: Run) -> list[Row]:
-    """One row per planned cell, in the order of the plan."""
-    by_cell = visits(run)
-    rows = [_row(cell, found) for cell, found in by_cell.items()]
-    dense = {(r.model, *r.group): r for r in rows if r.dense}
-    compared = [_against(r, dense.get((r.model, *r.group)), by_cell) for r in rows]
-    whole = {(r.model, r.precision, *r.group): r for r in rows if r.steps == ""}
-    features = run.header.host.features
-    compared = [
-        _sparsity.judged(r, twin, ratio(r, twin, by_cell) if twin else None, features)
-        for r in compared
-        for twin in [whole.get((r.model, r.precision, *r.group))]
-    ]
-    return with_fronts(_adjusted(compared), by_cell)
-
-
-def _row(cell: str, found: Visits) -> Row:
-    if not found.records:
+def _row(cell: str, visits: Visits) -> Row:
+    if not visits.records:
         return _not_run(cell)
-    worst = min(found.records, key=lambda r: _WORST_FIRST.index(r.status))
-    best = next((r for r in found.records if r.timed), worst)
-    part = sum(r.status == worst.status for r in found.records)
-    where = f"in {part} of {len(found.records)} visits: " if part < len(found.records) else ""
+    worst = min(visits.records, key=lambda r: _WORST_FIRST.index(r.status))
+    best = next((r for r in visits.records if r.timed), worst)
+    part = sum(r.status == worst.status for r in visits.records)
+    where = f"in {part} of {len(visits.records)} visits: " if part < len(visits.records) else ""
     shared = {f.name for f in dataclasses.fields(Row)} & {f.name for f in dataclasses.fields(best)}
     values: dict[str, Any] = {name: getattr(best, name) for name in shared} | {
         "status": worst.status,
         "stage": worst.stage,
         "reason": where + worst.reason if worst.reason else "",
-        "flags": found.flags,
-        "visits": len(found.records),
-        "valid_visits": len(found.valid),
+        "flags": visits.flags,
+        "visits": len(visits.records),
+        "valid_visits": len(visits.valid),
         "dense": best.steps == "" and best.precision == "fp32",
         "sparsity": _zeros(best),
         "file_sparsity": best.file_zeros / best.file_weights
         if best.file_weights and best.file_zeros is not None
         else None,
     }
-    scored = next((r for r in found.records if r.examples), None)
-    pool = found.valid or tuple(r for r in found.records if r.timed)
+    scored = next((r for r in visits.records if r.examples), None)
+    pool = visits.valid or tuple(r for r in visits.records if r.timed)
     return Row(**values | (_accuracy(scored) if scored else {}) | (_times(pool) if pool else {}))
 
 
@@ -117,12 +133,10 @@ def _accuracy(scored: Record) -> dict[str, Any]:
     return {
         "examples": scored.examples,
         "accuracy": _scores.mean(scores),
-        "metric": _tasks.metric(scored.task),
+        "metric": scored.metric,
         "accuracy_low": low,
         "accuracy_high": high,
-        "pooled_iou": scored.pooled_iou,
-        "keypoint_error": scored.keypoint_error,
-        "top5": None if scored.top5_right is None else scored.top5_right / scored.examples,
+        "measures": scored.measures,
         "parity_max_abs": scored.parity_max_abs,
         "parity_mean_abs": scored.parity_mean_abs,
         "parity_top1": scored.parity_top1,
@@ -150,11 +164,11 @@ def _times(pool: Sequence[Record]) -> dict[str, Any]:
 def _not_run(cell: str) -> Row:
     """A planned cell without a record: all that is known is its key, `Cell.key` of the plan."""
     reason = "no record: the run was stopped before this cell; finish it with run --resume"
-    found = re.fullmatch(r"(.*)/(.*)/(.*)/b(\d{1,9})/t(\d{1,9})", cell)
-    if not found:
+    key = re.fullmatch(r"(.*)/(.*)/(.*)/b(\d{1,9})/t(\d{1,9})", cell)
+    if not key:
         return Row(cell=cell, model=cell, recipe="", reason=reason)
-    row = Row(cell=cell, model=found[1], recipe=found[2], device=found[3], reason=reason)
-    return dataclasses.replace(row, batch=int(found[4]), threads=int(found[5]))
+    row = Row(cell=cell, model=key[1], recipe=key[2], device=key[3], reason=reason)
+    return dataclasses.replace(row, batch=int(key[4]), threads=int(key[5]))
 
 
 def _zeros(record: Record) -> float | None:
@@ -173,26 +187,28 @@ def _over(records: Iterable[Record], get: Getter, pick: Callable[[list[Any]], An
     return pick(values) if values else None
 
 
-def _against(row: Row, dense: Row | None, by_cell: Mapping[str, Visits]) -> Row:
+def _against(row: Row, dense: Row | None, visits: Mapping[str, Visits]) -> Row:
     """The row with its speed-up over the dense net, and its difference in accuracy."""
     if dense is None or dense is row:
         return row
-    mine, other = by_cell[row.cell], by_cell[dense.cell]
-    found: dict[str, Any] = {}
+    mine, other = visits[row.cell], visits[dense.cell]
+    comparison: dict[str, Any] = {}
     if difference := _scores.difference(other.outcomes, mine.outcomes):
-        found = dict(zip(("delta", "delta_low", "delta_high", "delta_p"), difference, strict=True))
+        comparison = dict(
+            zip(("delta", "delta_low", "delta_high", "delta_p"), difference, strict=True)
+        )
     if row.valid and dense.valid and row.latency_s and dense.latency_s:
-        gain = ratio(row, dense, by_cell)
-        found["speedup"] = gain.value if gain else dense.latency_s / row.latency_s
+        gain = ratio(row, dense, visits)
+        comparison["speedup"] = gain.value if gain else dense.latency_s / row.latency_s
         if gain and row.latency_low_s is not None:
-            found |= {"speedup_low": gain.low, "speedup_high": gain.high}
-    return dataclasses.replace(row, **found)
+            comparison |= {"speedup_low": gain.low, "speedup_high": gain.high}
+    return dataclasses.replace(row, **comparison)
 
 
-def ratio(row: Row, other: Row, by_cell: Mapping[str, Visits]) -> _stats.Ratio | None:
-    """How many times as fast a row is as another, by the visits of the same blocks."""
-    blocks = {r.block: visit_median(r) for r in by_cell[other.cell].valid}
-    mine = [r for r in by_cell[row.cell].valid if r.block in blocks]
+def ratio(row: Row, other: Row, visits: Mapping[str, Visits]) -> _stats.Ratio | None:
+    """Return how many times as fast a row is as another, by the visits of the same blocks."""
+    blocks = {r.block: visit_median(r) for r in visits[other.cell].valid}
+    mine = [r for r in visits[row.cell].valid if r.block in blocks]
     return _stats.paired_ratio_interval([(visit_median(r), blocks[r.block]) for r in mine])
 
 
@@ -203,8 +219,8 @@ def _adjusted(rows: list[Row]) -> list[Row]:
     return [dataclasses.replace(r, delta_q=q.get(r.cell)) for r in rows]
 
 
-def with_fronts(rows: Sequence[Row], by_cell: Mapping[str, Visits]) -> list[Row]:
-    """The rows, with the fronts of their groups marked; `by_cell` holds their visits."""
+def with_fronts(rows: Sequence[Row], visits: Mapping[str, Visits]) -> list[Row]:
+    """Mark the fronts of the groups of the rows, whose visits are given by cell."""
     groups: dict[Group, list[Row]] = {}
     for row in rows:
         if row.valid and row.accuracy is not None:
@@ -212,9 +228,9 @@ def with_fronts(rows: Sequence[Row], by_cell: Mapping[str, Visits]) -> list[Row]
     marks: dict[str, dict[str, Any]] = {}
     for group in groups.values():
         front = _stats.pareto([r.latency_s or 0 for r in group], [r.accuracy or 0 for r in group])
-        visited = [by_cell[r.cell] for r in group]
+        of_group = [visits[r.cell] for r in group]
         chances: Sequence[float | None] = _stats.front_probability(
-            [v.medians for v in visited], [v.outcomes for v in visited]
+            [v.medians for v in of_group], [v.outcomes for v in of_group]
         ) or [None] * len(group)
         for row, on, chance in zip(group, front, chances, strict=True):
             marks[row.cell] = {"on_front": on, "front_probability": chance}

@@ -6,7 +6,7 @@ Values only: what is made of them must not depend on how suites are read.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 KINDS = ("file", "python", "timm", "torchvision")  # of nets, before the colon
 RANDOM = "random"  # instead of trained weights: drawn by the seed, and no accuracy is stated
@@ -14,15 +14,20 @@ AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user 
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """A declared preprocessing: the fields of `paretomark.models.data._data.Preprocess`."""
+class Preprocess:
+    """How a picture (uint8, RGB) becomes the input of a net.
 
-    size: tuple[int, ...]
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (255.0, 255.0, 255.0)
-    order: str = "rgb"
-    crop: float | None = None
-    interpolation: str = "bilinear"
+    The picture is scaled so that `crop` of its shorter side covers `size`, and cut to the centre;
+    `crop=None` squashes the whole picture to `size` instead. Then, per channel in the order
+    `order`: (pixel - mean) / std, with pixels in 0..255.
+    """
+
+    size: tuple[int, int]  # height and width; (0, 0): not known
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # of each channel, for pixels in 0..255
+    std: tuple[float, ...] = (255.0, 255.0, 255.0)  # of each channel; not 0
+    order: Literal["rgb", "bgr"] = "rgb"  # of the channels
+    crop: float | None = None  # share of the shorter side; by default all is squashed
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"  # when it is scaled
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Model:
     devices: tuple[str, ...] = ()  # by default all
     label_offset: int = 0  # outputs before class 0, as TensorFlow's "background"
     task: str = ""  # of a file or a function: classification, if it is not said
-    preprocess: Pixels | None = None  # by default the net's own
+    preprocess: Preprocess | None = None  # by default the net's own
 
     @property
     def kind(self) -> str:
@@ -61,8 +66,8 @@ class Recipe:
     """Compression steps, each a method with its parameters, then the precision of the export."""
 
     name: str = ""
-    steps: tuple[dict[str, Any], ...] = ()
-    precision: str = "fp32"
+    steps: tuple[dict[str, Any], ...] = ()  # each a method with its parameters, in order
+    precision: str = "fp32"  # that the file is exported in
     quantization: dict[str, str] = field(default_factory=dict)  # options of precision int8
     storage: str = "dense"  # or "sparse": zeros are left out of the file, where its format can
     devices: tuple[str, ...] = ()  # by default all

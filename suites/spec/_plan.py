@@ -57,8 +57,8 @@ def plan(
             if device not in met:
                 raise unknown("device", device, met, f"{where}, [recipe.{recipe.name}]")
         if recipe.precision not in precisions:
-            place = f"{where}, [recipe.{recipe.name}]"
-            raise unknown("precision", recipe.precision, precisions, place)
+            at = f"{where}, [recipe.{recipe.name}]"
+            raise unknown("precision", recipe.precision, precisions, at)
         for step in recipe.steps:
             _check_step(step, methods, f"{where}, [recipe.{recipe.name}]")
     cells: list[Cell] = []
@@ -78,13 +78,16 @@ def plan(
 
 def _sizes(suite: Suite, device: str) -> Iterable[tuple[int, int]]:
     """The batches and numbers of threads of a device."""
-    place = suite.device.get(device, suite)
-    return itertools.product(place.batch or suite.batch, place.threads or suite.threads)
+    sizes = suite.device.get(device, suite)
+    return itertools.product(sizes.batch or suite.batch, sizes.threads or suite.threads)
 
 
-def select(cells: Sequence[Cell], **wanted: Sequence[str]) -> list[Cell]:
-    """Only the cells whose model, recipe or device is wanted; an empty list wants all."""
-    for kind, chosen in wanted.items():
+def select(cells: Sequence[Cell], **names: Sequence[str]) -> list[Cell]:
+    """Only the cells whose model, recipe or device is named; an empty list names all.
+
+    Raises UserError for a name that no cell has.
+    """
+    for kind, chosen in names.items():
         present = {_axis(cell, kind) for cell in cells}
         for name in chosen:
             if name not in present:

@@ -36,15 +36,15 @@ class Published:
 
     claim: str = ""  # what is claimed, of which net
     figure: str = ""  # as it was published
-    source: str = ""
+    source: str = ""  # who published it, and where
     conditions: str = ""  # under which it was measured
     why: str = ""  # why ours may differ
-    quantity: str = "speedup"
+    quantity: str = "speedup"  # one of QUANTITIES
     model: str = ""  # of the suite; without one, nothing here answers to it
-    recipe: str = ""
+    recipe: str = ""  # of the suite; with a model
     devices: tuple[str, ...] = ()  # by default all
-    base_model: str = ""
-    base_recipe: str = ""
+    base_model: str = ""  # what ours is compared with; by default the same net
+    base_recipe: str = ""  # what ours is compared with; by default fp32, dense
 
 
 def check(
@@ -56,10 +56,10 @@ def check(
 ) -> None:
     """Raise UserError for an entry that says too little, or names what the suite does not have."""
     for entry in entries:
-        place = f"{where}, [[published]] '{entry.claim}'"
+        at = f"{where}, [[published]] '{entry.claim}'"
         for name in ("claim", "figure", "source"):
             if not getattr(entry, name):
-                raise UserError(f"{place} has no {name}")
+                raise UserError(f"{at} has no {name}")
         named: list[tuple[str, str, Collection[str]]] = [
             ("quantity", entry.quantity, QUANTITIES),
             ("model", entry.model, models),
@@ -68,8 +68,8 @@ def check(
             ("recipe", entry.base_recipe, recipes),
             *(("device", device, devices) for device in entry.devices),
         ]
-        for kind, name, known in named:
-            if name and name not in known:
-                raise unknown(kind, name, known, place)
+        for kind, name, valid in named:
+            if name and name not in valid:
+                raise unknown(kind, name, valid, at)
         if bool(entry.model) != bool(entry.recipe):
-            raise UserError(f"{place} needs both a model and a recipe, or neither")
+            raise UserError(f"{at} needs both a model and a recipe, or neither")

@@ -14,55 +14,56 @@ The fields of the dataclasses are the schema.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from paretomark.suites.spec import _published, _schema
+from paretomark.suites.spec import _plugins, _published, _schema
 from paretomark.suites.spec._errors import UserError, unknown
-from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Recipe
+from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Preprocess, Recipe
 from paretomark.suites.spec._published import Published
-from paretomark.suites.spec._tasks import METRICS
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parents[1]
 STORAGES = ("dense", "sparse")
 TABLES = ("model", "recipe", "device")  # written as [model.NAME]
+NAMED = ("name",)  # by this NAME, or by the file; it is no key
 
 
 @dataclass(frozen=True)
-class Place:
+class Sizes:
     """What a device has instead of the suite's: `[device."pytorch:cuda"]`, `batch = [1, 64]`."""
 
-    batch: tuple[int, ...] = ()
-    threads: tuple[int, ...] = ()
+    batch: tuple[int, ...] = ()  # by default the suite's
+    threads: tuple[int, ...] = ()  # by default the suite's
 
 
 @dataclass(frozen=True)
 class Suite:
     """What to run and how long; every field but the last four is a key at the top of the file."""
 
-    title: str = ""
-    devices: tuple[str, ...] = ()
-    batch: tuple[int, ...] = (1,)
-    threads: tuple[int, ...] = (1,)
+    title: str = ""  # of the page
+    devices: tuple[str, ...] = ()  # as `bench.py devices` lists them
+    batch: tuple[int, ...] = (1,)  # pictures of a call; each number gives cells of its own
+    threads: tuple[int, ...] = (1,)  # of a runtime; each number gives cells of its own
     blocks: int = 3  # how often each cell is visited
-    seed: int = 0
+    seed: int = 0  # of the order of visits, of training, and of random weights
     examples: int = 1000  # test pictures that are scored
-    weights: str = ""  # of the nets that say none themselves
-    data: str = ""  # likewise
-    recipes: tuple[str, ...] = ()  # likewise
+    weights: str = ""  # of the nets that name none themselves
+    data: str = ""  # of the nets that name none themselves
+    recipes: tuple[str, ...] = ()  # of the nets that name none themselves
     seconds: float = 0.5  # how long a visit samples latency
-    max_samples: int = 2000
-    deadline_s: float = 120.0  # of one visit
-    build_deadline_s: float = 900.0  # of one artifact
-    foreign_load_cores: float = 0.5  # above this a visit is flagged
+    max_samples: int = 2000  # after so many a visit stops earlier
+    deadline_s: float = 120.0  # of one visit, which is killed then
+    build_deadline_s: float = 900.0  # of one artifact, whose building is killed then
+    foreign_load_cores: float = 0.5  # a visit is flagged if others keep more cores busy
     published: tuple[Published, ...] = ()  # figures to put beside ours
+    plugins: str = ""  # a folder with plug-ins of the user's own, see `_plugins.py`
     name: str = ""
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
-    device: Mapping[str, Place] = field(default_factory=dict)
+    device: Mapping[str, Sizes] = field(default_factory=dict)
 
 
 def names() -> list[str]:
@@ -92,39 +93,39 @@ def parse(toml: str, name: str, folder: Path) -> Suite:
     where = f"suite '{name}'"
     table = _schema.load(toml, where)
     raw = {k: v for k, v in table.items() if k not in TABLES}
-    suite = _schema.read(Suite, raw, where, hidden=("name",))
+    suite = _schema.read(Suite, raw, where, NAMED)
+    if suite.plugins:
+        _plugins.add(_schema.located(suite.plugins, folder, where))
     recipes = {
-        key: _expanded(_schema.read(Recipe, t, f"{where}, [recipe.{key}]"), key, folder, where)
-        for key, t in _schema.tables(table, "recipe", where).items()
+        key: _expanded(recipe, key, folder, where)
+        for key, recipe in _tables(Recipe, table, "recipe", where).items()
     }
     models = {
-        key: _located(
-            _with_defaults(_schema.read(Model, t, f"{where}, [model.{key}]"), suite),
-            key,
-            folder,
-            where,
-        )
-        for key, t in _schema.tables(table, "model", where).items()
+        key: _located(_with_defaults(model, suite), key, folder, where)
+        for key, model in _tables(Model, table, "model", where).items()
     }
-    places = {
-        key: _schema.read(Place, t, f"{where}, [device.{key}]")
-        for key, t in _schema.tables(table, "device", where).items()
-    }
-    suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes, device=places)
+    sizes = _tables(Sizes, table, "device", where)
+    suite = dataclasses.replace(suite, name=name, model=models, recipe=recipes, device=sizes)
     _check(suite, where)
     return suite
+
+
+def _tables(cls: type[T], table: Mapping[str, Any], key: str, where: str) -> dict[str, T]:
+    """What is written as [key.NAME], by name."""
+    return {
+        name: _schema.read(cls, value, f"{where}, [{key}.{name}]", NAMED)
+        for name, value in _schema.tables(table, key, where).items()
+    }
 
 
 def published(toml: str) -> tuple[Published, ...]:
     """Only what a suite quotes, from its text. Raises UserError where that is not as it must be."""
     table = _schema.load(toml, "suite")
-    found: tuple[Published, ...] = _schema.typed(
-        tuple[Published, ...], table.get("published", []), "published"
-    )
-    for entry in found:
+    entries = _schema.read(tuple[Published, ...], table.get("published", []), "published")
+    for entry in entries:
         if entry.quantity not in _published.QUANTITIES:
             raise unknown("quantity", entry.quantity, _published.QUANTITIES)
-    return found
+    return entries
 
 
 def nets(toml: str) -> dict[str, str]:
@@ -146,14 +147,14 @@ def _check(suite: Suite, where: str) -> None:
         _check_model(model, f"{where}, [model.{model.name}]")
     for recipe in suite.recipe.values():
         if recipe.storage not in STORAGES:
-            place = f"{where}, [recipe.{recipe.name}]"
-            raise unknown("storage", recipe.storage, STORAGES, place)
+            at = f"{where}, [recipe.{recipe.name}]"
+            raise unknown("storage", recipe.storage, STORAGES, at)
     positive = ("blocks", "examples", "seconds", "max_samples", "deadline_s", "build_deadline_s")
     for key in positive:
-        if not 0 < getattr(suite, key) < math.inf:
+        if getattr(suite, key) <= 0:
             raise UserError(f"{where}: {key} must be positive, got {getattr(suite, key)}")
     for key in ("seed", "foreign_load_cores"):
-        if not 0 <= getattr(suite, key) < 2**63:
+        if getattr(suite, key) < 0:
             raise UserError(f"{where}: {key} must be at least 0, got {getattr(suite, key)}")
     _check_sizes(suite, devices, where)
 
@@ -163,7 +164,7 @@ def _check_sizes(suite: Suite, devices: Collection[str], where: str) -> None:
         if name not in devices:
             raise unknown("device", name, devices, f"{where}, [device.{name}]")
     for key in ("batch", "threads"):
-        numbers = [getattr(place, key) for place in (suite, *suite.device.values())]
+        numbers = [getattr(sizes, key) for sizes in (suite, *suite.device.values())]
         if not numbers[0] or any(min(n, default=1) < 1 for n in numbers):
             raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
 
@@ -173,8 +174,22 @@ def _check_model(model: Model, where: str) -> None:
         raise UserError(f"{where}: label_offset must be at least 0, got {model.label_offset}")
     if model.task and model.kind not in ("file", "python"):
         raise UserError(f"{where}: a net of the zoo has its own task; leave it out")
-    if model.task and model.task not in METRICS:
-        raise unknown("task", model.task, METRICS, where)
+    if model.task and model.task not in _plugins.names("tasks"):
+        raise unknown("task", model.task, _plugins.names("tasks"), where)
+    if model.preprocess:
+        _check_preprocess(model.preprocess, where)
+
+
+def _check_preprocess(preprocess: Preprocess, where: str) -> None:
+    size, mean, std = (list(v) for v in (preprocess.size, preprocess.mean, preprocess.std))
+    if min(size) < 1:
+        raise UserError(f"{where}: preprocess needs size = [height, width], got {size}")
+    if not mean or len(mean) != len(std) or 0 in std:
+        what = "one number per channel each, in std none of them 0"
+        raise UserError(f"{where}: mean and std of preprocess are {what}, got {mean} and {std}")
+    if preprocess.crop is not None and not 0 < preprocess.crop <= 1:
+        crop = f"above 0 and at most 1, got {preprocess.crop}"
+        raise UserError(f"{where}: crop of preprocess is {crop}")
 
 
 def _with_defaults(model: Model, suite: Suite) -> Model:
@@ -191,12 +206,12 @@ def _with_defaults(model: Model, suite: Suite) -> Model:
 
 def _located(model: Model, name: str, folder: Path, where: str) -> Model:
     """The model with its name, and with paths made absolute."""
-    given = model.weights not in ("", RANDOM)
+    in_a_file = model.weights not in ("", RANDOM)
     return dataclasses.replace(
         model,
         name=name,
         net=_placed(model.net or name, folder, where),
-        weights=str(_schema.located(model.weights, folder, where)) if given else model.weights,
+        weights=str(_schema.located(model.weights, folder, where)) if in_a_file else model.weights,
         data=_placed(model.data, folder, where),
         calibration=_placed(model.calibration, folder, where),
     )

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from paretomark.devices.measure import _collect
-from paretomark.devices.measure._request import Request
+from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build._artifact import Artifact
 from paretomark.suites.spec import _suite
 
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("suite", nargs="?", default="quick")
     given = parser.parse_args()
     path = _suite.locate(given.suite)
-    request = Request(_suite.text(path), path.stem, str(path.parent.absolute()))
+    request = RunRequest(_suite.text(path), path.stem, str(path.parent.absolute()))
     suite, cells = request.plan()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["PARETOMARK_CACHE"] = cache
@@ -39,7 +39,7 @@ def main() -> int:
         watch = threading.Thread(target=_watch, args=(peak, done))
         watch.start()
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        built = _collect._artifacts(suite, cells, _collect.Progress())
+        built = _collect.build_artifacts(suite, cells, _collect.Progress())
         wall = time.monotonic() - start
         done.set()
         watch.join()

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.devices import _device
-from paretomark.devices.measure import _run
-from paretomark.devices.measure._visit import Spec
+from paretomark.devices.measure import _parity, _run
+from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order
+from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.records import _stats
 from paretomark.suites.spec._model import RANDOM, Model, Recipe
 
@@ -100,7 +100,7 @@ def compare(
 
 
 def artifact(model: Model, steps: list[dict[str, Any]], device: str) -> Artifact:
-    order = Order(model, Recipe(steps=tuple(steps)), _device.formats()[device], 1, EXAMPLES, 0)
+    order = BuildSpec(model, Recipe(steps=tuple(steps)), _device.formats()[device], 1, EXAMPLES, 0)
     built = _build.build([order], 1800, lambda _, result: None)[_build.key(order)]
     if not isinstance(built, Artifact):
         raise SystemExit(f"{model.net} for {device}: {built.reason}")
@@ -109,21 +109,9 @@ def artifact(model: Model, steps: list[dict[str, Any]], device: str) -> Artifact
 
 def visit(device: str, built: Artifact, seconds: float, *, score: bool) -> tuple[float, float]:
     """The median latency of one visit, in ms, and the accuracy, 0..1, if that was asked for."""
-    spec = Spec(
-        device=device,
-        file=built.file,
-        threads=1,
-        batch=1,
-        seconds=seconds,
-        max_samples=10**6,
-        images=built.images,
-        labels=built.labels,
-        reference=built.reference,
-        preprocess=built.preprocess,
-        label_offset=built.label_offset,
-        score=score,
-        parity_limit=_run.PARITY_LIMITS["fp32"],
-        seed=0,
+    limit = _parity.LIMITS["fp32"]
+    spec = VisitSpec.of(
+        built, device, seconds=seconds, max_samples=10**6, score=score, parity_limit=limit
     )
     result = _run.visit(spec, 600, 1e9)
     if result.status != "ok":

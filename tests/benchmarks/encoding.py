@@ -36,6 +36,7 @@ from paretomark.models.compress import _step
 from paretomark.models.data import _data
 from paretomark.models.nets import resnet20_cifar, squeezenet1_0
 from paretomark.suites.records import _stats
+from paretomark.suites.spec._model import Preprocess
 
 Step = Mapping[str, Any]
 
@@ -141,12 +142,12 @@ def restored(net: nn.Module, tensors: Mapping[str, NDArray[np.float32]]) -> nn.M
     return net
 
 
-def outcomes(net: nn.Module, examples: _data.Examples, preprocess: _data.Preprocess) -> str:
+def outcomes(net: nn.Module, examples: _data.Examples, preprocess: Preprocess) -> str:
     """'1' for each picture that is answered right, '0' for the others."""
     right: list[bool] = []
     with torch.inference_mode():
         for at in range(0, len(examples.images), 50):
-            x = torch.from_numpy(preprocess.normalise(examples.images[at : at + 50]))
+            x = torch.from_numpy(_data.normalise(preprocess, examples.images[at : at + 50]))
             answers = net(x.permute(0, 3, 1, 2)).argmax(1).numpy()
             right += (answers == examples.labels[at : at + 50]).tolist()
     return "".join("01"[answer] for answer in right)

@@ -11,19 +11,19 @@ from __future__ import annotations
 import sys
 
 from paretomark.devices import _device
-from paretomark.devices.measure._request import Request
+from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order
+from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.spec import _suite
 
 
 def main() -> None:
     path = _suite.locate(sys.argv[1])
-    request = Request(_suite.text(path), path.stem, str(path.parent.absolute()))
+    request = RunRequest(_suite.text(path), path.stem, str(path.parent.absolute()))
     suite, cells = request.plan()
     formats = _device.formats()
     orders = {
-        f"{cell.model.name}/{cell.recipe.name}.{formats[cell.device]}": Order(
+        f"{cell.model.name}/{cell.recipe.name}.{formats[cell.device]}": BuildSpec(
             cell.model, cell.recipe, formats[cell.device], cell.batch, suite.examples, suite.seed
         )
         for cell in cells

@@ -24,10 +24,11 @@ import sys
 from pathlib import Path
 
 from paretomark.devices._device import Arrays, open_device
-from paretomark.devices.measure import _timing
-from paretomark.devices.measure._visit import Spec, _inputs
+from paretomark.devices.measure import _inputs, _timing
+from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order
+from paretomark.models.build._artifact import Artifact, BuildSpec
+from paretomark.suites.spec import _schema
 from paretomark.suites.spec._model import Model, Recipe
 
 SECONDS = 2  # of one turn
@@ -43,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for batch, precision in itertools.product(arguments.batch, ("fp32", "int8")):
         model = Model(name=arguments.net, net=arguments.net)
-        order = Order(model, Recipe(precision=precision), "xml", batch, 100, 0)
+        order = BuildSpec(model, Recipe(precision=precision), "xml", batch, 100, 0)
         built = _build.build([order], 900, lambda _, result: None)[_build.key(order)]
         if not isinstance(built, Artifact):
             raise SystemExit(f"{arguments.net}.xml: {built.reason}")
@@ -61,7 +62,7 @@ def main() -> None:
             print(f"  by {what:16} {middle:.3f} (quartiles {low:.3f} .. {high:.3f})", flush=True)
 
 
-def suite(spec: Spec, pictures: int) -> tuple[float, float]:
+def suite(spec: VisitSpec, pictures: int) -> tuple[float, float]:
     """The median latency of the suite's loop, in ms: of the call, and by OpenVINO's clock."""
     code = (
         "import sys; from paretomark.tests.benchmarks import openvino_app as it; "
@@ -75,10 +76,10 @@ def suite(spec: Spec, pictures: int) -> tuple[float, float]:
 
 def loop(spec_json: str, pictures: str) -> None:
     """What a visit does between loading and scoring, with OpenVINO's clock read after each call."""
-    spec = Spec(**json.loads(spec_json))
+    spec = _schema.typed(VisitSpec, json.loads(spec_json))
     device = open_device(spec.device)
     device.probe()
-    inputs = _inputs(spec, device.load(Path(spec.file), spec.threads))[: int(pictures)]
+    inputs = _inputs.rotating(spec, device.load(Path(spec.file), spec.threads))[: int(pictures)]
     clock: list[float] = []
 
     def run(arrays: Arrays) -> None:
@@ -90,26 +91,19 @@ def loop(spec_json: str, pictures: str) -> None:
     print(json.dumps([statistics.median(timing.samples_ns) / 1e6, statistics.median(taken)]))
 
 
-def _spec(built: Artifact, threads: int, batch: int) -> Spec:
-    return Spec(
-        device="openvino:cpu",
-        file=built.file,
-        threads=threads,
-        batch=batch,
+def _spec(built: Artifact, threads: int, batch: int) -> VisitSpec:
+    return VisitSpec.of(
+        built,
+        "openvino:cpu",
         seconds=SECONDS,
         max_samples=10**6,
-        images=built.images,
-        labels=built.labels,
-        reference="",
-        preprocess=built.preprocess,
-        label_offset=0,
         score=False,
-        parity_limit=None,
-        seed=0,
+        threads=threads,
+        batch=batch,
     )
 
 
-def app(spec: Spec, pictures: int) -> tuple[float]:
+def app(spec: VisitSpec, pictures: int) -> tuple[float]:
     """The median latency that benchmark_app prints, in ms."""
     program = str(Path(sys.executable).with_name("benchmark_app"))
     # With a hint other than none, it chooses streams and threads itself; without -ip, it changes

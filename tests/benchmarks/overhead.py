@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.devices._device import Arrays, open_device
-from paretomark.devices.measure import _run, _timing
-from paretomark.devices.measure._visit import Spec, _inputs
+from paretomark.devices.measure import _inputs, _run, _timing
+from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.models.build import _build
-from paretomark.models.build._artifact import Artifact, Order
+from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.spec._model import Model, Recipe
 
 MODEL = "scenes_mobilenet"
@@ -59,30 +59,15 @@ def main() -> int:
 
 
 def artifact(form: str) -> Artifact:
-    order = Order(Model(name=MODEL, net=MODEL), Recipe(), form, 1, 100, 0)
+    order = BuildSpec(Model(name=MODEL, net=MODEL), Recipe(), form, 1, 100, 0)
     built = _build.build([order], 600, lambda _, result: None)[_build.key(order)]
     if not isinstance(built, Artifact):
         raise SystemExit(f"{MODEL}.{form}: {built.reason}")
     return built
 
 
-def spec(runtime: str, found: Artifact, seconds: float) -> Spec:
-    return Spec(
-        device=runtime,
-        file=found.file,
-        threads=1,
-        batch=1,
-        seconds=seconds,
-        max_samples=100_000,
-        images=found.images,
-        labels=found.labels,
-        reference="",
-        preprocess=found.preprocess,
-        label_offset=0,
-        score=False,
-        parity_limit=None,
-        seed=0,
-    )
+def spec(runtime: str, found: Artifact, seconds: float) -> VisitSpec:
+    return VisitSpec.of(found, runtime, seconds=seconds, max_samples=100_000, score=False)
 
 
 def compare(runtime: str, turns: int) -> list[float]:
@@ -91,7 +76,7 @@ def compare(runtime: str, turns: int) -> list[float]:
     device = open_device(runtime)
     device.probe()
     placement = device.load(Path(found.file), 1)
-    inputs = _inputs(spec(runtime, found, SECONDS), placement)
+    inputs = _inputs.rotating(spec(runtime, found, SECONDS), placement)
     bare = BARE[runtime](found.file)
     ratios = []
     for turn in range(turns):

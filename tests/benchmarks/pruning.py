@@ -95,7 +95,7 @@ def ways(sparsity: float, training: dict[str, Any]) -> dict[str, list[dict[str, 
 
 def outcomes(net: nn.Module, test: Examples) -> str:
     """For each picture, in order, 1 if the net is right and 0 if not."""
-    pixels = torch.from_numpy(CONTEXT.preprocess.normalise(test.images)).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(_data.normalise(CONTEXT.preprocess, test.images)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         answers = torch.cat([net(part).argmax(1) for part in torch.split(pixels, 250)])
     return "".join(str(int(right)) for right in answers == torch.from_numpy(test.labels))

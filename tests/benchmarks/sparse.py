@@ -59,7 +59,7 @@ def build(net: str, sparsity: float) -> dict[str, tuple[Path, Path]]:
     steps = ({"method": "magnitude", "sparsity": sparsity},) if sparsity else ()
     model = Model(name=net, net=net)
     wanted = {
-        (precision, storage): _artifact.Order(
+        (precision, storage): _artifact.BuildSpec(
             model, Recipe("", steps, precision, storage=storage), "tflite", 1, 20, 0
         )
         for precision in PRECISIONS

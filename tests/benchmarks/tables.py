@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from paretomark.reports._table import count, number, percent, points, seconds, size
+from paretomark.reports._text import count, number, percent, points, seconds, size
 from paretomark.suites.records import _store, _summary
 from paretomark.suites.records._row import Row
 
@@ -27,8 +27,8 @@ COLUMNS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    rows = _summary.summarise(_store.read(parser.parse_args().run))
-    rows = [row for row in rows if row.status == "ok"]
+    summary = _summary.summarise(_store.read(parser.parse_args().run))
+    rows = [row for row in summary.rows if row.status == "ok"]
     places = list(dict.fromkeys((row.device, row.batch, row.threads) for row in rows))
     print("|", " | ".join([*COLUMNS, *(f"{d}, batch {b}, {t}" for d, b, t in places)]), "|")
     print("|---" * (len(COLUMNS) + len(places)) + "|")

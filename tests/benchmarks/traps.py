@@ -54,7 +54,7 @@ def prepared(module: Any, weights: Path, data: str) -> tuple[nn.Module, Pictures
     net = module.net().eval()
     net.load_state_dict(load_file(weights))
     examples = _data.load(data, "test", 1000, module.PREPROCESS)
-    x = module.PREPROCESS.normalise(examples.images).transpose(0, 3, 1, 2)
+    x = _data.normalise(module.PREPROCESS, examples.images).transpose(0, 3, 1, 2)
     return net, np.ascontiguousarray(x), examples.labels
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from paretomark.devices._device import Operator
 from paretomark.devices.measure._peak import Peaks
-from paretomark.reports._table import clean
+from paretomark.reports._text import clean
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class Line:
         return 2 * self.macs / self.bytes if self.macs and self.bytes else None
 
     def of_roof(self, peaks: Peaks | None) -> float | None:
-        """The share of what the machine could do with this many FLOP per byte."""
+        """Return the share of what the machine could do with this many FLOP per byte."""
         if peaks is None or self.flop_per_s is None or self.flop_per_byte is None:
             return None
         return self.flop_per_s / min(peaks.flop_per_s, self.flop_per_byte * peaks.byte_per_s)
 
 
 def lines(operators: Sequence[Operator]) -> list[Line]:
-    """One line per operator, in order of running."""
+    """Make one line per operator, in order of running."""
     total = math.fsum(o.ns for o in operators)
     return [_line(i, o.name, [o], total) for i, o in enumerate(operators, 1)]
 
 
 def kinds(operators: Sequence[Operator]) -> list[Line]:
-    """One line per kind and unit, the slowest first. A sum with an unknown part is unknown."""
+    """Make one line per kind and unit, slowest first. A sum with an unknown part is unknown."""
     total = math.fsum(o.ns for o in operators)
     groups: dict[tuple[str, str], tuple[int, list[Operator]]] = {}
     for i, o in enumerate(operators, 1):
@@ -82,13 +82,13 @@ def _line(position: int, name: str, group: Sequence[Operator], total_ns: float) 
 
 
 def short(text: str, limit: int) -> str:
-    """Foreign text in so many letters; of a long one its end, where names of layers differ."""
+    """Write foreign text in so many letters; of a long one its end, where layers differ."""
     text = clean(text)
     return text if len(text) <= limit else "…" + text[1 - limit :]
 
 
-def table(line: Line, peaks: Peaks | None) -> dict[str, Any]:
-    """A line and its rates, as plain values."""
+def plain(line: Line, peaks: Peaks | None) -> dict[str, Any]:
+    """Give a line and its rates as plain values."""
     return dataclasses.asdict(line) | {
         "flop_per_s": line.flop_per_s,
         "byte_per_s": line.byte_per_s,

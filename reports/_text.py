@@ -1,23 +1,18 @@
-"""How numbers, foreign text and tables are written, on a terminal and elsewhere."""
+"""How numbers, foreign text and facts of rows are written, on a terminal and elsewhere."""
 
 from __future__ import annotations
 
 import math
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from paretomark.suites.records._row import Group, Row
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 MAX_TEXT = 400
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
-    """Text from a record, fit for a terminal, a page or a plot: one line, no control codes."""
+    """Make text from a record fit for a terminal, a page or a plot: one line, no control codes."""
     line = " ".join(text[: 4 * limit].split())
     safe = "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in line)
     return safe if len(safe) <= limit else safe[: limit - 1] + "…"
@@ -29,7 +24,7 @@ def _is_control(character: str) -> bool:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """`value` with that many significant digits, and never as 1e+03."""
+    """Write `value` with that many significant digits, and never as 1e+03."""
     if abs(value) < 1e-12:  # of which that many places show nothing
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
@@ -38,7 +33,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def scaled(value: float | None, steps: Sequence[tuple[float, str]]) -> str:
-    """`value` in the first unit of `steps` that it reaches; "–" for None."""
+    """Write `value` in the first unit of `steps` that it reaches; "–" for None."""
     if value is None:
         return "–"
     factor, unit = next((s for s in steps if abs(value) >= s[0] * 0.9995), steps[-1])
@@ -46,27 +41,27 @@ def scaled(value: float | None, steps: Sequence[tuple[float, str]]) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A time: `3.13 ms`."""
+    """Write a time: `3.13 ms`."""
     return scaled(value, ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
 
 
 def size(value: float | None) -> str:
-    """Bytes: `2.83 MB`, decimal."""
+    """Write a number of bytes: `2.83 MB`, decimal."""
     return scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")))
 
 
 def count(value: float | None) -> str:
-    """A number of things: `2.78 M`."""
+    """Write a number of things: `2.78 M`."""
     return scaled(value, ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")))
 
 
 def percent(share: float | None, places: int = 1) -> str:
-    """A share of one: `89.0 %`."""
+    """Write a share of one: `89.0 %`."""
     return "–" if share is None else f"{share * 100:.{places}f} %"
 
 
 def points(difference: float | None, places: int = 1) -> str:
-    """A difference of shares, in percentage points, with its sign: `−1.3`."""
+    """Write a difference of shares, in percentage points, with its sign: `−1.3`."""
     if difference is None:
         return "–"
     text = f"{difference * 100:+.{places}f}".replace("-", "−")
@@ -74,7 +69,7 @@ def points(difference: float | None, places: int = 1) -> str:
 
 
 def spread(low: float | None, high: float | None) -> str:
-    """The half width of an interval that is symmetric on a log scale: ` ±2.1%`, or ""."""
+    """Write the half width of an interval that is symmetric on a log scale: ` ±2.1%`, or ""."""
     if low is None or high is None or low <= 0:
         return ""
     share = math.sqrt(high / low) - 1
@@ -82,51 +77,28 @@ def spread(low: float | None, high: float | None) -> str:
 
 
 def half(low: float | None, high: float | None) -> str:
-    """The half width of an interval of shares, in points: ` ±1.9`, or ""."""
+    """Write the half width of an interval of shares, in points: ` ±1.9`, or ""."""
     return "" if low is None or high is None else f" ±{(high - low) * 50:.1f}"
 
 
-def place(group: Group) -> str:
-    """Device, batch and threads, and whether it is no measurement."""
+def place_label(group: Group) -> str:
+    """Name a place: device, batch and threads, and whether it is no measurement."""
     text = f"{group.device}, batch {group.batch}, {group.threads} thread{'s'[: group.threads != 1]}"
     return clean(f"{text} ({group.simulated})" if group.simulated else text)
 
 
-def standing(row: Row) -> str:
-    """On the front, tied with it, or why it cannot be on one; "" if it is plainly beaten."""
+def front_note(row: Row) -> str:
+    """Say "on the front", "tied with it", or why it cannot be on one; "" if plainly beaten."""
     if not row.valid:
         return clean("✗ " + (", ".join(row.flags) or row.status))
     chance = "" if row.front_probability is None else f" {row.front_probability * 100:.0f} %"
     return {"front": "●" + chance, "tie": "≈" + chance}.get(row.mark, "")
 
 
-def console() -> Console:
-    """Where to print: the terminal, or a file as if it were 120 columns wide."""
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 120
-    return console
-
-
-def show_all(*parts: object) -> None:
-    """Print the parts, one below the other."""
-    console().print(*parts, sep="\n")
-
-
-def frame() -> Table:
-    """An empty table in the style of all."""
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-
-
 def reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, list[str]]]:
-    """Status, stage, reason and the cells that share them, in the order of the plan."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+    """Group cells by what kept them from a result: status, stage, reason, and the cells."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
-        group = (row.status, clean(row.stage), clean(row.reason))
-        found.setdefault(group, []).append(clean(row.cell))
-    return [(*group, cells) for group, cells in found.items()]
+        why = (row.status, clean(row.stage), clean(row.reason))
+        groups.setdefault(why, []).append(clean(row.cell))
+    return [(*why, cells) for why, cells in groups.items()]

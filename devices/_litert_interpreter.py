@@ -1,0 +1,99 @@
+"""The interpreter of LiteRT (TensorFlow Lite), and what runs a model by it on the processor."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from paretomark.devices import _host
+from paretomark.devices._device import Arrays, Chip, Operator, Placement, Unavailable
+from paretomark.devices.formats import _tflite
+from paretomark.devices.profilers import _litert_profile
+
+# By the name under which it is installed, the name under which it is imported; best first.
+PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+
+
+class Loaded:
+    """A model in an interpreter that is ready to run, with its ports."""
+
+    def __init__(self, interpreter: Any) -> None:
+        interpreter.allocate_tensors()
+        self._interpreter = interpreter
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        self._sources = [port["index"] for port in inputs]
+        self._results = [port["index"] for port in outputs]
+        self.inputs = [_tflite.port(port) for port in inputs]
+        self.outputs = [_tflite.port(port) for port in outputs]
+
+    def nodes(self) -> Sequence[Mapping[str, Any]]:
+        """List what the interpreter runs, for `_tflite.operators_by_unit`."""
+        nodes: Sequence[Mapping[str, Any]] = self._interpreter._get_ops_details()
+        return nodes
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Run one inference."""
+        interpreter = self._interpreter
+        for index, array in zip(self._sources, inputs, strict=True):
+            interpreter.set_tensor(index, array)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in self._results]
+
+
+class Cpu:
+    """The processor, by `kernels` "xnnpack", which LiteRT takes by itself, or "builtin"."""
+
+    def __init__(self, kernels: str) -> None:
+        self._kernels = kernels
+        self._model: Any = None
+
+    def probe(self) -> Chip:
+        """Raise Unavailable where neither package is installed."""
+        package = installed()
+        module(package)
+        return Chip(_host.chip_name(), {package: metadata.version(package)})
+
+    def load(self, model: Path, threads: int) -> Placement:
+        """Make ready to run, with as many threads."""
+        runtime = module(installed())
+        kinds = runtime.OpResolverType
+        kind = {"xnnpack": kinds.AUTO, "builtin": kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+        self._model = Loaded(
+            runtime.Interpreter(
+                str(model), num_threads=threads, experimental_op_resolver_type=kind[self._kernels]
+            )
+        )
+        operators = _tflite.operators_by_unit(self._model.nodes())
+        return Placement(self._kernels, operators, self._model.inputs, self._model.outputs)
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Run one inference."""
+        outputs: Arrays = self._model.run(inputs)
+        return outputs
+
+    def profile(
+        self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int
+    ) -> list[Operator]:
+        """Profile by the library's own profiler, in steps of 1 µs; see _litert_profile.py."""
+        return _litert_profile.profile(model, threads, self._kernels, inputs, runs)
+
+
+def installed() -> str:
+    """Name the package to use. Raise Unavailable if there is none."""
+    for package in PACKAGES:
+        try:
+            metadata.version(package)
+            return package
+        except metadata.PackageNotFoundError:
+            continue
+    raise Unavailable(
+        "neither ai-edge-litert nor tflite-runtime is installed", "pip install 'paretomark[litert]'"
+    )
+
+
+def module(package: str) -> Any:
+    """Import the interpreter of a package."""
+    return importlib.import_module(f"{PACKAGES[package]}.interpreter")

@@ -1,0 +1,52 @@
+"""What the commands that reports bring have in common: exit codes, and kinds of arguments.
+
+A file of this folder without a leading underscore is a command of `bench.py`, named by its file
+name. It says what it does in the first line of its docstring, and has
+
+    def arguments(parser: argparse.ArgumentParser) -> None    adds what the command takes
+    def command(arguments: argparse.Namespace) -> int         does it, and returns the exit code
+
+What is made of runs also has `write(summary, out) -> list[Path]`, which writes into a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from pathlib import Path
+
+from paretomark.suites.spec import _plugins
+from paretomark.suites.spec._errors import UserError
+
+ALL_WELL, SOME_FAILED = 0, 1
+
+
+def listing() -> dict[str, str]:
+    """Say what each command does, by name. Raises UserError for a file that is no Python."""
+    return {name: _does(_plugins.file("reports", name)) for name in _plugins.names("reports")}
+
+
+def _does(file: Path) -> str:
+    """What a command does, from the docstring of its file, which is not imported for that."""
+    try:
+        docstring = ast.get_docstring(ast.parse(file.read_bytes())) or ""
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read as Python: {error}") from None
+    line = docstring.partition("\n")[0]
+    return line[:1].lower() + line[1:].rstrip(".")
+
+
+def positive(text: str) -> int:
+    """Read a number of at least 1. Raises what argparse puts into words."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Read a number between 0 and 1. Raises what argparse puts into words."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value

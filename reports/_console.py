@@ -1,0 +1,36 @@
+"""How reports print: on a terminal, or into a file as if it were 120 columns wide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def show(*parts: object) -> None:
+    """Print the parts, one below the other."""
+    _stdout().print(*parts, sep="\n")
+
+
+def width() -> int:
+    """Return how many letters a line has."""
+    return _stdout().width
+
+
+def frame() -> Table:
+    """Return an empty table in the style of all."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+
+
+def _stdout() -> Console:
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
