@@ -9,7 +9,7 @@ PYTEST := $(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
 # A file stays with one worker, for its fixtures build. More workers would only fill the memory.
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: bench test quick check benchmarks clean
+.PHONY: bench test quick check benchmarks docs clean
 
 bench: $(READY)
 	$(VENV)/bin/python bench.py run suites/quick.toml
@@ -30,6 +30,10 @@ check: $(READY)
 
 benchmarks: $(READY)
 	$(VENV)/bin/python tests/benchmarks/overhead.py
+
+# The reference tables in the documents, from the code.
+docs: $(READY)
+	$(VENV)/bin/python docs/tables.py
 
 $(READY): $(NEEDS)
 	$(PYTHON) -m venv $(VENV)

@@ -12,35 +12,26 @@ imported: the files of methods, formats and devices import torch and the runtime
 from __future__ import annotations
 
 import argparse
-import ast
-import dataclasses
 import inspect
-import json
-import math
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from paretomark import bench
 from paretomark.devices import _device
+from paretomark.docs import _code
 from paretomark.models.compress import _tuning
 from paretomark.models.export import _export
 from paretomark.models.nets import _zoo
 from paretomark.reports import _columns, _frame
 from paretomark.suites.spec import _plugins, _published, _suite
+from paretomark.suites.spec._model import Preprocess
 from paretomark.suites.tasks import _task
 
 ROOT = Path(__file__).parents[1]
 TABLE = re.compile(r"(<!-- (\w+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # in weights, no parameters
-TYPES = {
-    **{"str": "string", "int": "integer", "float": "number", "bool": "boolean"},
-    "Sequence[str]": "list of strings",
-}
 
 
 def documents() -> list[Path]:
@@ -56,21 +47,23 @@ def written(text: str) -> str:
 def methods() -> str:
     """Every compression method with its parameters."""
     rows = []
-    for name in _own("methods"):
+    for name in own("methods"):
         signature = inspect.signature(_plugins.module("methods", name).apply)
-        taken = [_parameter(p) for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+        taken = [
+            _code.parameter(p) for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY
+        ]
         if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-            taken.append("and [those of training](#training)")
+            taken.append("[those of training](#training)")
         rows.append((f"`{name}`", _does("methods", name), "<br>".join(taken) or "none"))
     return _table(("method", "what it does", "parameters"), rows)
 
 
 def training() -> str:
     """The parameters that methods have in common that train."""
-    comments = _comments(_tuning.Tuning)
+    comments = _code.comments(_tuning.Tuning)
     defaults: Mapping[str, Any] = {**_tuning.DEFAULTS}
     rows = [
-        (f"`{name}`", TYPES[hint.__forward_arg__], _toml(defaults[name]), comments[name])
+        (f"`{name}`", _code.written(hint), _code.toml(defaults[name]), comments[name])
         for name, hint in _tuning.Tuning.__annotations__.items()
     ]
     return _table(("parameter", "type", "default", "meaning"), rows)
@@ -78,9 +71,9 @@ def training() -> str:
 
 def augmentations() -> str:
     """What `augment` may name, and what that does to the pictures of a training."""
-    comments = _comments(_zoo.Training)
+    comments = _code.comments(_zoo.Training)
     rows = [
-        (f"`{name}`", f"`{key} = {json.dumps(value)}`", comments[key])
+        (f"`{name}`", f"`{key}` = {_code.toml(value)}", comments[key])
         for name, changes in _tuning.AUGMENT.items()
         for key, value in changes.items()
     ]
@@ -89,7 +82,7 @@ def augmentations() -> str:
 
 def precisions() -> str:
     """Which format is written in which precision."""
-    formats = {name: _export.module(name).PRECISIONS for name in _own("formats")}
+    formats = {name: _export.module(name).PRECISIONS for name in own("formats")}
     longest_first = sorted(formats.values(), key=len, reverse=True)
     rows = [
         (f"`{precision}`", *("yes" if precision in formats[name] else "" for name in formats))
@@ -101,7 +94,7 @@ def precisions() -> str:
 def quantization() -> str:
     """The options of int8 by format, the default first."""
     rows = []
-    for name in _own("formats"):
+    for name in own("formats"):
         for option, values in getattr(_export.module(name), "OPTIONS", {}).items():
             first, *rest = (f"`{value}`" for value in values)
             rows.append((f".{name}", f"`{option}`", first, ", ".join(rest)))
@@ -113,7 +106,7 @@ def devices() -> str:
     groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for target in _device.targets():
         adapter, _, variant = target.partition(":")
-        if adapter in _own("devices"):
+        if adapter in own("devices"):
             form = _device.formats()[target]
             runs = _device.precisions(target) or _export.module(form).PRECISIONS
             same = groups.setdefault((adapter, form, tuple(runs)), [])
@@ -127,7 +120,7 @@ def devices() -> str:
 def data() -> str:
     """Every data set, and what it is labelled for."""
     rows = []
-    for name in _own("data"):
+    for name in own("data"):
         module = _plugins.module("data", name)
         kind = {"folder": ":DIR", "file": ":FILE", "": ""}[getattr(module, "PATH", "")]
         labelled = ", ".join(getattr(module, "TASKS", (_task.CLASSIFICATION,)))
@@ -138,9 +131,8 @@ def data() -> str:
 def tasks() -> str:
     """Every task, what its quality is called, and the further numbers that it gives."""
     rows = []
-    for name in _own("tasks"):
-        measures = _plugins.literal("tasks", name, "MEASURES") or {}
-        more = "<br>".join(f"{m[0]}: {m[3]}" for m in measures.values())
+    for name in own("tasks"):
+        more = "<br>".join(f"{m.title}: {m.description}" for m in _measures(name).values())
         rows.append((f"`{name}`", _does("tasks", name), _task.metric(name), more))
     return _table(("task", "what it asks, and how a picture scores", "metric", "and"), rows)
 
@@ -152,15 +144,14 @@ def keys() -> str:
     places = {
         "At the top": _suite.Suite,
         **{f"`[{key}.NAME]`": inner[key] for key in _suite.TABLES},
-        "`preprocess = { ... }` of a model": _dataclass(
-            get_type_hints(inner["model"])["preprocess"]
-        ),
+        "`preprocess = { ... }` of a model": Preprocess,
         "`[[published]]`": _published.Published,
     }
     left_out = ("name", "published", *_suite.TABLES)
     parts = []
     for title, kind in places.items():
-        parts += [f"**{title}**", _keys(kind, left_out if kind is _suite.Suite else ("name",))]
+        fields = _code.fields(kind, left_out if kind is _suite.Suite else ("name",))
+        parts += [f"**{title}**", _table(("key", "type", "default", "meaning"), fields)]
     return "\n\n".join(parts)
 
 
@@ -185,12 +176,12 @@ def suites() -> str:
 def nets() -> str:
     """The nets whose trained weights come with the project."""
     rows = []
-    for name in _own("nets"):
+    for name in own("nets"):
         file = _zoo.weights(name)
         if file.parent.parent != _plugins.file("nets", name).parent:
             continue
         height, width = _zoo.size(name) or (0, 0)
-        count, reached = _weights(file)
+        count, reached = _code.trained(file)
         rows.append(
             (
                 f"`{name}`",
@@ -214,7 +205,7 @@ def columns() -> str:
     ]
     rows += [
         (f"`{name}`", _columns.named(name).unit, m.better, f"{task}: {m.description}")
-        for task in _own("tasks")
+        for task in own("tasks")
         for name, m in _measures(task).items()
     ]
     return _table(("column", "unit", "better", "what it is"), rows)
@@ -223,36 +214,22 @@ def columns() -> str:
 def commands() -> str:
     """The commands of bench.py with their arguments."""
     parts = []
-    for name in sorted({"run", "train", *_own("reports")}):
-        does, parser = _command_of(name)
-        options = [a for a in parser._actions if a.dest not in ("help", "plugins")]
-        words = [_usage(a) for a in options if not a.option_strings]
-        parts.append(f"**`{' '.join(['bench.py', name, *words])}`** {does}.")
-        parts.append("\n".join(f"- `{_usage(a)}` {_help(a)}".rstrip() for a in options))
+    for name in sorted({"run", "train", *own("reports")}):
+        usage, does, arguments = _code.command(name, ("help", "plugins"))
+        parts.append(f"**`{usage}`** {does}.")
+        parts.append("\n".join(f"- `{word}` {says}".rstrip() for word, says in arguments))
     return "\n\n".join(parts)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {
-    make.__name__: make
-    for make in (
-        *(
-            methods,
-            training,
-            augmentations,
-            precisions,
-            quantization,
-            devices,
-            data,
-            tasks,
-            keys,
-            quantities,
-        ),
-        *(suites, nets, columns, commands),
-    )
-}
+_BAR = r"\|"  # in a cell
+_MAKERS = (
+    *(methods, training, augmentations, precisions, quantization, devices, data, tasks, keys),
+    *(quantities, suites, nets, columns, commands),
+)
+TABLES: Mapping[str, Callable[[], str]] = {make.__name__: make for make in _MAKERS}
 
 
-def _own(kind: str) -> list[str]:
+def own(kind: str) -> list[str]:
     """The project's plug-ins of a kind: what a user has added is the user's to tell about."""
     return [name for name in _plugins.names(kind) if not _plugins.is_own(kind, name)]
 
@@ -261,106 +238,14 @@ def _does(kind: str, name: str) -> str:
     return _plugins.summary(kind, name).rstrip(".")
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(
-        f"| {' | '.join(c.replace('|', chr(92) + '|') for c in line)} |" for line in lines
-    )
-
-
-def _parameter(parameter: inspect.Parameter) -> str:
-    needed = parameter.default is parameter.empty
-    default = "**must be given**" if needed else _toml(parameter.default)
-    return f"`{parameter.name}` {TYPES[parameter.annotation]}, {default}"
-
-
-def _toml(value: Any) -> str:
-    return f"`{json.dumps(value)}`"
-
-
-def _comments(kind: type) -> dict[str, str]:
-    """What stands behind each field of a class in its source; "" where nothing does."""
-    lines = inspect.getsource(kind).splitlines()
-    fields = [n for n in ast.parse("\n".join(lines)).body[0].body if isinstance(n, ast.AnnAssign)]  # type: ignore[attr-defined]
-    return {
-        ast.unparse(field.target): lines[field.lineno - 1].partition("  # ")[2] for field in fields
-    }
-
-
-def _keys(kind: Any, left_out: Sequence[str]) -> str:
-    comments, hints = _comments(kind), get_type_hints(kind)
-    rows = []
-    for field in dataclasses.fields(kind):
-        if field.name in left_out:
-            continue
-        default = field.default
-        if default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            shown = "**must be given**"
-        elif default in ("", (), None, dataclasses.MISSING):
-            shown = ""
-        else:
-            shown = _toml(default)
-        rows.append((f"`{field.name}`", _type(hints[field.name]), shown, comments[field.name]))
-    return _table(("key", "type", "default", "meaning"), rows)
-
-
-def _type(hint: Any) -> str:
-    """A type as TOML calls it."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return " or ".join(_type(a) for a in arguments if a is not type(None))
-    if origin is Literal:
-        return " or ".join(_toml(value) for value in arguments)
-    if origin is tuple:
-        count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
-        return f"list of {count}{_type(arguments[0])}s"
-    if origin is dict or dataclasses.is_dataclass(hint):
-        return "table"
-    return TYPES[hint.__name__]
-
-
-def _dataclass(hint: Any) -> Any:
-    return next(a for a in (*get_args(hint), hint) if dataclasses.is_dataclass(a))
-
-
-def _weights(file: Path) -> tuple[int, float]:
-    """How many parameters a safetensors file has, and the score that its training reached."""
-    with file.open("rb") as stream:
-        head = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    told = head.pop("__metadata__")
-    shapes = [t["shape"] for name, t in head.items() if not name.endswith(STATISTICS)]
-    return sum(map(math.prod, shapes)), float(told["test_accuracy"])
-
-
 def _measures(task: str) -> dict[str, _task.Measure]:
     table = _plugins.literal("tasks", task, "MEASURES") or {}
     return {name: _task.Measure(*value) for name, value in table.items()}
 
 
-def _command_of(name: str) -> tuple[str, argparse.ArgumentParser]:
-    """What a command does, and its parser."""
-    (choices,) = (
-        a for a in bench.parser_of([name])._actions if isinstance(a, argparse._SubParsersAction)
-    )
-    does = {action.dest: str(action.help) for action in choices._choices_actions}
-    return does[name].replace("%%", "%"), choices.choices[name]
-
-
-def _usage(action: argparse.Action) -> str:
-    """An argument as one writes it: `--out OUT`, `[SUITE]`, `RUN...`."""
-    word = str(action.metavar or action.dest.upper())
-    if action.option_strings:
-        return action.option_strings[0] + ("" if action.nargs == 0 else f" {word}")
-    return {"?": f"[{word}]", "+": f"{word}..."}.get(str(action.nargs), word)
-
-
-def _help(action: argparse.Action) -> str:
-    text = (action.help or "").replace("%%", "%")
-    if action.required and action.option_strings:
-        return f"{text} **must be given**".strip()
-    if "default" not in text and action.default and action.default is not argparse.SUPPRESS:
-        text += f" (default: {action.default})"
-    return text.strip()
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(c.replace('|', _BAR) for c in line)} |" for line in lines)
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ def digest(*roots: str, folder: Path | None = None) -> str:
         spec = None if module in meanings else _spec(module, folder)
         if spec is None:
             continue
-        meanings[module], imported = _read(Path(spec.origin)) if spec.origin else ("", ())
+        meanings[module], imported = read(Path(spec.origin)) if spec.origin else ("", ())
         package = module if spec.submodule_search_locations is not None else _parent(module)
         waiting += [_parent(module), *(_absolute(name, package) for name in imported)]
     text = "\n".join(f"{module} {meanings[module]}" for module in sorted(meanings))
@@ -70,7 +70,7 @@ def _absolute(name: str, package: str) -> str:
 
 
 @functools.cache
-def _read(file: Path) -> tuple[str, tuple[str, ...]]:
+def read(file: Path) -> tuple[str, tuple[str, ...]]:
     """A digest of what a file means, and the names that it imports, relative ones with dots."""
     content = file.read_bytes()
     try:

@@ -108,11 +108,13 @@ def test_nets(folder: Path, call: Callable[..., Called], model: str) -> None:
 PREPROCESS = {
     'size = [8, 8], order = "rbg"': "unknown order of preprocess 'rbg'; did you mean 'rgb'?",
     'size = [8, 8], interpolation = "bicubc"': "did you mean 'bicubic'?",
-    "size = [8]": "preprocess needs size = [height, width], got [8]",
+    'size = [8, 8], ordr = "rgb"': "preprocess: unknown key 'ordr'; did you mean 'order'?",
+    'order = "rgb"': "preprocess lacks 'size'",
+    "size = [8]": "preprocess: size must be a list of 2, got [8]",
     "size = [0, 8]": "preprocess needs size = [height, width], got [0, 8]",
     "size = [8, 8], mean = [0.0]": "one number per channel each",
     "size = [8, 8], mean = [0.0], std = [0.0]": "in std none of them 0",
-    "size = [8, 8], mean = [nan], std = [1.0]": "got [nan] and [1.0]",
+    "size = [8, 8], mean = [nan], std = [1.0]": "preprocess: mean must be finite, got nan",
     "size = [8, 8], crop = 0.0": "crop of preprocess is above 0 and at most 1, got 0.0",
 }
 
@@ -161,8 +163,11 @@ def test_recipes(folder: Path, call: Callable[..., Called], recipe: str) -> None
     [
         (suite('data = "scnes"'), "data: unknown data set 'scnes'; did you mean 'scenes'?"),
         (suite("seed = -1"), "seed must be at least 0, got -1"),
-        (suite("seconds = inf"), "seconds must be positive, got inf"),
-        (suite("foreign_load_cores = nan"), "foreign_load_cores must be at least 0, got nan"),
+        (suite("seed = 9223372036854775808"), "seed is out of range"),
+        (suite("seed = 1" + "0" * 5000), "not valid TOML"),
+        (suite('name = "s"'), "unknown key 'name'; "),
+        (suite("seconds = inf"), "seconds must be finite, got inf"),
+        (suite("foreign_load_cores = nan"), "foreign_load_cores must be finite, got nan"),
         (
             suite(
                 model='net = "scenes_segmenter"',

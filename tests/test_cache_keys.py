@@ -7,9 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from paretomark.models import _sources
+from paretomark.models.build import _artifact, _build
+from paretomark.models.build._artifact import Artifact, BuildSpec
+from paretomark.suites.spec import _suite
 
 PLACES = """
 import json, sys
@@ -159,6 +165,7 @@ def test_neither_do_docstrings_formatting_and_what_is_for_type_checkers(
         ("models/build/_build.py", []),
         ("models/build/_child.py", ["onnx", "xml", "tflite"]),
         ("models/compress/_step.py", ["onnx", "xml", "tflite", "net", "known"]),
+        ("suites/tasks/classification.py", ["magnitude", "rigl", "taught"]),  # it has the loss
         ("suites/spec/_suite.py", []),
         ("suites/records/_record.py", []),
     ],
@@ -197,3 +204,47 @@ def test_a_training_goes_on_unless_its_code_changed(root: Path) -> None:
     loss.write_text(kept + CODE)
     assert run(root, TRAINING) != place
     loss.write_text(kept)
+
+
+HALVES = """
+import copy
+
+def apply(net, ctx, *, share: float = 0.5):
+    net = copy.deepcopy(net)
+    for parameter in net.parameters():
+        parameter.data *= share
+    return net
+"""
+OWN = """
+devices = ["fake:ok"]
+[model.m]
+net = "digits_mlp"
+[recipe.r]
+steps = [{ method = "halves" }]
+"""
+
+
+@pytest.mark.build
+def test_a_method_of_ones_own_is_built_anew_once_its_code_changed(
+    plugin: Callable[[str, str], Path], private_cache: Path
+) -> None:
+    def built(text: str) -> Artifact:
+        plugin("methods/halves.py", text)
+        _sources.digest.cache_clear()  # a process reads code once
+        _sources.read.cache_clear()
+        before = _artifact.lookup(spec)
+        assert (before is not None) == text.startswith("#")
+        made = _build.build([spec], 300, lambda spec, result: None)[_build.key(spec)]
+        assert isinstance(made, Artifact), made
+        return made
+
+    suite = _suite.parse(OWN, "s", private_cache)
+    spec = BuildSpec(suite.model["m"], suite.recipe["r"], "npz", 1, 50, 0)
+    halves, commented = built(HALVES), built(f"# by me\n{HALVES}")
+    assert commented == halves
+    thirds = built(HALVES.replace("parameter.data *=", "parameter.data /="))
+    assert thirds.sha256 != halves.sha256
+    own = [json.loads(made.lineage)["plug-ins"] for made in (halves, thirds)]
+    assert [list(plugins) for plugins in own] == [["methods/halves"]] * 2
+    assert own[1]["methods/halves"] == _sources.digest("paretomark.models.compress.halves")[:12]
+    assert own[0] != own[1]

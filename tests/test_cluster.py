@@ -161,7 +161,9 @@ def test_a_value_takes_the_mean_step_of_its_weights() -> None:
     before = clustered(net, bits=2)
     after = clustered(net, bits=2, epochs=1, lr=0.1, count=64)
     pictures = _data.load("digits", "train", 64, digits_mlp.PREPROCESS)
-    x = torch.from_numpy(_data.normalise(digits_mlp.PREPROCESS, pictures.images)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(_data.normalise(digits_mlp.PREPROCESS, pictures.images)).permute(
+        0, 3, 1, 2
+    )
     loss = functional.cross_entropy(
         before.train()(x), torch.from_numpy(pictures.labels), label_smoothing=0.1
     )

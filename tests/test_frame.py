@@ -1,4 +1,4 @@
-"""Results as a DataFrame: a row per cell, columns that say what they are, numbers to reckon with."""
+"""Results as a DataFrame: a row per cell, documented columns, and numbers to reckon with."""
 
 from __future__ import annotations
 
@@ -10,22 +10,11 @@ import pytest
 
 import paretomark
 from paretomark.reports import _columns
-from paretomark.suites.records import _store
-from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import summarise
 from paretomark.suites.spec._errors import UserError
-from paretomark.tests._runs import realistic, record, run, visits
+from paretomark.tests._runs import realistic, record, run, visits, written
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "frame.py"
-
-
-def written(source: Run, folder: Path) -> Path:
-    """The run in a folder, as `bench.py run` leaves it."""
-    _store.create(folder, source.header)
-    with _store.Writer(folder) as writer:
-        for record in source.records:
-            writer.append(record)
-    return folder
 
 
 def test_there_is_a_row_per_cell_with_what_reports_show() -> None:

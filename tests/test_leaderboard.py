@@ -11,17 +11,8 @@ from paretomark.reports import leaderboard
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import summarise
 from paretomark.suites.spec._errors import UserError
-from paretomark.tests._runs import (
-    EVIL,
-    HOST,
-    assert_self_contained,
-    failed,
-    only,
-    read,
-    record,
-    run,
-    visits,
-)
+from paretomark.tests._pages import EVIL, assert_self_contained, read
+from paretomark.tests._runs import HOST, failed, only, record, run, visits
 
 OTHER = HOST | {"fingerprint": "99", "chip": "Cortex-A72"}
 

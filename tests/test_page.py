@@ -16,18 +16,8 @@ from paretomark.suites.records._record import Record
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import summarise
 from paretomark.suites.spec._errors import UserError
-from paretomark.tests._runs import (
-    EVIL,
-    HOST,
-    assert_self_contained,
-    failed,
-    only,
-    read,
-    realistic,
-    record,
-    run,
-    visits,
-)
+from paretomark.tests._pages import EVIL, assert_self_contained, read
+from paretomark.tests._runs import HOST, failed, only, realistic, record, run, visits
 
 
 def write(source: Run, out: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from paretomark import bench
 from paretomark.devices import _device
 from paretomark.devices._device import Placement
 from paretomark.devices.measure import _profile_child
-from paretomark.tests._runs import EVIL, assert_self_contained
+from paretomark.tests._pages import EVIL, assert_self_contained
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called

@@ -18,7 +18,7 @@ from paretomark.reports import _profile_words, profile
 from paretomark.suites.records._record import Probe
 from paretomark.suites.spec._model import Model, Preprocess, Recipe
 from paretomark.suites.spec._plan import Cell
-from paretomark.tests._runs import EVIL, assert_self_contained
+from paretomark.tests._pages import EVIL, assert_self_contained
 
 PEAKS = _peak.Peaks(1e11, 1e10, 1, "blas", 512, "Copy", 2**27)
 OPERATORS = (

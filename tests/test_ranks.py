@@ -15,6 +15,7 @@ from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import Row
 from paretomark.suites.records._summary import Summary, summarise
 from paretomark.tests import _runs
+from paretomark.tests._pages import assert_self_contained
 
 
 def summary_of(macs: list[int], seconds: list[float], **changes: Any) -> Summary:
@@ -113,7 +114,7 @@ def nets(names: list[str], **changes: Any) -> list[Record]:
 
 def test_a_page_of_nets_without_accuracy_ranks_them_all_the_same(tmp_path: Path) -> None:
     written = report.write(summarise(_runs.run(nets([f"net{i}" for i in range(8)]))), tmp_path)
-    text = _runs.assert_self_contained(tmp_path / "index.html")
+    text = assert_self_contained(tmp_path / "index.html")
     assert "No accuracy is known of these nets" in text
     assert "Nothing was measured" not in text
     assert "1.00 [1.00, 1.00]" in text

@@ -108,7 +108,9 @@ def test_what_a_training_depends_on_names_its_checkpoint(monkeypatch: pytest.Mon
     assert len(places) == 6
     before, other = _checkpoint.checkpoint_file("digits_mlp", taught), _zoo.weights("digits_mlp")
     monkeypatch.setattr(_zoo, "weights", lambda name: other)
-    assert _checkpoint.checkpoint_file("digits_mlp", taught) != before  # other weights of the teacher
+    assert (
+        _checkpoint.checkpoint_file("digits_mlp", taught) != before
+    )  # other weights of the teacher
 
 
 def test_training_stops_early_where_the_loss_no_longer_falls() -> None:

@@ -111,7 +111,7 @@ def test_a_killed_writer_leaves_its_records_and_no_lock(folder: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from paretomark.reports import _store
+from paretomark.suites.records import _store
 from paretomark.tests._runs import record
 with _store.Writer(Path(sys.argv[1])) as writer:
     writer.append(record(block=5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -172,22 +171,3 @@ def test_the_suites_of_the_project_are_valid(
         assert cells, name
         for cell in cells:
             _step.check(cell.recipe.steps, _artifact.weights(cell.model))
-
-
-def test_the_suites_of_the_readme_are_valid() -> None:
-    from paretomark.devices import _device
-    from paretomark.models.compress import _step
-    from paretomark.models.export import _export
-    from paretomark.models.nets import _zoo
-
-    readme = Path(__file__).parent.parent / "README.md"
-    blocks = re.findall(r"```toml\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    nets = set()
-    for block in blocks:
-        suite = _suite.parse(block, "README", Path("/suites"))
-        known = _zoo.names(), _step.methods(), _device.formats(), _export.precisions()
-        assert _plan.plan(suite, *known)
-        nets |= {
-            model.net.partition(":")[0] + Path(model.file).suffix for model in suite.model.values()
-        }
-    assert nets >= {"timm", "python", "file.onnx", "file.tflite", "file.pt2"}

@@ -18,9 +18,8 @@ from paretomark.models.export import _fold
 from paretomark.models.nets import _libraries, _load, _random, _zoo
 from paretomark.models.nets._blocks import conv_bn
 from paretomark.suites.records import _store
-from paretomark.suites.spec._model import Preprocess
 from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._model import RANDOM, Model
+from paretomark.suites.spec._model import RANDOM, Model, Preprocess
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
@@ -89,7 +88,9 @@ def test_pretrained_weights_come_from_the_library(
     weights = entry.build(False).state_dict()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    file = _libraries._torchvision().models.SqueezeNet1_1_Weights.DEFAULT.url.rpartition("/")[2]
+    file = _libraries.import_torchvision().models.SqueezeNet1_1_Weights.DEFAULT.url.rpartition("/")[
+        2
+    ]
     torch.save(weights, tmp_path / "hub" / "checkpoints" / file)
     loaded = _load.load(Model(net="torchvision:squeezenet1_1"), 0)
     assert all(torch.equal(v, weights[k]) for k, v in loaded.module.state_dict().items())

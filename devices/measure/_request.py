@@ -21,6 +21,7 @@ from paretomark.suites.spec._errors import UserError, at, nearest, unknown
 from paretomark.suites.spec._model import RANDOM, Model, Recipe
 from paretomark.suites.spec._plan import Cell
 from paretomark.suites.spec._suite import Suite
+from paretomark.suites.tasks import _task
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 
@@ -69,6 +70,7 @@ def check(cell: Cell, suite: str) -> None:
 def _check_net(model: Model) -> None:
     """Raise UserError if a net or its weights are not there, or plainly not what they must be."""
     _facts.check(model.net)
+    _task.module(_artifact.task(model))
     if model.file:
         _check_file(Path(model.file))
     elif weights := _artifact.weights(model):
@@ -105,7 +107,7 @@ def _check_pictures(model: Model) -> None:
     data = _artifact.data(model)
     with at("data"):
         if data != _data.NOISE:
-            _data.check(data, _task(model), _size(model))
+            _data.check(data, _artifact.task(model), _size(model))
         if "test" not in _data.splits(data):
             raise UserError(f"{_data.public(data)} has no test split to score on")
     if model.calibration not in ("", "test"):
@@ -118,8 +120,10 @@ def _check_pictures(model: Model) -> None:
 def _check_training(step: Mapping[str, Any], model: Model) -> None:
     """Raise UserError for an augmentation or a teacher that this net cannot have."""
     mixing = [name for name in step.get("augment", ()) if name in _tuning.MIXING]
-    if mixing and _task(model) != CLASSIFICATION:
-        raise UserError(f"{mixing[0]} mixes the classes of pictures; {_task(model)} has none")
+    if mixing and _artifact.task(model) != CLASSIFICATION:
+        raise UserError(
+            f"{mixing[0]} mixes the classes of pictures; {_artifact.task(model)} has none"
+        )
     if (teacher := _artifact.teacher(step)) is None:
         return
     with at("teacher"):
@@ -129,7 +133,7 @@ def _check_training(step: Mapping[str, Any], model: Model) -> None:
     if teacher.kind == "python":  # it takes what its pupil takes
         return
     for what, its, own in (
-        ("for", _task(teacher), _task(model)),
+        ("for", _artifact.task(teacher), _artifact.task(model)),
         ("on", _zoo.data(teacher.net), _zoo.data(model.net)),
         ("at", _size(teacher), _size(model)),
     ):
@@ -156,10 +160,6 @@ def _check_splits(model: Model, recipe: Recipe) -> None:
                 f"{what} needs the {split} split, which the data of model '{model.name}', "
                 f"{_data.public(spec)}, does not have: {remedy}"
             )
-
-
-def _task(model: Model) -> str:
-    return model.task or _zoo.task(model.net)
 
 
 def _size(model: Model) -> tuple[int, int] | None:

@@ -112,14 +112,14 @@ def _array(elements: Bits) -> bytes:
     codebook, symbols, counts = np.unique(elements, return_inverse=True, return_counts=True)
     if not 1 <= len(codebook) <= DISTINCT or len(codebook) == len(elements) > 1:
         return raw
-    known = _number(len(codebook)) + codebook.tobytes()
+    header = _number(len(codebook)) + codebook.tobytes()
     same = np.full(len(codebook), (len(codebook) - 1).bit_length())
-    codings = [(bytes([FIXED]) + known, np.arange(len(codebook)), same)]
+    codings = [(bytes([FIXED]) + header, np.arange(len(codebook)), same)]
     best = code_lengths(counts)
     if 0 < (longest := int(best.max())) <= LONGEST_CODE:
         bits = longest.bit_length()
         table = bytes([bits]) + _pack(best, np.arange(longest + 1), np.full(longest + 1, bits))
-        codings.append((bytes([HUFFMAN]) + known + table, _canonical(best)[0], best))
+        codings.append((bytes([HUFFMAN]) + header + table, _canonical(best)[0], best))
     head, codes, lengths = min(codings, key=lambda c: 8 * len(c[0]) + counts @ c[2])
     if len(head) + -(-int(counts @ lengths) // 8) >= len(raw):
         return raw
@@ -269,9 +269,9 @@ class _Reader:
         """What code would start at every bit is found at once; then one walk over the starts."""
         codes, order = _canonical(lengths)
         starts = (codes << (LONGEST_CODE - lengths))[order]
-        found: list[int] = []
+        values: list[int] = []
         bit = 0
-        while len(found) < count:
+        while len(values) < count:
             first = self.at + bit // 8
             if first >= len(self.data):
                 raise ValueError("encoded weights end early: codes are missing")
@@ -284,9 +284,9 @@ class _Reader:
             ranks = np.searchsorted(starts, windows.reshape(-1).view(np.int64), "right") - 1
             symbols, steps = order[ranks].tolist(), lengths[order[ranks]].tolist()
             bit %= 8
-            while bit < 8 * size and len(found) < count:
-                found.append(symbols[bit])
+            while bit < 8 * size and len(values) < count:
+                values.append(symbols[bit])
                 bit += steps[bit]
             self.at = first
         self.take(-(-bit // 8))
-        return np.array(found, np.int64)
+        return np.array(values, np.int64)

@@ -88,7 +88,7 @@ def lockstep(
 ) -> None:
     """Change the layers of a net in place, one after the other, as `adapt` does.
 
-    `adapt(layer, wanted, inputs)` gets the outputs that the layer had in the net as it was, and
+    `adapt(layer, target, inputs)` gets the outputs that the layer had in the net as it was, and
     the inputs that it has after all layers before it were adapted; it changes the layer and
     returns its outputs. All pictures go through the net at once, so memory grows with them.
     """
@@ -101,8 +101,8 @@ def lockstep(
             if not isinstance(layer, nn.Conv2d | nn.Linear):
                 return super().call_module(target, args, kwargs)
             before, after = args[0].chunk(2)
-            wanted = layer(before)
-            return torch.cat([wanted, adapt(layer, wanted, after)])
+            target = layer(before)
+            return torch.cat([target, adapt(layer, target, after)])
 
     with torch.no_grad():
         Both(net).run(torch.cat([x, x]))
@@ -134,8 +134,8 @@ class FakeActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and not self.frozen:
-            found = torch.stack([x.detach().amin().clamp(max=0), x.detach().amax().clamp(min=0)])
-            self.range = found if self.range is None else self.range.lerp(found, self.MOMENTUM)
+            ends = torch.stack([x.detach().amin().clamp(max=0), x.detach().amax().clamp(min=0)])
+            self.range = ends if self.range is None else self.range.lerp(ends, self.MOMENTUM)
         if self.range is None:
             return x
         low, high = self.range

@@ -234,17 +234,17 @@ class _Walk:
         return source
 
     def _pointwise(self, node: fx.Node, shape: tuple[int, ...]) -> list[int]:
-        found: list[int] = []
+        channels: list[int] = []
         for part in node.all_input_nodes:
             size = _shape(part)
             if math.prod(size) == 1 or (len(size) == len(shape) and size[1:2] != shape[1:2]):
                 continue  # the same for all channels
             if len(size) < len(shape):
-                found = self._whole(found, shape)
+                channels = self._whole(channels, shape)
             elif len(shape) > 1:
-                found = found or self.of[part]
-                self._tie(found, self.of[part])
-        return found
+                channels = channels or self.of[part]
+                self._tie(channels, self.of[part])
+        return channels
 
     def _tie(self, some: list[int], others: list[int]) -> None:
         for a, b in zip(some, others, strict=True):

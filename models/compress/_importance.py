@@ -16,7 +16,7 @@ def ranked(graph: Graph, groups: Sequence[Channels], by: str) -> list[tuple[Chan
     `by` is l1, l2 (norms of filters, over the mean of their group) or bn (scales). Raises UserError
     for a channel without a scale.
     """
-    found = []
+    ranked = []
     scores = _scores(graph, by)
     for group in groups:
         sizes = scores[group]
@@ -24,8 +24,8 @@ def ranked(graph: Graph, groups: Sequence[Channels], by: str) -> list[tuple[Chan
             raise UserError("by = 'bn' needs a batch normalisation after every layer; take 'l1'")
         order = np.argsort(sizes, kind="stable")
         mean = 1.0 if by == "bn" else float(sizes.mean()) or 1.0
-        found.append((group[order], sizes[order] / mean))
-    return found
+        ranked.append((group[order], sizes[order] / mean))
+    return ranked
 
 
 def _scores(graph: Graph, by: str) -> Values:

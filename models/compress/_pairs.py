@@ -36,7 +36,7 @@ def find(net: fx.GraphModule) -> list[Pair]:
 
     relu = (nn.ReLU, torch.relu, functional.relu, "relu")
     still = (nn.Identity, nn.Dropout, nn.MaxPool2d, nn.Flatten, torch.flatten, "flatten")
-    found = []
+    pairs = []
     for node in net.graph.nodes:
         first = _fake_quant.layer_of(net, node)
         at, clipped, padded = node, None, False
@@ -48,7 +48,7 @@ def find(net: fx.GraphModule) -> list[Pair]:
                 if channels == second.weight.shape[1] * getattr(second, "groups", 1):
                     padded |= any(getattr(second, "padding", ()))
                     one = torch.ones(channels)
-                    found.append(Pair(first, second, str(node.target), clipped, padded, one))
+                    pairs.append(Pair(first, second, str(node.target), clipped, padded, one))
                 break
             module = net.get_submodule(str(at.target)) if at.op == "call_module" else None
             kind = at.target if module is None else type(module)
@@ -60,7 +60,7 @@ def find(net: fx.GraphModule) -> list[Pair]:
                 kind in relu or kind in still or (kind == "mean" and at.args[1:] == ((2, 3),))
             ):
                 break
-    return found
+    return pairs
 
 
 def into(layer: Layer, channels: Tensor) -> Tensor:

@@ -55,11 +55,11 @@ def refit(
         squares, crossed = torch.zeros(()), torch.zeros(())
         for batch in batches:
             uses = zip(_seen(net, [name], batch), _seen(dense, [name], batch), strict=True)
-            for (_, x, y), (_, _, wanted) in uses:
+            for (_, x, y), (_, _, target) in uses:
                 columns = _columns(layer.module, x)
                 if layer.module.bias is not None:
                     columns = functional.pad(columns, (0, 1), value=1.0)
-                missing = (wanted[:, rows] - y).movedim(1, -1).flatten(0, -2)
+                missing = (target[:, rows] - y).movedim(1, -1).flatten(0, -2)
                 squares = squares + (columns.T @ columns).double()
                 crossed = crossed + (columns.T @ missing).double()
         squares += max(RIDGE * float(squares.diagonal().mean()), TINY) * torch.eye(len(squares))
@@ -82,15 +82,15 @@ def _losses(net: nn.Module, graph: Graph, batches: Sequence[Tensor]) -> dict[str
         for name, x, _ in _seen(net, readers, batch):
             columns = _columns(readers[name].module, x)
             moments[name] = moments.get(name, 0) + (columns.T @ columns).double()
-    found = {}
+    shares = {}
     for name, layer in readers.items():
         weight = layer.module.weight.detach().flatten(1).double()
         inputs = len(layer.inputs)
         kernel = weight.shape[1] // inputs
         products = weight.T @ weight * moments[name]
         shared = products.view(inputs, kernel, inputs, kernel).sum((1, 3)).numpy()
-        found[name] = shared / max(shared.sum(), TINY)
-    return found
+        shares[name] = shared / max(shared.sum(), TINY)
+    return shares
 
 
 def _rank(losses: dict[str, Values], graph: Graph, group: Channels) -> tuple[Channels, Values]:

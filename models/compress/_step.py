@@ -95,28 +95,28 @@ def pictures(step: Mapping[str, Any]) -> str:
 
 
 def _check(step: Mapping[str, Any]) -> None:
-    module, given = _module(step["method"]), _given(step)
+    module, values = _module(step["method"]), _given(step)
     for name, parameter in _parameters(module).items():
-        if name not in given:
+        if name not in values:
             if parameter.required:
                 raise UserError(f"needs '{name}'")
             continue
-        if not _fits(given[name], parameter.type):
-            raise UserError(f"{name} must be {parameter.type}, got {given[name]!r}")
+        if not _fits(values[name], parameter.type):
+            raise UserError(f"{name} must be {parameter.type}, got {values[name]!r}")
     if hasattr(module, "check"):
-        module.check(**_examined(module, module.check, given))
+        module.check(**_examined(module, module.check, values))
 
 
 def _examined(
-    module: ModuleType, asks: Callable[..., Any], given: Mapping[str, Any]
+    module: ModuleType, asks: Callable[..., Any], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The parameters that `asks` looks at: what is given, else the default that `apply` has."""
-    wanted = inspect.signature(asks).parameters.values()
-    known = inspect.signature(module.apply).parameters
-    defaults = {p.name: known[p.name].default for p in wanted if p.kind is p.KEYWORD_ONLY}
-    values = {**defaults, **given}
-    rest = _tuning_types() if any(p.kind is p.VAR_KEYWORD for p in wanted) else {}
-    names = {p.name for p in wanted} | set(rest)
+    parameters = inspect.signature(asks).parameters.values()
+    accepted = inspect.signature(module.apply).parameters
+    defaults = {p.name: accepted[p.name].default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    values = {**defaults, **values}
+    rest = _tuning_types() if any(p.kind is p.VAR_KEYWORD for p in parameters) else {}
+    names = {p.name for p in parameters} | set(rest)
     return {name: value for name, value in values.items() if name in names}
 
 
@@ -145,13 +145,13 @@ def compress(
 
 def complete(step: Mapping[str, Any]) -> dict[str, Any]:
     """A step with the defaults of all parameters that it leaves out."""
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for name, parameter in inspect.signature(_module(step["method"]).apply).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
-            found[name] = parameter.default
+            defaults[name] = parameter.default
         elif parameter.kind is parameter.VAR_KEYWORD:
-            found |= importlib.import_module(f"{__package__}._tuning").DEFAULTS
-    return {**found, **step}
+            defaults |= importlib.import_module(f"{__package__}._tuning").DEFAULTS
+    return {**defaults, **step}
 
 
 def _module(name: str) -> ModuleType:
@@ -163,15 +163,15 @@ def _given(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(module: ModuleType) -> dict[str, _Parameter]:
-    found = {}
+    parameters = {}
     for name, parameter in inspect.signature(module.apply).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             required = parameter.default is parameter.empty
-            found[name] = _Parameter(parameter.annotation, required)
+            parameters[name] = _Parameter(parameter.annotation, required)
         elif parameter.kind is parameter.VAR_KEYWORD:
             for key, hint in _tuning_types().items():
-                found[key] = _Parameter(getattr(hint, "__forward_arg__", hint), False)
-    return found
+                parameters[key] = _Parameter(getattr(hint, "__forward_arg__", hint), False)
+    return parameters
 
 
 def _fits(value: Any, annotation: str) -> bool:

@@ -62,8 +62,8 @@ def check(**tuning: Unpack[Tuning]) -> None:
         if name not in AUGMENT:
             raise unknown("augmentation", name, AUGMENT)
     if t["temperature"] <= 0 or not 0 <= t["weight"] <= 1:
-        given = f"{t['temperature']}, {t['weight']}"
-        raise UserError(f"temperature must be above 0, weight 0 to 1, got {given}")
+        values = f"{t['temperature']}, {t['weight']}"
+        raise UserError(f"temperature must be above 0, weight 0 to 1, got {values}")
 
 
 def tune(

@@ -55,14 +55,14 @@ def apply(
 
     from paretomark.models.compress import _fake_quant
 
-    def correct(layer: Layer, wanted: Tensor, x: Tensor) -> Tensor:
+    def correct(layer: Layer, target: Tensor, x: Tensor) -> Tensor:
         weight = _fake_quant.rounded(layer.weight, bits, per_channel)
         y: Tensor = torch.func.functional_call(layer, {"weight": weight}, x)
         if layer.bias is None:
             return y
         channel = y.ndim - 1 if isinstance(layer, torch.nn.Linear) else 1
         axes = [axis for axis in range(y.ndim) if axis != channel]
-        shift = (wanted - y).mean(axes, keepdim=True)
+        shift = (target - y).mean(axes, keepdim=True)
         layer.bias += shift.flatten()
         return y + shift
 

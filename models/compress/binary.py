@@ -68,8 +68,8 @@ def apply(
     net = copy.deepcopy(net)
     layers = _budgets.prunable(net, exclude=exclude, first=True, depthwise=binarize_depthwise)
     every = _budgets.prunable(net, first=True, depthwise=True)
-    for name, asked in ((next(iter(every)), binarize_first), (list(every)[-1], binarize_last)):
-        if not asked:
+    for name, included in ((next(iter(every)), binarize_first), (list(every)[-1], binarize_last)):
+        if not included:
             layers.pop(name, None)
     if not layers:
         raise UserError("no layer is left to binarize but the first and the last")

@@ -76,8 +76,8 @@ def apply(
             values[name] = torch.where(masks[name] > 0, layer.weight.detach(), values[name])
         share = (step - first) / (last - first) if last > first else 1.0
         sizes = {name: value.abs() for name, value in values.items()}
-        wanted = cubic(share, initial, sparsity)
-        for name, mask in _budgets.masks(sizes, layers, wanted, scope).items():
+        goal = cubic(share, initial, sparsity)
+        for name, mask in _budgets.masks(sizes, layers, goal, scope).items():
             masks[name].copy_(mask)
             layers[name].weight.data.copy_(values[name] * mask)
 

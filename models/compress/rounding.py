@@ -66,8 +66,8 @@ def apply(
 
     generator = torch.Generator().manual_seed(ctx.seed)
 
-    def learn(layer: Layer, wanted: Tensor, x: Tensor) -> Tensor:
-        layer.weight.copy_(_learn(layer, wanted, x, bits, iterations, generator))
+    def learn(layer: Layer, target: Tensor, x: Tensor) -> Tensor:
+        layer.weight.copy_(_learn(layer, target, x, bits, iterations, generator))
         y: Tensor = layer(x)
         return y
 
@@ -77,7 +77,7 @@ def apply(
 
 
 def _learn(
-    layer: Layer, wanted: Tensor, x: Tensor, bits: int, iterations: int, generator: Generator
+    layer: Layer, target: Tensor, x: Tensor, bits: int, iterations: int, generator: Generator
 ) -> Tensor:
     """The rounded weight."""
     import torch
@@ -86,7 +86,7 @@ def _learn(
 
     def error(weight: Tensor, chosen: Tensor | slice = slice(None)) -> Tensor:
         y = torch.func.functional_call(layer, {"weight": weight}, x[chosen])
-        squares: Tensor = (y - wanted[chosen]).square()
+        squares: Tensor = (y - target[chosen]).square()
         return squares.mean()
 
     scale = _fake_quant.scales(layer.weight, bits)

@@ -107,16 +107,17 @@ def stamp(spec: str) -> str:
 
 def tasks(spec: str) -> tuple[str, ...]:
     """What a data set is labelled for. Raises UserError as `module` does."""
-    found: tuple[str, ...] = getattr(module(spec)[0], "TASKS", (CLASSIFICATION,))
-    return found
+    labelled: tuple[str, ...] = getattr(module(spec)[0], "TASKS", (CLASSIFICATION,))
+    return labelled
 
 
 def check(spec: str, task: str, size: tuple[int, int] | None) -> None:
     """Raise UserError as `module` does, and for a data set without labels for the task, or of
     another size than the net's, None where that is not known."""
-    name, known = spec.partition(":")[0], tasks(spec)
-    if task not in known:
-        raise UserError(f"data set '{name}' is labelled for {' and '.join(known)}, not for {task}")
+    name, labelled = spec.partition(":")[0], tasks(spec)
+    if task not in labelled:
+        own = " and ".join(labelled)
+        raise UserError(f"data set '{name}' is labelled for {own}, not for {task}")
     own = getattr(module(spec)[0], "SIZE", size)
     if size and own and size != own:
         sizes = f"{own[0]}x{own[1]}; the net wants {size[0]}x{size[1]}"
@@ -129,8 +130,8 @@ def splits(spec: str) -> tuple[Split, ...]:
     Raises UserError as `module` does.
     """
     plugin, argument = module(spec)
-    found: tuple[Split, ...] = plugin.splits(argument) if hasattr(plugin, "splits") else SPLITS
-    return found
+    present: tuple[Split, ...] = plugin.splits(argument) if hasattr(plugin, "splits") else SPLITS
+    return present
 
 
 def load(

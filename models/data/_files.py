@@ -24,13 +24,13 @@ def part(root: Path, split: Split) -> Path:
 
     Raises UserError if there is none.
     """
-    wanted = TEST if split == "test" else ("train",)
-    for name in wanted:
+    folders = TEST if split == "test" else ("train",)
+    for name in folders:
         if (root / name).is_dir():
             return root / name
     if split == "test" and not (root / "train").is_dir():
         return root
-    raise UserError(f"{root} has no folder '{wanted[0]}' for the {split} split")
+    raise UserError(f"{root} has no folder '{folders[0]}' for the {split} split")
 
 
 def splits(root: Path) -> tuple[Split, ...]:

@@ -43,10 +43,10 @@ def load(
     chosen = _files.share(rows, split)[:count]
     images = np.empty((len(chosen), *size.size, 3), np.uint8)
     points = np.empty((len(chosen), len(names), 3), np.float32)
-    for image, point, (file, found) in zip(images, points, chosen, strict=True):
+    for image, point, (file, labelled) in zip(images, points, chosen, strict=True):
         picture = _files.opened(folder / file).convert("RGB")
         image[:] = np.asarray(_files.resized(picture, size))
-        point[:] = _files.moved(found, picture.size, size)
+        point[:] = _files.moved(labelled, picture.size, size)
     return Examples(images, points, _mirrored(names))
 
 

@@ -52,27 +52,27 @@ def precisions() -> list[str]:
 
 def check(options: Mapping[str, str], precision: str) -> None:
     """Raise UserError for options of quantization that no format has."""
-    known: dict[str, set[str]] = {}
+    valid: dict[str, set[str]] = {}
     for name in names():
         for option, values in getattr(module(name), "OPTIONS", {}).items():
-            known.setdefault(option, set()).update(values)
+            valid.setdefault(option, set()).update(values)
     for option, value in options.items():
-        if option not in known:
-            raise unknown("option of quantization", option, known)
-        if value not in known[option]:
-            raise unknown(f"{option} of quantization", value, known[option])
+        if option not in valid:
+            raise unknown("option of quantization", option, valid)
+        if value not in valid[option]:
+            raise unknown(f"{option} of quantization", value, valid[option])
     if options and precision != "int8":
         raise UserError(f"quantization has options at precision int8, not at {precision}")
 
 
 def versions(name: str) -> dict[str, str]:
     """The versions of the packages that write a format. Raises UserError if one is missing."""
-    found = {}
+    installed = {}
     for package in module(name).PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             raise UserError(
                 f"writing .{name} needs the package {package}; pip install 'paretomark[{name}]'"
             ) from None
-    return found
+    return installed

@@ -28,9 +28,9 @@ def static(
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
-        ready, given = Path(folder) / "ready.onnx", Path(folder) / "ranges.json"
+        ready, file = Path(folder) / "ready.onnx", Path(folder) / "ranges.json"
         quant_pre_process(model, ready, skip_symbolic_shape=True)
-        _save(_ranges.estimate(_activations(ready, calibration), ranges, symmetric), given)
+        _save(_ranges.estimate(_activations(ready, calibration), ranges, symmetric), file)
         quantize_static(
             ready,
             out,
@@ -39,7 +39,7 @@ def static(
             activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             extra_options={"ActivationSymmetric": symmetric},
-            calibration_cache_path=given,
+            calibration_cache_path=file,
         )
 
 

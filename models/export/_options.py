@@ -18,9 +18,9 @@ OPTIONS: Options = {
 }
 
 
-def check(options: Options, precision: str, **given: str) -> None:
+def check(options: Options, precision: str, **choices: str) -> None:
     """Raise UserError for an option that is not there, or does not belong to the precision."""
-    for name, value in given.items():
+    for name, value in choices.items():
         if name not in options:
             raise unknown("option of quantization", name, options)
         if value not in options[name]:

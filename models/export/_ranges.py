@@ -89,11 +89,11 @@ def estimate(
     batches: Iterable[Mapping[str, NDArray[Any]]], method: str, symmetric: bool
 ) -> dict[str, Ends]:
     """The range of every tensor, by its name; batches give the tensors' values."""
-    found: dict[str, Range] = {}
+    by_tensor: dict[str, Range] = {}
     for batch in batches:
         for name, values in batch.items():
-            found.setdefault(name, Range(method, symmetric)).add(values)
-    return {name: seen.ends() for name, seen in found.items()}
+            by_tensor.setdefault(name, Range(method, symmetric)).add(values)
+    return {name: seen.ends() for name, seen in by_tensor.items()}
 
 
 def _percentile(counts: Counts, width: float, low: float, high: float, _: int) -> Ends:

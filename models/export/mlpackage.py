@@ -74,8 +74,8 @@ def zeros(model: Path) -> tuple[int, int]:
     from paretomark.models.export import _zeros
 
     package = ct.models.MLModel(str(model), skip_model_load=True)
-    found = coreml.get_weights_metadata(package, weight_threshold=0)
-    return _zeros.counted(weight.val for weight in found.values())
+    metadata = coreml.get_weights_metadata(package, weight_threshold=0)
+    return _zeros.counted(weight.val for weight in metadata.values())
 
 
 def _graph(model: Path) -> Path:

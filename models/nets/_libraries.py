@@ -43,26 +43,26 @@ class Entry:
 
 def versions(kind: str) -> dict[str, str]:
     """The versions of what defines the nets of a kind; nothing for kinds that are no library."""
-    wanted = {"timm": ("timm", "torchvision"), "torchvision": ("torchvision",)}.get(kind, ())
-    found = {}
-    for package in wanted:
+    packages = {"timm": ("timm", "torchvision"), "torchvision": ("torchvision",)}.get(kind, ())
+    installed = {}
+    for package in packages:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             raise UserError(
                 f"the nets of {kind} need the package {package}; pip install 'paretomark[zoo]'"
             ) from None
-    return found
+    return installed
 
 
 def names(library: str) -> dict[str, list[str]]:
     """The classification nets of a library, and the names of the trained weights of each."""
     if library == "timm":
-        found: dict[str, list[str]] = {name: [] for name in sorted(_timm().list_models())}
-        for name, _, tag in (full.partition(".") for full in _timm().list_pretrained()):
-            found.get(name, []).append(tag)
-        return found
-    models = _torchvision().models
+        tags: dict[str, list[str]] = {name: [] for name in sorted(import_timm().list_models())}
+        for name, _, tag in (full.partition(".") for full in import_timm().list_pretrained()):
+            tags.get(name, []).append(tag)
+        return tags
+    models = import_torchvision().models
     nets = sorted(models.list_models(module=models))
     return {name: [w.name for w in models.get_model_weights(name)] for name in nets}
 
@@ -73,13 +73,13 @@ def entry(library: str, name: str, size: Size | None) -> Entry:
 
 
 def _of_timm(name: str, size: Size | None) -> Entry:
-    timm = _timm()
+    timm = import_timm()
     base, _, tag = name.partition(".")
     tags = [w.partition(".")[2] for w in timm.list_pretrained(f"{base}.*")]
     if tag and tag not in tags:
         raise unknown("weights", tag, tags, f"timm:{base}")
-    found = timm.models.get_pretrained_cfg(name)
-    cfg = found.to_dict()
+    pretrained_cfg = timm.models.get_pretrained_cfg(name)
+    cfg = pretrained_cfg.to_dict()
     own: Size = tuple(cfg["input_size"][1:])
     options: dict[str, Any] = {}
     if size not in (None, own) and cfg.get("fixed_input_size"):
@@ -102,17 +102,17 @@ def _of_timm(name: str, size: Size | None) -> Entry:
             interpolation=_filter(cfg["interpolation"]),
         ),
         cfg.get("license") or "",
-        f"{base}.{cfg['tag']}" if found.has_weights else "",
+        f"{base}.{cfg['tag']}" if pretrained_cfg.has_weights else "",
     )
 
 
 def _of_torchvision(name: str, size: Size | None) -> Entry:
-    models = _torchvision().models
-    base, _, wanted = name.partition(".")
-    known = {w.name: w for w in models.get_model_weights(base)}
-    if wanted and wanted not in known:
-        raise unknown("weights", wanted, known, f"torchvision:{base}")
-    weights = known[wanted] if wanted else models.get_model_weights(base).DEFAULT
+    models = import_torchvision().models
+    base, _, tag = name.partition(".")
+    by_name = {w.name: w for w in models.get_model_weights(base)}
+    if tag and tag not in by_name:
+        raise unknown("weights", tag, by_name, f"torchvision:{base}")
+    weights = by_name[tag] if tag else models.get_model_weights(base).DEFAULT
     how = weights.transforms()
     own: Size = tuple(how.crop_size * 2)[:2]
     options: dict[str, Any] = {}
@@ -157,7 +157,7 @@ def plain(net: nn.Module) -> nn.Module:
             vars(net)["aux_logits"] = False
     if "timm" not in sys.modules:
         return net
-    fused = _timm().layers.BatchNormAct2d
+    fused = import_timm().layers.BatchNormAct2d
     for parent in list(net.modules()):
         children: list[tuple[str, Any]] = list(parent.named_children())
         for name, child in children:
@@ -174,12 +174,14 @@ def _filter(name: str) -> Any:
     return name if name in ("bicubic", "nearest") else "bilinear"
 
 
-def _timm() -> Any:
-    _torchvision()  # which timm imports
+def import_timm() -> Any:
+    """The module timm. Raises UserError if it or torchvision is not installed."""
+    import_torchvision()  # which timm imports
     return importlib.import_module("timm")
 
 
-def _torchvision() -> Any:
+def import_torchvision() -> Any:
+    """The module torchvision, also of a build for another torch. Raises UserError likewise."""
     versions("timm")
     try:
         return importlib.import_module("torchvision")

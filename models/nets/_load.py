@@ -99,11 +99,11 @@ def _try(net: nn.Module, preprocess: Preprocess, name: str) -> None:
 
 def digest(net: nn.Module) -> str:
     """The sha256 of all weights of a net, with names and shapes, in the order of their names."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha256.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def inputs(preprocess: Preprocess, images: Any) -> torch.Tensor:
@@ -145,13 +145,13 @@ def _of_function(spec: str) -> nn.Module:
     name = f"paretomark_user_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     _enter(path.parent)
     if name not in sys.modules:
-        found = importlib.util.spec_from_file_location(name, path)
-        assert found is not None
-        assert found.loader is not None
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
         sys.path.insert(0, str(path.parent))
-        sys.modules[name] = importlib.util.module_from_spec(found)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
-            found.loader.exec_module(sys.modules[name])
+            spec.loader.exec_module(sys.modules[name])
         except BaseException:
             del sys.modules[name]
             raise

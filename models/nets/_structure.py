@@ -101,10 +101,10 @@ def _unparsed(source: str) -> str:
 def _used(function: types.FunctionType) -> Iterator[Any]:
     """Classes and functions, not of libraries, that a function names."""
     names = set(_names(function.__code__))
-    found = [function.__globals__[name] for name in names if name in function.__globals__]
-    for module in [thing for thing in found if isinstance(thing, types.ModuleType)]:
-        found += [getattr(module, name) for name in names if hasattr(module, name)]
-    for thing in found:
+    used = [function.__globals__[name] for name in names if name in function.__globals__]
+    for module in [thing for thing in used if isinstance(thing, types.ModuleType)]:
+        used += [getattr(module, name) for name in names if hasattr(module, name)]
+    for thing in used:
         if (inspect.isclass(thing) or inspect.isfunction(thing)) and not _of_library(thing):
             yield thing
 

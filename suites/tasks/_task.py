@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 CLASSIFICATION = "classification"  # the task of what says none
 DIGITS = 6  # of a score that is recorded
+NEEDS = (
+    *("METRIC", "LONG", "scorer(size, label_offset)", "scores(answers, truth, size)"),
+    *("loss(answers, truth, size)", "distance(answers, taught, temperature)"),
+)
 
 
 class Misfit(ValueError):
@@ -78,8 +82,8 @@ def names() -> list[str]:
 
 
 def module(task: str) -> ModuleType:
-    """The file of a task. Raises UserError if there is none."""
-    return _plugins.module("tasks", task)
+    """The file of a task. Raises UserError if there is none, or it lacks what it must have."""
+    return _plugins.module("tasks", task, NEEDS)
 
 
 def metric(task: str) -> str:
