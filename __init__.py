@@ -1,6 +1,6 @@
 """Accuracy against latency for compressed networks, measured on the devices you have.
 
-    paretomark.load("runs/quick-20261126-080000")    what runs measured, as a DataFrame of pandas
+`paretomark.load("runs/...")` gives what runs measured as a DataFrame of pandas.
 """
 
 from __future__ import annotations

@@ -38,12 +38,12 @@ class Stream:
     def run(self, inputs: Arrays, enqueue: Callable[[int], bool]) -> Arrays:
         """Copy the inputs, let `enqueue` put work on the stream, wait for the outputs: new arrays.
 
-        Raises ValueError for inputs of a wrong shape or type, RuntimeError if CUDA fails.
+        Raise ValueError for inputs of a wrong shape or type, RuntimeError if CUDA fails.
         """
         for array, port in zip(inputs, self._inputs, strict=True):
             if array.shape != port.shape or array.dtype != port.dtype:
-                given = f"{array.dtype} {array.shape}"
-                raise ValueError(f"{port.name} takes {port.dtype} {port.shape}, not {given}")
+                other = f"{array.dtype} {array.shape}"
+                raise ValueError(f"{port.name} takes {port.dtype} {port.shape}, not {other}")
         cuda, stream, (start, there, computed, back) = self._cuda, self._stream, self._events
         arrays = [np.ascontiguousarray(array) for array in inputs]
         outputs = [np.empty(port.shape, port.dtype) for port in self._outputs]
@@ -66,12 +66,12 @@ class Stream:
 
 
 def runtime() -> Any:
-    """CUDA's runtime library."""
+    """Import CUDA's runtime library."""
     return importlib.import_module("cuda.bindings.runtime")
 
 
 def ok(result: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a call returned besides its status. Raises RuntimeError in CUDA's own words."""
+    """Give what a call returned besides its status. Raise RuntimeError in CUDA's own words."""
     if int(result[0]):
         words = runtime().cudaGetErrorString(result[0])[1].decode()
         raise RuntimeError(f"CUDA error {int(result[0])}: {words}")

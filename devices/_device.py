@@ -43,7 +43,7 @@ class Port:
     zero_point: int = 0
 
     def encode(self, values: NDArray[np.float32]) -> NDArray[Any]:
-        """Real numbers as this port wants them, rounded and clipped if it is an integer one."""
+        """Turn real numbers into those of this port, rounded and clipped if these are integers."""
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu" and self.scale:
             limits = np.iinfo(dtype)
@@ -51,7 +51,7 @@ class Port:
         return np.ascontiguousarray(values.astype(dtype))
 
     def decode(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """What the numbers of this port mean."""
+        """Turn numbers of this port into the real ones that they mean."""
         if values.dtype.kind in "iu" and self.scale:
             return (values.astype(np.float32) - self.zero_point) * np.float32(self.scale)
         return values.astype(np.float32)
@@ -119,16 +119,18 @@ class Unavailable(Exception):
 
 
 class Device(Protocol):
+    """What every adapter offers. One is opened for each model, in a process of its own."""
+
     def probe(self) -> Chip:
-        """The device, if it is here. Imports its runtime, lest `load` do. Raises Unavailable."""
+        """Say what is here, and import its runtime, lest `load` do. Raise Unavailable."""
         ...
 
     def load(self, model: Path, threads: int) -> Placement:
-        """Make ready to run. Any exception fails this visit only."""
+        """Make ready to run, with `threads` processors. Any exception fails this visit only."""
         ...
 
     def run(self, inputs: Arrays) -> Arrays:
-        """One inference. Returns only when the outputs are on the host."""
+        """Run one inference. Return new arrays, only when the outputs are on the host."""
         ...
 
 
@@ -137,11 +139,11 @@ class Accelerator(Protocol):
     """What a device with a clock and memory of its own offers besides."""
 
     def phases_ns(self) -> Mapping[str, Sequence[int]]:
-        """By the device's clock, the phases of each `run` since `load`: h2d, compute, d2h."""
+        """Give the phases of each `run` since `load`, by the device's clock: h2d, compute, d2h."""
         ...
 
     def state(self) -> State:
-        """How it is now."""
+        """Say how it is now."""
         ...
 
 
@@ -169,12 +171,12 @@ class Profiler(Protocol):
 
 
 def names() -> list[str]:
-    """The adapters there are."""
+    """List the adapters there are."""
     return _plugins.names("devices")
 
 
 def formats() -> dict[str, str]:
-    """The format that each target loads, by target."""
+    """Give the format that each target loads, by target."""
     adapters = {name: _plugins.module("devices", name) for name in names()}
     return {
         f"{name}:{variant}" if variant else name: adapter.FORMAT
@@ -184,7 +186,7 @@ def formats() -> dict[str, str]:
 
 
 def targets(only: Sequence[str] = ()) -> list[str]:
-    """The targets to look at: these, or all. Raises UserError for a name that is none."""
+    """List the targets to look at: these, or all. Raise UserError for a name that is none."""
     every = formats()
     # The fake device's other variants misbehave on purpose, for tests.
     usual = [t for t in every if not t.startswith("fake:") or t == "fake:ok"]
@@ -195,7 +197,7 @@ def targets(only: Sequence[str] = ()) -> list[str]:
 
 
 def precisions(target: str) -> tuple[str, ...]:
-    """What a target runs; () if it runs whatever its format is written in."""
+    """List what a target runs; () if it runs whatever its format is written in."""
     name, _, variant = target.partition(":")
     adapter = _plugins.module("devices", name)
     runs: tuple[str, ...] = getattr(adapter, "PRECISIONS", {}).get(variant, ())
@@ -203,14 +205,14 @@ def precisions(target: str) -> tuple[str, ...]:
 
 
 def open_device(target: str) -> Device:
-    """The device of a target."""
+    """Open the device of a target. Raise UserError if there is no such adapter."""
     name, _, variant = target.partition(":")
     device: Device = _plugins.module("devices", name).device(variant)
     return device
 
 
 def require(package: str, extra: str) -> str:
-    """The version of an installed package. Raises Unavailable that says how to install it."""
+    """Give the version of an installed package. Raise Unavailable that says how to install it."""
     from importlib import metadata
 
     try:

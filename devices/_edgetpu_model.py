@@ -90,11 +90,13 @@ class Modelled:
         self._cpu = Cpu("xnnpack")
 
     def probe(self) -> Chip:
+        """Raise Unavailable where what reads and runs the file is not installed."""
         version = require("ai-edge-litert", "litert")
         self._cpu.probe()
         return Chip("Edge TPU (USB 3), modelled", {"ai-edge-litert": version})
 
     def load(self, model: Path, threads: int) -> Placement:
+        """Predict, and make ready to run on the CPU. Raise UserError as `read` does."""
         graph = read(model)
         chip = len(mapped(graph))
         return replace(
@@ -105,17 +107,18 @@ class Modelled:
         )
 
     def run(self, inputs: Arrays) -> Arrays:
+        """Run one inference on the CPU."""
         return self._cpu.run(inputs)
 
     def profile(
         self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int
     ) -> list[_device.Operator]:
-        """What is predicted, which no input changes."""
+        """Tell what is predicted, which no input changes."""
         return predict(read(model))
 
 
 def read(model: Path) -> Subgraph:
-    """The graph of a full integer TFLite file. Raises UserError for any other, and says why."""
+    """Read the graph of a full integer TFLite file. Raise UserError for any other, and say why."""
     graphs = _tflite.read(model)
     if _edgetpu_file.placement(model).custom_ops:
         raise UserError(
@@ -133,8 +136,10 @@ def read(model: Path) -> Subgraph:
 
 
 def mapped(graph: Subgraph) -> range:
-    """Which operators the compiler puts on the chip: one run of them, up to the first that is not
-    supported. Those that take in floats stay before it.
+    """Tell which operators the compiler puts on the chip.
+
+    It is one run of them, up to the first that is not supported. Those that take in floats stay
+    before it.
     """
     fits = [
         o.name in SUPPORTED and all(t.type in INTEGER for t in (*o.inputs, *o.outputs))
@@ -147,7 +152,7 @@ def mapped(graph: Subgraph) -> range:
 
 
 def predict(graph: Subgraph, tpu: EdgeTPU = FITTED) -> list[_device.Operator]:
-    """The time of one inference, as rows that add up to it.
+    """Predict the time of one inference, as rows that add up to it.
 
     Their units: "usb" for the call, the inputs and outputs, and for parameters that are sent, as
     far as the chip waits for them; "edgetpu" and "cpu" for operators.
@@ -187,7 +192,7 @@ def predict(graph: Subgraph, tpu: EdgeTPU = FITTED) -> list[_device.Operator]:
 
 
 def parameter_bytes(operator: Operator) -> int:
-    """What the constants of an operator take on the chip."""
+    """Count the bytes that the constants of an operator take on the chip."""
     if operator.name not in WEIGHTED or not operator.inputs[1].constant:
         return _bytes({t.index: t for t in operator.inputs if t.constant})
     out, *window, into = operator.inputs[1].shape
@@ -198,7 +203,7 @@ def parameter_bytes(operator: Operator) -> int:
 
 
 def macs(operator: Operator) -> int:
-    """Multiply-accumulates of an operator; 0 if it has none."""
+    """Count the multiply-accumulates of an operator; 0 if it has none."""
     swept = operator.outputs[0].shape
     if operator.name == "BATCH_MATMUL":
         return prod(swept) * operator.inputs[0].shape[-1]
@@ -234,9 +239,9 @@ def _crossing(graph: Subgraph, where: range) -> int:
     others = (*graph.operators[: where.start], *graph.operators[where.stop :])
     made = {t.index: t for o in chip for t in o.outputs}
     read = {t.index: t for o in chip for t in o.inputs if not t.constant}
-    wanted = {t.index for o in others for t in o.inputs} | {t.index for t in graph.outputs}
+    read_off = {t.index for o in others for t in o.inputs} | {t.index for t in graph.outputs}
     sent = {i: t for i, t in read.items() if i not in made}
-    return _bytes(sent) + _bytes({i: t for i, t in made.items() if i in wanted})
+    return _bytes(sent) + _bytes({i: t for i, t in made.items() if i in read_off})
 
 
 def _row(operator: Operator, unit: str, seconds: float) -> _device.Operator:

@@ -65,8 +65,8 @@ class Emulated:
                 f"there is no AArch64 system to emulate in {sysroot()}",
                 "python -m paretomark.devices._emulated",
             ) from None
-        told = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
-        versions = {"qemu-user": told.stdout.split()[2], **installed}
+        version = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
+        versions = {"qemu-user": version.stdout.split()[2], **installed}
         return Chip(f"{CPU} (emulated)", versions)
 
     def load(self, model: Path, threads: int) -> Placement:
@@ -196,7 +196,7 @@ def _debian(state: Path) -> list[Path]:
     """Packages of Python and all that it needs, by an apt that shares only the list of servers."""
     (state / "lists/partial").mkdir(parents=True)
     (state / "archives/partial").mkdir(parents=True)
-    told = {
+    settings = {
         "APT::Architecture": "arm64",
         "APT::Architectures": "arm64",
         "APT::Install-Recommends": "0",
@@ -207,7 +207,7 @@ def _debian(state: Path) -> list[Path]:
         "Dir::Cache": state,
         "Dir::Cache::archives": state / "archives",
     }
-    options = [part for key, value in told.items() for part in ("-o", f"{key}={value}")]
+    options = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
     _call(["apt-get", *options, "update"])
     _call(["apt-get", *options, "--yes", "--download-only", "install", "python3", "libstdc++6"])
     return sorted((state / "archives").glob("*.deb"))

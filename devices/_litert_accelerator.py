@@ -29,7 +29,7 @@ REMEDIES = {
 
 
 class Compiled:
-    """`variant` is gpu or npu."""
+    """A model that is compiled for an accelerator; `variant` is gpu or npu."""
 
     def __init__(self, variant: str) -> None:
         self._variant = variant
@@ -38,7 +38,7 @@ class Compiled:
         self._outputs: list[Port] = []
 
     def probe(self) -> Chip:
-        """Only a model that is compiled shows whether there is such a chip."""
+        """Compile a tiny model, which shows whether there is such a chip. Raise Unavailable."""
         require("ai-edge-litert", "litert")
         try:
             self._compile(_trial(), exact=True)
@@ -54,6 +54,7 @@ class Compiled:
         )
 
     def load(self, model: Path, threads: int) -> Placement:
+        """Compile. Raise RuntimeError for a model that does not run there as a whole."""
         from ai_edge_litert.interpreter import Interpreter
 
         (graph, *_) = _tflite.read(model)
@@ -74,13 +75,14 @@ class Compiled:
         )
 
     def run(self, inputs: Arrays) -> Arrays:
-        given, taken = self._buffers
-        for buffer, array in zip(given, inputs, strict=True):
+        """Run one inference."""
+        sources, results = self._buffers
+        for buffer, array in zip(sources, inputs, strict=True):
             buffer.write(array)
-        self._model.run_by_index(0, given, taken)
+        self._model.run_by_index(0, sources, results)
         return [
             buffer.read(int(np.prod(port.shape)), np.dtype(port.dtype).type).reshape(port.shape)
-            for buffer, port in zip(taken, self._outputs, strict=True)
+            for buffer, port in zip(results, self._outputs, strict=True)
         ]
 
     def _compile(self, content: bytes, exact: bool) -> Any:

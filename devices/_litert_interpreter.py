@@ -51,7 +51,7 @@ class Cpu:
         self._model: Any = None
 
     def probe(self) -> Chip:
-        """Raise Unavailable where neither package is installed."""
+        """Name the processor. Raise Unavailable where neither package is installed."""
         package = installed()
         module(package)
         return Chip(_host.chip_name(), {package: metadata.version(package)})

@@ -39,8 +39,10 @@ THROTTLES = {
 
 
 def chip(index: int = 0) -> tuple[str, dict[str, str]]:
-    """The name of a GPU, and the versions of `cuda` (the newest that the driver knows) and,
-    with nvidia-ml-py, `driver`. Raises Unavailable where there is no driver or no such GPU."""
+    """Tell the name of a GPU, and versions: `cuda`, the newest that the driver knows, and `driver`.
+
+    The latter needs nvidia-ml-py. Raise Unavailable where there is no driver or no such GPU.
+    """
     cuda = _driver()
     device = _gpu(cuda, index)
     name, version = ctypes.create_string_buffer(256), ctypes.c_int()
@@ -54,7 +56,7 @@ def chip(index: int = 0) -> tuple[str, dict[str, str]]:
 
 
 def state(peak_memory_bytes: int | None, index: int = 0) -> State:
-    """How a GPU is now: clock of its processors, temperature, and why it is held down.
+    """Tell how a GPU is now: clock of its processors, temperature, and why it is held down.
 
     What NVML does not tell, on this GPU or for want of nvidia-ml-py, is None or ().
     """
@@ -84,7 +86,7 @@ def state(peak_memory_bytes: int | None, index: int = 0) -> State:
 
 
 def throttles(reasons: int) -> tuple[str, ...]:
-    """Why the clock is held down, by NVML's bit mask; () if nothing holds it."""
+    """Say why the clock is held down, by NVML's bit mask; () if nothing holds it."""
     return tuple(words for bit, words in THROTTLES.items() if reasons & bit)
 
 

@@ -32,7 +32,7 @@ RECIPE = "strongly typed, sparse weights, detailed, 1"
 
 
 def bindings() -> Any:
-    """TensorRT's Python module. Raises Unavailable."""
+    """Import TensorRT's Python module. Raise Unavailable if there is none that works."""
     # The second is there without the first where NVIDIA's packages were installed one by one.
     for name in ("tensorrt", "tensorrt_bindings"):
         try:
@@ -46,8 +46,11 @@ def bindings() -> Any:
 
 
 def plan(trt: Any, model: Path, gpu: Mapping[str, str]) -> tuple[bytes, float | None]:
-    """The serialized engine of an ONNX file for this GPU, and the seconds that building it took,
-    None if it was built before. Raises UserError where others may write into the cache."""
+    """Give the serialized engine of an ONNX file for this GPU, and the seconds its building took.
+
+    These are None if it was built before. Raise UserError where others may write into the cache,
+    RuntimeError with what TensorRT says where it cannot build.
+    """
     parts = {"tensorrt": trt.__version__, "model": _cache.sha256(model), "recipe": RECIPE}
     key = hashlib.sha256(json.dumps({**parts, **gpu}, sort_keys=True).encode()).hexdigest()
     file = _folder() / f"{key}.engine"
@@ -90,7 +93,7 @@ def _kept(file: Path, key: str) -> bytes | None:
 
 
 def _build(trt: Any, model: Path) -> bytes:
-    """Raises RuntimeError with what TensorRT says."""
+    """Raise RuntimeError with what TensorRT says."""
     graph, precision = _tensorrt_onnx.read(model)
     log = logger(trt)
     builder = trt.Builder(log)
@@ -118,7 +121,7 @@ def _build(trt: Any, model: Path) -> bytes:
 
 
 def logger(trt: Any) -> Any:
-    """The logger of this process, which keeps the errors from now on in `errors`."""
+    """Give the logger of this process, which keeps the errors from now on in `errors`."""
     log = _logger(trt)
     log.errors.clear()
     return log
@@ -139,7 +142,7 @@ def _logger(trt: Any) -> Any:
 
 
 def layer_times(trt: Any) -> Any:
-    """A profiler that adds up, in `ms`, the time of each layer by its name, in order of running."""
+    """Make a profiler that adds up, in `ms`, the time of each layer by name, in running order."""
 
     class Times(trt.IProfiler):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -153,14 +156,14 @@ def layer_times(trt: Any) -> Any:
 
 
 def layers(trt: Any, engine: Any) -> list[tuple[str, str]]:
-    """Name and kind of each layer, changes of layout included, in order.
+    """List name and kind of each layer, changes of layout included, in order.
 
     Of what the engine inspector tells, this is the same in TensorRT 10 and 11. A layer of which it
     gives the name alone has the kind "".
     """
     inspector = engine.create_engine_inspector()
-    told = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    information = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
     return [
         (layer, "") if isinstance(layer, str) else (layer["Name"], layer.get("LayerType", ""))
-        for layer in told["Layers"]
+        for layer in information["Layers"]
     ]

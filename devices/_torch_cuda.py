@@ -32,6 +32,8 @@ RUNS_TO_RECORD = 3
 
 
 class Cuda:
+    """The GPU, for files of these precisions; `compiled`: as a CUDA graph."""
+
     def __init__(self, target: str, precisions: Sequence[str], compiled: bool) -> None:
         self._target, self._precisions, self._compiled = target, precisions, compiled
         self._net: Any = None
@@ -39,6 +41,7 @@ class Cuda:
         self._spans_ns: deque[list[int]] = deque(maxlen=KEPT_RUNS)
 
     def probe(self) -> Chip:
+        """Name the GPU. Raise Unavailable without one, or a PyTorch that is built for it."""
         version = require("torch", "pytorch")
         name, versions = _nvidia.chip()
         import torch
@@ -54,6 +57,7 @@ class Cuda:
         return Chip(name, {"torch": version, **versions})
 
     def load(self, model: Path, threads: int) -> Placement:
+        """Make ready to run. Raise UserError for a file of another precision."""
         import torch
 
         torch.cuda.reset_peak_memory_stats()
@@ -89,6 +93,7 @@ class Cuda:
         return "cuda graph" if recorded else "cuda", time.perf_counter() - start
 
     def run(self, inputs: Arrays) -> Arrays:
+        """Run one inference, and wait for it."""
         import torch
 
         begin, there, computed, back = self._events
@@ -105,17 +110,22 @@ class Cuda:
         return arrays
 
     def phases_ns(self) -> Mapping[str, Sequence[int]]:
+        """Give the phases of the last runs, by CUDA's events."""
         return {name: [spans[i] for spans in self._spans_ns] for i, name in enumerate(PHASES)}
 
     def state(self) -> State:
+        """Say how the GPU is now, and the most that tensors have taken of its memory."""
         import torch
 
         return _nvidia.state(torch.cuda.max_memory_allocated())
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether float32 may be multiplied as TF32. By default PyTorch does so in convolutions, and
-    not in matrix products: a file called fp32 would be measured in a mixture."""
+    """Say whether float32 may be multiplied as TF32.
+
+    By default PyTorch does so in convolutions, and not in matrix products: a file called fp32 would
+    be measured in a mixture.
+    """
     import torch
 
     # Not the newer `fp32_precision`: what asks by the older names, as Inductor does, fails then.
@@ -124,7 +134,7 @@ def allow_tf32(allowed: bool) -> None:
 
 
 def sparsify(net: Any, convert: Callable[[Any], Any]) -> int:
-    """Convert the 2:4 sparse weights of linear layers of a GraphModule; how many there were."""
+    """Convert the 2:4 sparse weights of linear layers of a GraphModule, and count them."""
     import torch
 
     linear = torch.ops.aten.linear.default
@@ -143,7 +153,7 @@ def sparsify(net: Any, convert: Callable[[Any], Any]) -> int:
 
 
 def is_two_of_four(weight: Any) -> bool:
-    """Whether in every four weights in a row, along the inputs, two or more are zero."""
+    """Tell whether in every four weights in a row, along the inputs, two or more are zero."""
     if weight.dim() != 2 or weight.shape[1] % 4:
         return False
     return bool((weight.reshape(-1, 4) != 0).sum(1).max() <= 2)

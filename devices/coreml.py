@@ -103,19 +103,19 @@ def _operators(plan: Any) -> tuple[dict[str, int], dict[str, float]]:
     program = plan.model_structure.program
     if program is None:
         raise ValueError("this is no ML program: convert it with convert_to='mlprogram'")
-    found: Counter[str] = Counter()
+    operators: Counter[str] = Counter()
     costs: dict[str, float] = defaultdict(float)
     for operation in _walk(function.block for function in program.functions.values()):
         usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
         if usage is not None:
-            found[unit := _unit(usage.preferred_compute_device)] += 1
+            operators[unit := _unit(usage.preferred_compute_device)] += 1
             if cost := plan.get_estimated_cost_for_mlprogram_operation(operation):
                 costs[unit] += cost.weight
         # Constants, and what unpacks them (constexpr_*), are run nowhere.
         elif not operation.operator_name.rpartition(".")[2].startswith("const"):
-            found["unknown"] += 1
+            operators["unknown"] += 1
     total = sum(costs.values())
-    return dict(found), {unit: cost / total for unit, cost in costs.items()} if total else {}
+    return dict(operators), {unit: cost / total for unit, cost in costs.items()} if total else {}
 
 
 def _walk(blocks: Iterable[Any]) -> Iterator[Any]:
@@ -132,8 +132,8 @@ def _unit(device: Any) -> str:
 
 def _most(shares: Mapping[str, float]) -> str:
     """The unit that `all` is judged by: it promises none, but that it is known where it runs."""
-    known = {unit: share for unit, share in shares.items() if unit != "unknown"}
-    return max(known, key=lambda unit: known[unit], default="cpu")
+    units = {unit: share for unit, share in shares.items() if unit != "unknown"}
+    return max(units, key=lambda unit: units[unit], default="cpu")
 
 
 def _port(port: Any) -> Port:
@@ -144,5 +144,5 @@ def _port(port: Any) -> Port:
 
 
 def device(variant: str) -> _CoreML:
-    """The unit Core ML may use beside the CPU, which it always may; `all`: whichever it likes."""
+    """Open the unit that Core ML may use beside the CPU; `all`: whichever it likes."""
     return _CoreML(variant)

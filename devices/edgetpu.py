@@ -80,7 +80,7 @@ def _runtime() -> tuple[str, Any]:
 
 
 def _first() -> tuple[str, str]:
-    """The bus of the first Edge TPU, and the version of libedgetpu. Raises Unavailable."""
+    """The bus of the first Edge TPU, and the version of libedgetpu. Raise Unavailable."""
     try:
         library = ctypes.CDLL(LIBRARY)
     except OSError as error:

@@ -78,7 +78,7 @@ class _ExecuTorch:
 
 
 def _ports(name: str, tensors: list[Any]) -> list[Port]:
-    """Inputs or outputs. Raises IndexError for a type that NumPy does not have."""
+    """Inputs or outputs. Raise IndexError for a type that NumPy does not have."""
     return [Port(f"{name}{i}", tuple(t.sizes()), DTYPES[t.dtype()]) for i, t in enumerate(tensors)]
 
 
@@ -88,12 +88,12 @@ def _operators(model: Path) -> dict[str, int]:
     XNNPACK's include what it adds at its borders, changes of layout and of precision, for they
     are run as well. Of another delegate, whose inside is not known, calls are counted.
     """
-    found = Counter(xnnpack=0, portable=0)
+    units = Counter(xnnpack=0, portable=0)
     for step in _pte.steps(model).values():
-        found[step.unit] += len(step.nodes)
-    return dict(found)
+        units[step.unit] += len(step.nodes)
+    return dict(units)
 
 
 def device(variant: str) -> _ExecuTorch:
-    """The only variant is `xnnpack`, the delegate to which the export gives what it takes."""
+    """Open the only variant, `xnnpack`: the delegate to which the export gives what it takes."""
     return _ExecuTorch()

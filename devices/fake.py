@@ -172,5 +172,5 @@ def _spin(_: int) -> None:
 
 
 def device(variant: str) -> _Fake:
-    """One of VARIANTS."""
+    """Open one of VARIANTS."""
     return _Telling(variant) if variant == "ok" else _Fake(variant)

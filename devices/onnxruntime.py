@@ -95,5 +95,5 @@ def _port(port: Any) -> Port:
 
 
 def device(variant: str) -> _OnnxRuntime:
-    """A variant names the execution provider."""
+    """Open a variant, which names the execution provider."""
     return _OnnxRuntime(variant)

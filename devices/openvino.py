@@ -19,7 +19,7 @@ VARIANTS = ("cpu", "gpu", "npu")
 class _OpenVINO:
     def __init__(self, variant: str) -> None:
         self._target = variant.upper()
-        self._request: Any = None
+        self.request: Any = None
         self._outputs: Arrays = []
 
     def probe(self) -> Chip:
@@ -36,8 +36,8 @@ class _OpenVINO:
 
     def load(self, model: Path, threads: int) -> Placement:
         compiled = self._compile(model, threads, {})
-        self._request = compiled.create_infer_request()
-        self._outputs = [tensor.data for tensor in self._request.output_tensors]
+        self.request = compiled.create_infer_request()
+        self._outputs = [tensor.data for tensor in self.request.output_tensors]
         nodes = Counter([_unit(compiled)] * len(compiled.get_runtime_model().get_ops()))
         return Placement(
             home=self._target,
@@ -52,8 +52,8 @@ class _OpenVINO:
         # The inputs are read where they lie. The outputs are copied, for the next call overwrites
         # them. `infer(inputs)` and asking for the outputs each time do the same 90 µs slower.
         for i, array in enumerate(inputs):
-            self._request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
-        self._request.infer()
+            self.request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
+        self.request.infer()
         return [output.copy() for output in self._outputs]
 
     def profile(
@@ -66,8 +66,8 @@ class _OpenVINO:
         or NPU.
         """
         compiled = self._compile(model, threads, {"PERF_COUNT": True})
-        self._request = compiled.create_infer_request()
-        self._outputs = [tensor.data for tensor in self._request.output_tensors]
+        self.request = compiled.create_infer_request()
+        self._outputs = [tensor.data for tensor in self.request.output_tensors]
         self.run(inputs[0])
         first, total_us = self._counters(), Counter[str]()
         for run in range(1, runs + 1):
@@ -79,7 +79,7 @@ class _OpenVINO:
             total_us.update({name: us * (runs + 1) - first[name] for name, us in means.items()})
         unit, nodes = _unit(compiled), _nodes(compiled.get_runtime_model())
         operators = []
-        for info in self._request.get_profiling_info():
+        for info in self.request.get_profiling_info():
             if (name := info.node_name) in total_us:
                 node = nodes.get(name, Node(name, info.node_type, None, None))
                 ns = max(0.0, 1000 * total_us[name] / runs)
@@ -90,7 +90,7 @@ class _OpenVINO:
         """Of the nodes that have run, by name, in µs."""
         return {
             info.node_name: round(info.real_time.total_seconds() * 1e6)
-            for info in self._request.get_profiling_info()
+            for info in self.request.get_profiling_info()
             if info.status == info.Status.EXECUTED
         }
 
@@ -116,7 +116,7 @@ def _unit(compiled: Any) -> str:
 
 def _nodes(graph: Any) -> dict[str, Node]:
     """The nodes of a runtime model by name. Shapes are logical, whatever the layout in memory."""
-    found = {}
+    nodes = {}
     for op in graph.get_ops():
         name, kind = op.get_friendly_name(), op.get_rt_info()["layerType"].astype(str)
         ports = [*op.inputs(), *op.outputs()]
@@ -131,8 +131,8 @@ def _nodes(graph: Any) -> dict[str, Node]:
             count = macs(shapes[-1], shapes[1][-2:], shapes[-1][-1])
         elif any(word in kind for word in ("LSTM", "GRU", "RNN", "Attention")):
             count = None
-        found[name] = Node(name, kind, count, stored_bytes(tensors))
-    return found
+        nodes[name] = Node(name, kind, count, stored_bytes(tensors))
+    return nodes
 
 
 def _port(port: Any) -> Port:
@@ -141,5 +141,5 @@ def _port(port: Any) -> Port:
 
 
 def device(variant: str) -> _OpenVINO:
-    """A variant names a device of OpenVINO."""
+    """Open a variant, which names a device of OpenVINO."""
     return _OpenVINO(variant)

@@ -136,7 +136,7 @@ def _int8_kernels() -> int:
 
 
 def device(variant: str) -> Device:
-    """One of VARIANTS."""
+    """Open one of VARIANTS."""
     if variant.startswith("cuda"):
         return Cuda(f"pytorch:{variant}", PRECISIONS[variant], variant == "cuda-compile")
     return _Cpu(variant)

@@ -119,5 +119,5 @@ class _TensorRT:
 
 
 def device(variant: str) -> _TensorRT:
-    """There is no variant."""
+    """Open the first GPU: there is no variant."""
     return _TensorRT()

@@ -12,18 +12,18 @@ DIGITS = 32
 
 
 def folder() -> Path:
-    """The folder of everything that can be made again: $PARETOMARK_CACHE or ~/.cache/paretomark."""
+    """Return the folder of all that can be made again: $PARETOMARK_CACHE or ~/.cache/paretomark."""
     place = os.environ.get("PARETOMARK_CACHE")
     return Path(place).absolute() if place else Path.home() / ".cache" / "paretomark"
 
 
 def key(parts: Sequence[str]) -> str:
-    """A name, DIGITS hexadecimal digits, for what is made of these parts in this order."""
+    """Return a name, DIGITS hexadecimal digits, for what is made of these parts in this order."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGITS]
 
 
 def sha256(*paths: Path) -> str:
-    """Of the content of a file, or of several one after the other."""
+    """Digest the content of a file, or of several one after the other."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())

@@ -21,7 +21,7 @@ PACKAGE = __name__.partition(".")[0]
 
 @functools.cache  # code that a process has imported does not change in it either
 def digest(*roots: str, folder: Path | None = None) -> str:
-    """The sha256 of the modules `roots` and all they import, in hexadecimal digits.
+    """Return the sha256 of the modules `roots` and all they import, in hexadecimal digits.
 
     Modules are found as Python finds them, by the `__path__` of their package, or in `folder`, and
     are not imported. Raises ModuleNotFoundError for a root that is not there.
@@ -71,7 +71,7 @@ def _absolute(name: str, package: str) -> str:
 
 @functools.cache
 def read(file: Path) -> tuple[str, tuple[str, ...]]:
-    """A digest of what a file means, and the names that it imports, relative ones with dots."""
+    """Return a digest of what a file means, and the names that it imports, relative with dots."""
     content = file.read_bytes()
     try:
         tree = ast.parse(content)

@@ -66,9 +66,11 @@ def _cache() -> Iterator[None]:
 
 
 @pytest.fixture
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def private_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """An empty build cache, for tests that count, clear or damage what lies in it."""
-    folder = tmp_path / "cache"
+    folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("PARETOMARK_CACHE", str(folder))
     return folder
 

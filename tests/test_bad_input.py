@@ -17,8 +17,8 @@ from onnx import TensorProto, helper
 from paretomark import bench
 from paretomark.devices.measure._request import RunRequest
 from paretomark.models.data._data import load
-from paretomark.suites.spec._model import Preprocess
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
@@ -180,6 +180,7 @@ preprocess = {{ size = [8, 8], mean = [0.0], std = [255.0] }}
 """
 
 
+@pytest.mark.build
 def test_a_file_of_ones_own_runs(tmp_path: Path, call: Callable[..., Called]) -> None:
     small_onnx(tmp_path / "net.onnx", 8)
     suite = written(tmp_path, FILE.format(file="net.onnx"))
@@ -188,6 +189,7 @@ def test_a_file_of_ones_own_runs(tmp_path: Path, call: Callable[..., Called]) ->
     assert "mine" in result.out
 
 
+@pytest.mark.build
 def test_a_wrong_input_shape_is_named(tmp_path: Path, call: Callable[..., Called]) -> None:
     small_onnx(tmp_path / "net.onnx", 16)
     suite = written(tmp_path, FILE.format(file="net.onnx"))
@@ -196,6 +198,7 @@ def test_a_wrong_input_shape_is_named(tmp_path: Path, call: Callable[..., Called
     assert "the model wants an input of shape (1, 1, 16, 16)" in " ".join(result.out.split())
 
 
+@pytest.mark.build
 def test_a_corrupt_onnx_file_fails_its_cell(tmp_path: Path, call: Callable[..., Called]) -> None:
     (tmp_path / "net.onnx").write_bytes(b"this is no model, whatever its name says")
     suite = written(tmp_path, FILE.format(file="net.onnx"))
@@ -204,6 +207,7 @@ def test_a_corrupt_onnx_file_fails_its_cell(tmp_path: Path, call: Callable[..., 
     assert "failed (load)" in result.out
 
 
+@pytest.mark.build
 def test_corrupt_and_missing_tflite_files(tmp_path: Path, call: Callable[..., Called]) -> None:
     suite = written(tmp_path, FILE.format(file="net.tflite"))
     result = call("run", suite, "--out", tmp_path / "out")

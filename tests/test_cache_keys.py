@@ -139,7 +139,7 @@ def test_neither_do_docstrings_formatting_and_what_is_for_type_checkers(
     file = "paretomark/models/compress/_step.py"
     text = (root / file).read_text()
     for old, new in (
-        ('    """One step of a recipe."""\n', ""),
+        ('    """Apply one step of a recipe."""\n', ""),
         ("    from torch import nn\n", "    from torch import fx, nn\n"),
         ('k != "method"', "k  !=  'method'"),
     ):
@@ -174,8 +174,8 @@ def test_code_changes_what_it_makes(
     root: Path, before: dict[str, str], file: str, words: list[str]
 ) -> None:
     text = (root / "paretomark" / file).read_text() + CODE
-    found = changed(root, before, f"paretomark/{file}", text)
-    assert found == {name for name in before if set(words) & set(name.split())}
+    moved = changed(root, before, f"paretomark/{file}", text)
+    assert moved == {name for name in before if set(words) & set(name.split())}
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_code_changes_what_it_makes(
 def test_a_net_of_the_user_changes_with_what_it_imports(
     root: Path, before: dict[str, str], file: str, matters: bool
 ) -> None:
-    found = changed(root, before, f"own/{file}", (root / "own" / file).read_text() + CODE)
-    assert found == {name for name in before if matters and name.startswith("own")}
+    moved = changed(root, before, f"own/{file}", (root / "own" / file).read_text() + CODE)
+    assert moved == {name for name in before if matters and name.startswith("own")}
 
 
 def test_a_training_goes_on_unless_its_code_changed(root: Path) -> None:

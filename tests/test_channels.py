@@ -289,7 +289,7 @@ def test_what_cannot_be_reached_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("parameters", "message"),
     [
         ({"macs": 0.5, "ratio": 0.5}, "give macs or ratio, one of them"),
         ({"macs": 1.0}, "above 0 and below 1, got 1.0 and 0.0"),
@@ -300,9 +300,9 @@ def test_what_cannot_be_reached_is_said() -> None:
     ],
 )
 def test_bad_parameters_are_refused_before_anything_is_built(
-    given: dict[str, object], message: str
+    parameters: dict[str, object], message: str
 ) -> None:
-    step = {"method": "channels", **given}
+    step = {"method": "channels", **parameters}
     with pytest.raises(UserError) as error:
         _step.check([step], _zoo.weights("digits_cnn"))
     assert message in str(error.value)

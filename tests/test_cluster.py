@@ -71,12 +71,12 @@ def test_no_solution_is_better_than_the_optimum_and_some_start_finds_it() -> Non
         values = np.random.default_rng(case).normal(size=10)
         best = optimum(values, 3)
         linear = inertia(values, kmeans(values, 3, "linear", RNG))
-        found = [
+        costs = [
             inertia(values, kmeans(values, 3, "kmeans++", np.random.default_rng(s)))
             for s in range(20)
         ]
-        assert min([linear, *found]) >= best - 1e-12
-        assert min(found) == pytest.approx(best)
+        assert min([linear, *costs]) >= best - 1e-12
+        assert min(costs) == pytest.approx(best)
 
 
 def test_clusters_far_apart_are_found() -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from paretomark.models.compress import _step
-from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets import _zoo, digits_cnn, scenes_repvgg
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 pytestmark = pytest.mark.build
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from paretomark.devices.measure._conformance import Caught
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
+
+pytestmark = [pytest.mark.build, pytest.mark.timing]
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +80,48 @@ def test_a_real_device_passes(call: Callable[..., Called], device: str) -> None:
 def test_verifying_what_is_not_here_is_an_error(call: Callable[..., Called]) -> None:
     result = call("devices", "--verify", "--device", "fake:absent")
     assert (result.code, "none of fake:absent is available" in result.err) == (2, True)
+
+
+OWN = """
+from paretomark.devices import _kitchen, fake
+
+FORMAT = "npz"
+VARIANTS = ("hot", "cold")
+
+
+def device(variant):
+    return fake.device(_kitchen.BEHAVIOUR[variant])
+"""
+ENGINE = 'BEHAVIOUR = {"hot": "ok", "cold": "overwrites"}\n'
+
+
+def test_a_device_of_ones_own_passes_the_same_checks_or_fails_them(
+    plugin: Callable[[str, str], Path], call: Callable[..., Called]
+) -> None:
+    plugin("devices/_kitchen.py", ENGINE)
+    plugin("devices/toaster.py", OWN)
+    checks = json.loads(call("devices", "--verify", "--device", "toaster:hot", "--json").out)
+    assert len(checks) == 10
+    assert not [c for c in checks if not c["held"] and c["check"] not in ("linear", "first")]
+    result = call("devices", "--verify", "--device", "toaster:cold", "--json")
+    assert "own_memory" in {c["check"] for c in json.loads(result.out) if not c["held"]}
+    assert result.code == 1
+
+
+def test_the_code_of_a_device_of_ones_own_is_one_of_its_versions(
+    plugin: Callable[[str, str], Path], call: Callable[..., Called]
+) -> None:
+    def versions(*targets: str) -> list[dict[str, str]]:
+        result = call("devices", *[f"--device={target}" for target in targets], "--json")
+        return [probe["versions"] for probe in json.loads(result.out).values()]
+
+    engine = plugin("devices/_kitchen.py", ENGINE)
+    plugin("devices/toaster.py", OWN)
+    own, fakes = versions("toaster:hot", "fake:ok")
+    code = own.pop("plug-in toaster")
+    assert len(code) == 12
+    assert own == fakes
+    engine.write_text(ENGINE + "# but a comment\n")
+    assert versions("toaster:hot")[0]["plug-in toaster"] == code
+    engine.write_text(ENGINE + "MORE = 1\n")
+    assert versions("toaster:hot")[0]["plug-in toaster"] != code

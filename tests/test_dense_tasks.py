@@ -76,15 +76,15 @@ def test_a_float_file_scores_as_the_net_does(
     task = _zoo.task(model)
     test = _data.load("scenes", "test", EXAMPLES, None, task)
     net, preprocess = shipped(model), scenes_segmenter.PREPROCESS
-    wanted = _train.accuracy(net, test.images, test.labels, preprocess, task)
+    score = _train.accuracy(net, test.images, test.labels, preprocess, task)
     assert record.task == task
     assert len(record.scores) == record.examples == EXAMPLES
-    assert np.mean(record.scores) == pytest.approx(wanted, abs=1e-3)
+    assert np.mean(record.scores) == pytest.approx(score, abs=1e-3)
     assert record.parity_max_abs is not None
     assert record.parity_max_abs < 1e-2
     if task == "segmentation":
         assert record.parity_top1 == pytest.approx(1, abs=1e-4)
-        assert record.measures["pooled_iou"] == pytest.approx(wanted, abs=0.1)
+        assert record.measures["pooled_iou"] == pytest.approx(score, abs=0.1)
     else:
         assert record.parity_top1 is None
         assert 0 < record.measures["keypoint_error"] < 0.2
@@ -196,8 +196,8 @@ def test_a_shuffle_of_pixels_is_one_operator_and_computes_the_same(
     runner.allocate_tensors()
     runner.set_tensor(runner.get_input_details()[0]["index"], x.permute(0, 2, 3, 1).numpy())
     runner.invoke()
-    found = runner.get_tensor(runner.get_output_details()[0]["index"])
+    output = runner.get_tensor(runner.get_output_details()[0]["index"])
     with torch.no_grad():
-        wanted = net(x).permute(0, 2, 3, 1).numpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-    assert not np.allclose(found, wanted[:, ::-1], atol=1e-2)
+        expected = net(x).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(output, expected, atol=1e-5)
+    assert not np.allclose(output, expected[:, ::-1], atol=1e-2)

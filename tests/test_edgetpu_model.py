@@ -55,6 +55,7 @@ def visit(artifact: Artifact) -> _run.Visit:
     return _run.visit(spec, 300.0, 99.0)
 
 
+@pytest.mark.build
 def test_a_visit_is_predicted_and_scored_but_never_timed(artifacts: dict[str, Artifact]) -> None:
     done = visit(artifacts["int8"])
     assert done.status == "ok", done.reason
@@ -67,6 +68,7 @@ def test_a_visit_is_predicted_and_scored_but_never_timed(artifacts: dict[str, Ar
     assert done.measured["parity_top1"] > 0.9
 
 
+@pytest.mark.build
 def test_a_float_file_is_refused_with_its_operators(artifacts: dict[str, Artifact]) -> None:
     done = visit(artifacts["fp32"])
     assert (done.status, done.stage) == ("failed", "load")
@@ -75,6 +77,7 @@ def test_a_float_file_is_refused_with_its_operators(artifacts: dict[str, Artifac
     assert "simulated" not in done.measured
 
 
+@pytest.mark.build
 def test_answers_are_those_of_the_int8_file(file: Path) -> None:
     model, cpu = open_device("edgetpu:model"), litert.device("xnnpack")
     here, there = model.load(file, 1), cpu.load(file, 1)
@@ -83,6 +86,7 @@ def test_answers_are_those_of_the_int8_file(file: Path) -> None:
     assert (model.run([image])[0] == cpu.run([image])[0]).all()
 
 
+@pytest.mark.build
 def test_profile_adds_up_to_the_prediction(artifacts: dict[str, Artifact], file: Path) -> None:
     device = open_device("edgetpu:model")
     assert isinstance(device, Profiler)

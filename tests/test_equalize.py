@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from paretomark.models.compress import _step
-from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets import _zoo, mobilenet_v1_0_25
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 pytestmark = pytest.mark.build
 
@@ -50,8 +50,8 @@ def lively(net: nn.Module) -> nn.Module:
 def off(a: nn.Module, b: nn.Module, x: Tensor) -> float:
     """The largest difference, relative to the largest answer."""
     with torch.no_grad():
-        wanted = a(x)
-        return float((wanted - b(x)).abs().max() / wanted.abs().max())
+        expected = a(x)
+        return float((expected - b(x)).abs().max() / expected.abs().max())
 
 
 def test_two_layers_get_the_ranges_that_the_formula_says() -> None:
@@ -169,8 +169,8 @@ def test_a_high_bias_goes_into_the_next_layer_unless_that_pads(padding: int) -> 
     plain, absorbed = equalized(net()), equalized(net(), absorb=True)
     factor = plain.get_parameter("0.bias") / 10
     fallen = plain.get_parameter("0.bias") - absorbed.get_parameter("0.bias")
-    wanted = torch.zeros(4) if padding else 7 * factor  # beta - 3 gamma
-    assert torch.allclose(fallen, wanted, rtol=1e-4)
+    expected = torch.zeros(4) if padding else 7 * factor  # beta - 3 gamma
+    assert torch.allclose(fallen, expected, rtol=1e-4)
     x = torch.randn(4, 3, 8, 8)
     assert off(net(), absorbed, x) < 1e-5
     assert off(net(nn.ReLU6), equalized(net(nn.ReLU6), relu6="clip", absorb=True), x) < 1e-5

@@ -183,6 +183,7 @@ def test_an_answer_outlives_the_next_call() -> None:
     assert first.dtype.name == placement.outputs[0].dtype
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2,
     reason="needs two processors, and a kernel that counts the time of each thread",

@@ -67,9 +67,9 @@ def artifact(recipe: str, form: str) -> _artifact.Artifact:
     order = _artifact.BuildSpec(
         Model(name="digits_cnn", net="digits_cnn"), Recipe(precision=recipe), form, 1, 1000, 0
     )
-    found = _artifact.lookup(order)
-    assert found is not None
-    return found
+    built = _artifact.lookup(order)
+    assert built is not None
+    return built
 
 
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime", "pytorch"])
@@ -213,8 +213,8 @@ class Both(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         both = torch.cat([self.act(self.one(x)), self.act(self.two(x))], 1)
-        found: Tensor = self.pool(both)
-        return found
+        pooled: Tensor = self.pool(both)
+        return pooled
 
 
 @pytest.mark.parametrize(("relu", "padding"), [(True, "PAD"), (False, "PADV2")])
@@ -231,14 +231,14 @@ def test_max_pooling_in_tflite_is_padded_by_0_only_where_that_is_the_same(
     assert kinds.count("DELEGATE") == (1 if relu else 2)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], nhwc(images))
     interpreter.invoke()
-    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     with torch.no_grad():
-        assert np.allclose(found, nhwc(net(images)), atol=1e-5)
+        assert np.allclose(output, nhwc(net(images)), atol=1e-5)
 
 
 def nhwc(images: Tensor) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = images.permute(0, 2, 3, 1).contiguous().numpy()
-    return found
+    pixels: NDArray[np.float32] = images.permute(0, 2, 3, 1).contiguous().numpy()
+    return pixels
 
 
 def test_a_build_that_dies_costs_its_own_order_only(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ def small() -> dict[str, models.Listed]:
     return {row.published.net: row for row in models.listed(SMALL)}
 
 
+@pytest.mark.build
 @pytest.mark.parametrize("net", SMALL)
 def test_counts_are_those_that_are_published(small: dict[str, models.Listed], net: str) -> None:
     row = small[net]
@@ -63,12 +64,14 @@ def test_counts_are_those_that_are_published(small: dict[str, models.Listed], ne
     assert row.agrees
 
 
+@pytest.mark.build
 def test_a_count_that_is_off_without_a_reason_is_found(small: dict[str, models.Listed]) -> None:
     row = small["timm:resnet18"]
     wrong = dataclasses.replace(row.published, parameters=11_000_000.0)
     assert not dataclasses.replace(row, published=wrong).agrees
 
 
+@pytest.mark.build
 @pytest.mark.usefixtures("small")
 def test_the_list_is_asked_for_once(
     monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
@@ -103,12 +106,15 @@ def test_without_the_library_the_list_says_how_to_get_it(
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory) -> list[_zoo_check.Checked]:
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[_zoo_check.Checked]]:
+    """Tried now, and kept for this file only: an older trial says nothing of the devices."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARETOMARK_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(_zoo_check, "DEVICES", ("pytorch:eager", "onnxruntime:cpu"))
-        return _zoo_check.check(["timm:mobilenetv3_small_050@32"], lambda result: None)
+        yield _zoo_check.check(["timm:mobilenetv3_small_050@32"], lambda result: None)
 
 
+@pytest.mark.build
 def test_a_net_is_tried_on_every_runtime(checked: list[_zoo_check.Checked]) -> None:
     assert [result.device for result in checked] == ["pytorch:eager", "onnxruntime:cpu"]
     for result in checked:
@@ -117,20 +123,22 @@ def test_a_net_is_tried_on_every_runtime(checked: list[_zoo_check.Checked]) -> N
         assert result.error < 1e-4
 
 
+@pytest.mark.build
 def test_what_was_tried_is_kept_and_its_files_are_not(
     checked: list[_zoo_check.Checked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*arguments: object) -> None:
         raise AssertionError("built again")
 
-    monkeypatch.setattr(_zoo_check, "DEVICES", ("pytorch:eager", "onnxruntime:cpu"))
     monkeypatch.setattr(_build, "build", never)
     again = _zoo_check.check(["timm:mobilenetv3_small_050@32"], lambda result: None)
     assert again == checked
-    order = _zoo_check._order("timm:mobilenetv3_small_050@32", "onnxruntime:cpu")
+    order = _zoo_check.build_spec("timm:mobilenetv3_small_050@32", "onnxruntime:cpu")
     assert _artifact.lookup(order) is None
 
 
+@pytest.mark.build
+@pytest.mark.usefixtures("private_cache")
 def test_wrong_answers_do_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_zoo_check, "DEVICES", ("fake:ok", "fake:wrong"))
     monkeypatch.setattr(_device, "formats", lambda: {"fake:ok": "npz", "fake:wrong": "npz"})

@@ -112,15 +112,15 @@ def test_names_places_comments_and_defaults_play_no_part(
     shutil.copy(data, moved / "b.npz")
     commented = NET.replace("def small", "# a comment\ndef small")
     documented = PARTS.replace("def forward", '"""Says the class."""\n    def forward')
-    found = measured(
+    identities = measured(
         model("a", net(tmp_path / "one"), data),
         model("b", net(tmp_path / "two", commented, documented), moved / "b.npz"),
     )
     for recipe in ("plain", "half", "p5", "p9"):
-        assert found[f"a/{recipe}"].identity == found[f"b/{recipe}"].identity
-    assert found["a/p5"].identity == found["a/p5-said-in-full"].identity
-    assert len({r.identity for r in found.values()}) == 4
-    assert all(r.identity for r in found.values())
+        assert identities[f"a/{recipe}"].identity == identities[f"b/{recipe}"].identity
+    assert identities["a/p5"].identity == identities["a/p5-said-in-full"].identity
+    assert len({r.identity for r in identities.values()}) == 4
+    assert all(r.identity for r in identities.values())
 
 
 def test_whatever_changes_the_thing_changes_its_identity(
@@ -141,10 +141,10 @@ def test_whatever_changes_the_thing_changes_its_identity(
     }
     assert (tmp_path / "a.npz").stat().st_size == (tmp_path / "b.npz").stat().st_size
     plain = "[recipe.plain]\n"
-    found = measured(*models.values(), recipes=plain)
-    assert len({r.identity for r in found.values()}) == len(models)
+    identities = measured(*models.values(), recipes=plain)
+    assert len({r.identity for r in identities.values()}) == len(models)
     other = measured(models["same"], recipes=plain, seed=1)
-    assert other["same/plain"].identity not in {r.identity for r in found.values()}
+    assert other["same/plain"].identity not in {r.identity for r in identities.values()}
 
 
 def facts(**changes: Any) -> str:

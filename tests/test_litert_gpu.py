@@ -47,6 +47,7 @@ def test_without_a_driver_it_says_so_and_what_to_do(call: Callable[..., Called])
     assert "LiteRT finds no NPU" in npu["reason"]
 
 
+@pytest.mark.build
 def test_it_answers_as_the_net_does_and_a_software_driver_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
 ) -> None:

@@ -13,10 +13,10 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils.flop_counter import FlopCounterMode
 
 from paretomark.models.compress import _step
-from paretomark.suites.spec._model import Preprocess
 from paretomark.models.export import onnx
 from paretomark.models.nets import _zoo, digits_cnn
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 pytestmark = pytest.mark.build
 

@@ -24,6 +24,8 @@ from paretomark.tests._pages import EVIL, assert_self_contained
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
 
+pytestmark = pytest.mark.build
+
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -216,7 +218,7 @@ def test_operators_that_are_none_are_not_believed(row: dict[str, Any]) -> None:
         ("digits_mlp --device fake:ok --recipe int9", "unknown recipe 'int9'; did you mean"),
         ("digits_mlp --device fake:ok --suite quik", "unknown suite 'quik'; did you mean 'quick'?"),
         ("digits_mlp --device fake:ok --recipe int8", "cannot be built: "),
-        ("file:gone.npz --device fake:ok", "cannot read the model file"),
+        ("file:gone.npz --device fake:ok", "there is no model file"),
         ("file:gone.tflite --device fake:ok", "fake:ok loads .npz files, not "),
         ("file:gone.npz --device fake:ok --recipe int8", "profiled as it is, without --recipe"),
         ("file:gone.npz --device fake:ok --batch 2", "profiled as it is, without --batch"),

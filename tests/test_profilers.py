@@ -122,6 +122,7 @@ def test_the_first_layer_has_the_bytes_that_are_worked_out_by_hand(
     )
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("target", sorted(FORMATS))
 def test_a_heavy_layer_takes_most_of_the_time(
     target: str, tmp_path_factory: pytest.TempPathFactory

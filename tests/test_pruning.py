@@ -17,10 +17,10 @@ from torch.nn.utils import prune
 from paretomark.models.compress import _step, gradual, rigl
 from paretomark.models.compress._budgets import erk
 from paretomark.models.data import _data
-from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets import _zoo
 from paretomark.models.training import _train
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 pytestmark = pytest.mark.build
 
@@ -69,19 +69,19 @@ def layers() -> nn.Sequential:
 def watches(monkeypatch: pytest.MonkeyPatch) -> list[Watch]:
     """Called in each real step: `watch(net, weights before, masks before, masks after)`."""
     fit = _train.fit
-    found: list[Watch] = []
+    watched: list[Watch] = []
 
     def spied(net: nn.Module, *args: Any, masks: Any, remask: Any, **others: Any) -> None:
         def spy(step: int, steps: int) -> None:
             values, before = weights(net), {n: m.clone() for n, m in masks.items()}
             remask(step, steps)
-            for watch in found:
+            for watch in watched:
                 watch(net, values, before, masks)
 
         fit(net, *args, masks=masks, remask=spy, **others)
 
     monkeypatch.setattr(_train, "fit", spied)
-    return found
+    return watched
 
 
 def test_erk_densities_are_those_by_hand_with_a_layer_that_is_capped() -> None:
@@ -118,8 +118,8 @@ def test_gradual_pruning_follows_the_cubic_and_then_stays(scope: str, watches: l
         seen.append(1 - float(torch.cat([m.flatten() for m in masks.values()]).mean()))
 
     watches.append(watch)
-    given = {"scope": scope, "begin": 0.1, "end": 0.6, "every": 5} | SHORT
-    net = step(trained(), "gradual", sparsity=0.8, **given)
+    parameters = {"scope": scope, "begin": 0.1, "end": 0.6, "every": 5} | SHORT
+    net = step(trained(), "gradual", sparsity=0.8, **parameters)
     # of 20 steps the masks are made at 2, 7 and 12
     assert seen == pytest.approx([0.0] * 7 + [0.7] * 5 + [0.8] * 8, abs=3e-4)
     assert sum(nonzeros(net).values()) == pytest.approx(0.2 * 6464, abs=1.5)
@@ -257,12 +257,12 @@ def test_training_sparse_beats_pruning_at_once(method: str) -> None:
     def accuracy(net: nn.Module) -> float:
         return _train.accuracy(net, test.images, test.labels, CTX.preprocess)
 
-    net, given = trained("digits_cnn"), {"every": 4, "epochs": 4, "count": 1197, "lr": 0.05}
+    net, parameters = trained("digits_cnn"), {"every": 4, "epochs": 4, "count": 1197, "lr": 0.05}
     at_once = step(net, "magnitude", sparsity=0.9)
-    slowly = step(net, method, sparsity=0.9, **given)
+    slowly = step(net, method, sparsity=0.9, **parameters)
     assert accuracy(slowly) > accuracy(at_once) + 0.1
     assert abs(sum(nonzeros(slowly).values()) - sum(nonzeros(at_once).values())) <= 2
-    again = step(net, method, sparsity=0.9, **given)
+    again = step(net, method, sparsity=0.9, **parameters)
     assert all(torch.equal(w, weights(again)[name]) for name, w in weights(slowly).items())
 
 

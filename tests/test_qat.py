@@ -80,14 +80,14 @@ def accuracy(net: nn.Module) -> float:
 
 def outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """What every layer gives, by its name."""
-    found: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     net = copy.deepcopy(net)
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(lambda m, a, y, name=name: found.update({name: y}))
+            module.register_forward_hook(lambda m, a, y, name=name: values.update({name: y}))
     with torch.no_grad():
         net(x)
-    return found
+    return values
 
 
 @pytest.mark.parametrize("bits", [2, 3, 8])
@@ -136,10 +136,10 @@ def test_biases_take_back_the_mean_error_of_every_layer(
     corrected = apply(
         trained, "bias_correction", bits=3, per_channel=per_channel, split="calibration", count=64
     )
-    wanted = outputs(plain, x)
+    targets = outputs(plain, x)
     off = {True: outputs(ready(corrected), x), False: outputs(ready(plain), x)}
-    assert len(wanted) == 6
-    for name, exact in wanted.items():
+    assert len(targets) == 6
+    for name, exact in targets.items():
         axes = [0, 2, 3] if exact.ndim == 4 else [0]
         before, after = ((off[c][name] - exact).mean(axes).abs().max() for c in (False, True))
         assert after < 1e-4 * exact.abs().max(), name
@@ -155,16 +155,16 @@ def test_learnt_rounding_is_on_the_grid_and_closer_than_the_nearest(trained: nn.
     for name, before in plain.named_parameters():
         if before.ndim > 1:
             scale = before.abs().flatten(1).amax(1).view(-1, *[1] * (before.ndim - 1)) / 7
-            exact, found = before / scale, got.get_parameter(name) / scale
-            assert (found - found.round()).abs().max() < 1e-4
-            assert (found - exact).abs().max() < 1
-            assert torch.allclose(found.abs().flatten(1).amax(1), torch.tensor(7.0))
-            moved += int((found.round() != exact.round()).sum())
+            exact, learnt = before / scale, got.get_parameter(name) / scale
+            assert (learnt - learnt.round()).abs().max() < 1e-4
+            assert (learnt - exact).abs().max() < 1
+            assert torch.allclose(learnt.abs().flatten(1).amax(1), torch.tensor(7.0))
+            moved += int((learnt.round() != exact.round()).sum())
     assert moved > 50
     x = _fake_quant.pictures(CTX, "test", 256)
     with torch.no_grad():
-        wanted = plain(x)
-        errors = [(net(x) - wanted).square().mean() for net in (got, rounded(plain, 4))]
+        target = plain(x)
+        errors = [(net(x) - target).square().mean() for net in (got, rounded(plain, 4))]
     assert errors[0] < 0.5 * errors[1]
 
 
@@ -237,10 +237,10 @@ def test_what_was_trained_can_be_kept_and_exported(trained: nn.Module, tmp_path:
 def test_layers_keep_their_names_and_the_given_net_its_values(
     method: str, trained: nn.Module
 ) -> None:
-    given = {name: value.clone() for name, value in trained.state_dict().items()}
+    values = {name: value.clone() for name, value in trained.state_dict().items()}
     quick = {"rounding": {"iterations": 1}, "qat": {"epochs": 1, "count": 64}}.get(method, {})
     got = apply(trained, method, **quick)
-    assert all(value.equal(given[name]) for name, value in trained.state_dict().items())
+    assert all(value.equal(values[name]) for name, value in trained.state_dict().items())
     assert {n for n, p in got.named_parameters() if p.ndim > 1} == {
         n for n, p in trained.named_parameters() if p.ndim > 1
     }

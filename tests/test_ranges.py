@@ -25,10 +25,10 @@ CASES = [(name, symmetric) for name in TENSORS for symmetric in (False, True)]
 
 
 def ends(method: str, symmetric: bool, *batches: Values) -> tuple[float, float]:
-    found = _ranges.Range(method, symmetric)
+    seen = _ranges.Range(method, symmetric)
     for batch in batches:
-        found.add(batch)
-    return found.ends()
+        seen.add(batch)
+    return seen.ends()
 
 
 def error(values: Values, low: float, high: float) -> float:
@@ -59,7 +59,7 @@ def test_the_percentile_leaves_out_one_in_ten_thousand_at_each_end(
 @pytest.mark.parametrize(("name", "symmetric"), CASES)
 def test_no_range_on_a_fine_grid_has_a_much_smaller_error(name: str, symmetric: bool) -> None:
     values = TENSORS[name]
-    found = ends("mse", symmetric, values)
+    chosen = ends("mse", symmetric, values)
     largest = float(np.abs(values).max())
     lows = np.linspace(min(float(values.min()), 0), 0, 25)[:-1] if values.min() < 0 else [0.0]
     highs = np.linspace(0, float(values.max()), 100)[1:]
@@ -67,8 +67,8 @@ def test_no_range_on_a_fine_grid_has_a_much_smaller_error(name: str, symmetric: 
         (low, high) for low in lows for high in highs
     ]  # fmt: skip
     best = min(error(values, float(low), float(high)) for low, high in pairs)
-    assert error(values, *found) <= 1.1 * best
-    assert error(values, *found) <= 1.001 * error(values, *ends("minmax", symmetric, values))
+    assert error(values, *chosen) <= 1.1 * best
+    assert error(values, *chosen) <= 1.001 * error(values, *ends("minmax", symmetric, values))
 
 
 @pytest.mark.parametrize("name", ["relu", "outlier", "small"])
@@ -117,9 +117,9 @@ def test_entropy_keeps_all_of_values_that_lie_on_a_few_levels() -> None:
 def test_the_order_of_pictures_and_their_batches_do_not_count(method: str) -> None:
     quiet, loud = TENSORS["small"], TENSORS["outlier"]
     nothing = np.zeros(9, np.float32)
-    found = ends(method, False, nothing, quiet, loud)
-    assert found == ends(method, False, loud, quiet, nothing)
-    assert found == ends(method, False, np.concatenate([quiet, loud, nothing]))
+    together = ends(method, False, nothing, quiet, loud)
+    assert together == ends(method, False, loud, quiet, nothing)
+    assert together == ends(method, False, np.concatenate([quiet, loud, nothing]))
     assert ends(method, True, nothing) == (0, 0)
 
 

@@ -11,6 +11,8 @@ from paretomark.suites.records import _store, _summary
 from paretomark.suites.records._row import Row
 from paretomark.suites.spec import _suite
 
+pytestmark = pytest.mark.build
+
 # Top-1 in percent, measured by independent code on the same files.
 KNOWN = {
     "mobilenet_v1_0_25": 58.4,
@@ -64,8 +66,8 @@ def test_int8_costs_a_residual_net_little_on_both_runtimes(rows: list[Row]) -> N
 
 
 def test_what_int8_costs_a_mobilenet_is_shown_with_its_interval(rows: list[Row]) -> None:
-    found = [r for r in rows if r.model == "mobilenet_v1_0_25" and r.recipe == "int8"]
-    measured = [r for r in found if r.status == "ok"]
+    int8 = [r for r in rows if r.model == "mobilenet_v1_0_25" and r.recipe == "int8"]
+    measured = [r for r in int8 if r.status == "ok"]
     assert {r.device for r in measured} == {"litert:xnnpack", "onnxruntime:cpu"}
     for row in measured:
         assert row.delta is not None

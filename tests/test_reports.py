@@ -14,8 +14,8 @@ import pytest
 
 from paretomark import bench
 from paretomark.suites.records import _summary
+from paretomark.suites.records._record import Record
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Summary
 from paretomark.suites.spec import _plugins
 from paretomark.tests import _runs
 
@@ -123,25 +123,24 @@ def test_a_run_is_summarised_once_for_all_that_is_made_of_it(
         return by_cell(run)
 
     monkeypatch.setattr(_summary, "_by_cell", counted)
-    a, b = (
-        _runs.written(_runs.realistic(seed=seed), tmp_path / n) for seed, n in ((1, "a"), (2, "b"))
-    )
-    for command in (("report", a), ("report", a, "--json")):
+    a = _runs.written(_runs.realistic(), tmp_path / "a")
+    b = _runs.written(_runs.realistic(seed=2), tmp_path / "b")
+    for command, runs in (
+        (["report", a], ["a"]),
+        (["report", a, "--json"], ["a"]),
+        (["compare", a, b], ["a", "b"]),
+        (["leaderboard", a, b, "--out", tmp_path / "site"], ["a", "b"]),
+    ):
         assert call(*command).code == 0
-        assert summarised == ["a"]
-        summarised.clear()
-    for command in (("compare", a, b), ("leaderboard", a, b, "--out", tmp_path / "site")):
-        assert call(*command).code == 0
-        assert summarised == ["a", "b"]
+        assert summarised == runs
         summarised.clear()
 
 
 def test_a_summary_tells_whether_something_failed() -> None:
-    def failed(*records: _runs.Record) -> bool:
-        summary: Summary = _summary.summarise(_runs.run(records))
-        return summary.failed
+    def failed(*records: Record) -> bool:
+        return _summary.summarise(_runs.run(records)).failed
 
     assert not failed(_runs.record())
     assert not failed(_runs.record(), _runs.failed(recipe="int8", status="unsupported"))
     assert failed(_runs.record(), _runs.failed(recipe="int8"))
-    assert failed(_runs.record(status="fallback"))
+    assert failed(_runs.record(status="fallback", reason="runs on the CPU"))

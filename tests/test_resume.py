@@ -35,8 +35,7 @@ _train.train("digits_mlp", Path(sys.argv[1]), epochs=4, seed=9, report=report)
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
+def _alone(private_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # of the child
 
 

@@ -22,6 +22,8 @@ from paretomark.suites.records import _store
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
 
+pytestmark = pytest.mark.build
+
 SUITE = """
 devices = {devices}
 blocks = {blocks}
@@ -59,6 +61,7 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> _store.Run:
     return _store.read(out)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("variant", "status", "stage", "reason"),
     [
@@ -105,16 +108,19 @@ def test_threads_that_are_asked_for_are_those_of_every_device(tmp_path: Path) ->
     assert {(c.device, c.threads) for c in planned} == {("fake:ok", 3), ("fake:slow", 3)}
 
 
+@pytest.mark.timing
 def test_the_others_go_on(misbehaving: _store.Run) -> None:
     records = [r for r in misbehaving.records if r.device == "fake:ok"]
     assert [r.status for r in records] == ["ok", "ok"]
 
 
+@pytest.mark.timing
 def test_a_device_that_becomes_slower_is_flagged(misbehaving: _store.Run) -> None:
     records = [r for r in misbehaving.records if r.device == "fake:drift"]
     assert all("drift" in r.flags for r in records)
 
 
+@pytest.mark.timing
 def test_a_good_visit_is_recorded_whole(misbehaving: _store.Run) -> None:
     first, second = sorted(
         (r for r in misbehaving.records if r.device == "fake:ok"), key=lambda r: r.block
@@ -150,6 +156,7 @@ def test_the_memory_of_this_process_is_not_counted_as_that_of_the_worker(
     assert peak < 200e6 < len(ballast)
 
 
+@pytest.mark.timing
 def test_the_header_tells_what_a_comparison_needs(misbehaving: _store.Run) -> None:
     header = misbehaving.header
     assert header.host.fingerprint
@@ -187,15 +194,17 @@ def test_pruning_and_precision_are_seen_in_the_records(
     assert min(slow.samples_ns) > 2_000_000 > min(dense.samples_ns)
 
 
-def test_building_twice_builds_once(tmp_path: Path, call: Callable[..., Called]) -> None:
+def test_building_twice_builds_once(
+    tmp_path: Path, private_cache: Path, call: Callable[..., Called]
+) -> None:
     path = suite(tmp_path, "ok", blocks=1)
     first = call("run", path, "--out", tmp_path / "a")
     assert first.code == 0
     made = {r.sha256: r for r in _store.read(tmp_path / "a").records}
-    cache = Path(os.environ["PARETOMARK_CACHE"])
-    before = {p: p.stat().st_mtime_ns for p in cache.rglob("model.npz")}
+    before = {p: p.stat().st_mtime_ns for p in private_cache.rglob("model.npz")}
+    assert before
     assert call("run", path, "--out", tmp_path / "b").code == 0
-    assert {p: p.stat().st_mtime_ns for p in cache.rglob("model.npz")} == before
+    assert {p: p.stat().st_mtime_ns for p in private_cache.rglob("model.npz")} == before
     assert {r.sha256 for r in _store.read(tmp_path / "b").records} == set(made)
 
 

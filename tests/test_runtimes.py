@@ -15,6 +15,8 @@ from paretomark.suites.records._record import Record
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
 
+pytestmark = pytest.mark.build
+
 SUITE = """
 devices = ["openvino:cpu", "litert:reference", "pytorch:channels_last", "pytorch:compile"]
 blocks = 1

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from paretomark.models.data import _data, scenes
 from paretomark.models.data._data import SPLITS, Split
-from paretomark.suites.spec._model import Preprocess
 from paretomark.models.data.scenes import Scenes
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +120,9 @@ def test_seen_keypoints_bound_the_mask(some: Scenes) -> None:
         rows, columns = np.nonzero(mask)
         edges = {top: rows.min(), bottom: rows.max(), left: columns.min(), right: columns.max()}
         for point, edge in edges.items():
-            found = (y if point in (top, bottom) else x)[i, point]
+            ends = (y if point in (top, bottom) else x)[i, point]
             outward = 1 if point in (bottom, right) else -1
-            assert outward * (found - (edge + 0.5)) >= 0  # bars only take from the silhouette
+            assert outward * (ends - (edge + 0.5)) >= 0  # bars only take from the silhouette
         bare = (visibility[i] == 2).all()
         assert not bare or abs(y[i, top] - (rows.min() + 0.5)) < 3
 

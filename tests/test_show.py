@@ -16,11 +16,12 @@ from paretomark.suites.spec._model import Model, Recipe
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
 
+pytestmark = pytest.mark.build
+
 STEPS = ({"method": "magnitude", "sparsity": 0.5}, {"method": "finetune", "epochs": 1, "count": 64})
 
 
-def build(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
-    monkeypatch.setenv("PARETOMARK_CACHE", str(cache))
+def build() -> Artifact:
     order = BuildSpec(
         Model(name="digits_mlp", net="digits_mlp"), Recipe("r", STEPS), "onnx", 1, 50, 3
     )
@@ -29,15 +30,13 @@ def build(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     return built
 
 
-@pytest.fixture
-def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
-    return build(tmp_path / "cache", monkeypatch)
+@pytest.fixture(scope="module")
+def built() -> Artifact:
+    return build()
 
 
-def test_the_same_recipe_twice_makes_the_same_file(
-    built: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    again = build(tmp_path / "other", monkeypatch)
+def test_the_same_recipe_twice_makes_the_same_file(built: Artifact, private_cache: Path) -> None:
+    again = build()
     assert again.file != built.file
     assert again.sha256 == built.sha256
 

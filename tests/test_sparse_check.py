@@ -43,9 +43,9 @@ def judged(net: Net, folder: Path) -> Verdict:
 
 
 def test_a_chain_from_the_first_convolution_to_the_mean_runs_sparse(tmp_path: Path) -> None:
-    found = judged(head(body(Net().stem())), tmp_path)
-    assert (found.kind, found.operator) == ("sparse", "")
-    assert found.sparsity == pytest.approx(ZEROS, abs=0.01)
+    verdict = judged(head(body(Net().stem())), tmp_path)
+    assert (verdict.kind, verdict.operator) == ("sparse", "")
+    assert verdict.sparsity == pytest.approx(ZEROS, abs=0.01)
 
 
 @pytest.mark.parametrize("kind", ["HARD_SWISH", "LOGISTIC", "RELU6", "LEAKY_RELU"])
@@ -77,15 +77,15 @@ def test_without_its_first_convolution_there_is_no_chain(
     tmp_path: Path, net: Net, operator: str, reason: str
 ) -> None:
     """The last one is padded by TensorFlow's SAME, which is not symmetric under a stride."""
-    found = judged(head(body(net)), tmp_path)
-    assert (found.kind, found.operator) == ("dense", operator)
-    assert reason in found.reason
-    assert found.sparsity == pytest.approx(ZEROS, abs=0.01)
+    verdict = judged(head(body(net)), tmp_path)
+    assert (verdict.kind, verdict.operator) == ("dense", operator)
+    assert reason in verdict.reason
+    assert verdict.sparsity == pytest.approx(ZEROS, abs=0.01)
 
 
 def test_without_a_mean_at_its_end_a_chain_is_dense(tmp_path: Path) -> None:
-    found = judged(body(Net().stem()).reshape((1, 12 * 12 * 32)), tmp_path)
-    assert (found.kind, found.operator) == ("dense", "RESHAPE 6")
+    verdict = judged(body(Net().stem()).reshape((1, 12 * 12 * 32)), tmp_path)
+    assert (verdict.kind, verdict.operator) == ("dense", "RESHAPE 6")
 
 
 @pytest.mark.parametrize(("zeros", "kind"), [(0.6, "dense"), (0.7, "sparse")])
@@ -93,10 +93,10 @@ def test_over_two_thirds_of_the_weights_of_a_cluster_must_be_zeros(
     tmp_path: Path, zeros: float, kind: str
 ) -> None:
     net = body(Net().stem(), zeros).conv(48, zeros=zeros).mean().reshape((1, 48)).dense(10)
-    found = judged(net, tmp_path)
-    assert found.kind == kind
-    assert found.sparsity == pytest.approx(zeros, abs=0.01)
-    assert kind == "sparse" or "60.0 % of the 1x1 weights" in found.reason
+    verdict = judged(net, tmp_path)
+    assert verdict.kind == kind
+    assert verdict.sparsity == pytest.approx(zeros, abs=0.01)
+    assert kind == "sparse" or "60.0 % of the 1x1 weights" in verdict.reason
 
 
 def test_a_classifier_that_hangs_on_the_mean_would_be_counted(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_a_classifier_that_hangs_on_the_mean_would_be_counted(tmp_path: Path) ->
 def test_a_chain_that_is_interrupted_before_another_one_is_unsafe(
     tmp_path: Path, name: str, operator: str
 ) -> None:
-    found = judged(interrupted(name), tmp_path)
-    assert (found.kind, found.operator) == ("unsafe", operator)
-    assert "but gets NCHW from" in found.reason
+    verdict = judged(interrupted(name), tmp_path)
+    assert (verdict.kind, verdict.operator) == ("unsafe", operator)
+    assert "but gets NCHW from" in verdict.reason
 
 
 def interrupted(name: str) -> Net:
@@ -153,17 +153,17 @@ def test_an_output_taken_out_of_a_chain_is_unsafe(tmp_path: Path) -> None:
     middle = net.at
     net.conv(8, zeros=ZEROS).output()
     net.at = middle
-    found = judged(head(net), tmp_path)
-    assert found.kind == "unsafe"
-    assert "output of the graph" in found.reason
+    verdict = judged(head(net), tmp_path)
+    assert verdict.kind == "unsafe"
+    assert "output of the graph" in verdict.reason
 
 
 def test_a_mean_over_other_axes_is_unsafe(tmp_path: Path) -> None:
     net = (
         body(Net().stem()).mean((1,), keep=True).conv(48, zeros=ZEROS).mean((1, 2)).reshape((1, 48))
     )
-    found = judged(net, tmp_path)
-    assert (found.kind, found.operator) == ("unsafe", "MEAN 6")
+    verdict = judged(net, tmp_path)
+    assert (verdict.kind, verdict.operator) == ("unsafe", "MEAN 6")
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_only_a_reshape_may_follow_a_mean_that_keeps_its_axes(
         net = net.conv(8, zeros=ZEROS)
     if "reshape" in name:
         net = net.reshape((1, 8))
-    found = judged(net, tmp_path)
-    assert (found.kind, found.operator) == ("unsafe", operator)
+    verdict = judged(net, tmp_path)
+    assert (verdict.kind, verdict.operator) == ("unsafe", operator)
     good = body(Net().stem()).mean(keep=True).reshape((1, 32)).dense(8)
     assert judged(good, tmp_path).kind == "sparse"
 
@@ -196,9 +196,9 @@ def test_squeeze_and_excitation_may_lie_in_a_chain(tmp_path: Path) -> None:
 
 def test_a_file_that_is_stored_dense_is_dense(tmp_path: Path) -> None:
     file = head(body(Net().stem())).save(tmp_path / "m.tflite")
-    found = _sparse_check.verdict(file)
-    assert (found.kind, found.operator) == ("dense", "")
-    assert "no filter is stored sparse" in found.reason
+    verdict = _sparse_check.verdict(file)
+    assert (verdict.kind, verdict.operator) == ("dense", "")
+    assert "no filter is stored sparse" in verdict.reason
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import Model, Recipe
 from paretomark.tests._tflite_nets import Net
 
+pytestmark = pytest.mark.build
+
 PRECISIONS = ("fp32", "fp16", "int8")
 STEPS = ({"method": "magnitude", "sparsity": 0.9},)
 
@@ -37,14 +39,14 @@ def order(precision: str, storage: str) -> _artifact.BuildSpec:
 @pytest.fixture(scope="module")
 def files() -> dict[tuple[str, str], Path]:
     """The pruned net by precision and storage, as the build makes it."""
-    wanted = {(p, s): order(p, s) for p in PRECISIONS for s in ("dense", "sparse")}
-    results = _build.build(list(wanted.values()), 300, lambda *_: None)
-    found = {}
-    for key, wish in wanted.items():
+    specs = {(p, s): order(p, s) for p in PRECISIONS for s in ("dense", "sparse")}
+    results = _build.build(list(specs.values()), 300, lambda *_: None)
+    files_by_cell = {}
+    for key, wish in specs.items():
         artifact = results[_build.key(wish)]
         assert isinstance(artifact, _artifact.Artifact), artifact
-        found[key] = Path(artifact.file)
-    return found
+        files_by_cell[key] = Path(artifact.file)
+    return files_by_cell
 
 
 def answers(file: Path, variant: str = "xnnpack") -> list[NDArray[Any]]:
@@ -83,10 +85,10 @@ def test_files_get_smaller(
 def test_the_verdict_tells_floating_point_from_integers(
     files: dict[tuple[str, str], Path],
 ) -> None:
-    found = {p: _sparse_check.verdict(files[p, "sparse"]) for p in PRECISIONS}
-    assert [found[p].kind for p in PRECISIONS] == ["sparse", "sparse", "dense"]
-    assert found["int8"].reason == "it does not compute in floating point"
-    assert all(v.sparsity == found["fp32"].sparsity > 0.9 for v in found.values())
+    verdicts = {p: _sparse_check.verdict(files[p, "sparse"]) for p in PRECISIONS}
+    assert [verdicts[p].kind for p in PRECISIONS] == ["sparse", "sparse", "dense"]
+    assert verdicts["int8"].reason == "it does not compute in floating point"
+    assert all(v.sparsity == verdicts["fp32"].sparsity > 0.9 for v in verdicts.values())
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -205,8 +207,8 @@ def test_constants_lie_where_the_schema_wants_them(tmp_path: Path) -> None:
     content = (tmp_path / "s.tflite").read_bytes()
     whole = np.frombuffer(content, np.uint8)
     model = schema.Model.GetRootAs(content, 0)
-    found = [model.Buffers(i).DataAsNumpy() for i in range(model.BuffersLength())]
-    starts = [d.ctypes.data - whole.ctypes.data for d in found if isinstance(d, np.ndarray)]
+    buffers = [model.Buffers(i).DataAsNumpy() for i in range(model.BuffersLength())]
+    starts = [d.ctypes.data - whole.ctypes.data for d in buffers if isinstance(d, np.ndarray)]
     assert len(starts) > 5
     assert all(start % 16 == 0 for start in starts)
 

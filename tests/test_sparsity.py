@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from paretomark.suites.records._row import Row
-from paretomark.suites.records._sparsity import judged
+from paretomark.suites.records._sparsity import with_verdict
 from paretomark.suites.records._stats import Ratio, paired_ratio_interval
 
 PRUNED = Row(
@@ -21,9 +21,9 @@ WHOLE = Row(
 
 
 def ratio(*factors: float) -> Ratio:
-    found = paired_ratio_interval([(1.0, factor) for factor in factors])
-    assert found
-    return found
+    interval = paired_ratio_interval([(1.0, factor) for factor in factors])
+    assert interval
+    return interval
 
 
 FASTER, SAME = ratio(1.9, 2.0, 2.1), ratio(0.99, 1.0, 1.01)
@@ -49,11 +49,11 @@ def changed(row: Row, **fields: object) -> Row:
     ],
 )
 def test_the_verdict(row: Row, twin: Row | None, times: Ratio | None, verdict: str) -> None:
-    assert judged(row, twin, times, ()).zeros == verdict
+    assert with_verdict(row, twin, times, ()).zeros == verdict
 
 
 def test_a_gain_is_told_with_its_interval() -> None:
-    why = judged(PRUNED, WHOLE, FASTER, ()).zeros_why
+    why = with_verdict(PRUNED, WHOLE, FASTER, ()).zeros_why
     assert why.startswith("2.00 times as fast [")
     assert why.endswith("] as fp32")
 
@@ -73,4 +73,4 @@ def test_where_nothing_is_gained_the_reason_is_told(
     device: str, path: str, features: tuple[str, ...], reason: str
 ) -> None:
     row = changed(PRUNED, device=device, sparse_path=path)
-    assert reason in judged(row, WHOLE, SAME, features).zeros_why
+    assert reason in with_verdict(row, WHOLE, SAME, features).zeros_why

@@ -44,9 +44,9 @@ def signed(table: object) -> bytes:
 
 
 def test_what_is_written_comes_back(folder: Path) -> None:
-    found = _store.read(folder)
-    assert list(found.records) == RECORDS
-    assert found.header == run(RECORDS).header
+    stored = _store.read(folder)
+    assert list(stored.records) == RECORDS
+    assert stored.header == run(RECORDS).header
 
 
 def test_a_record_is_on_disk_when_append_returns(folder: Path) -> None:
@@ -219,10 +219,10 @@ JSON = st.recursive(
 @settings(deadline=None)
 def test_any_json_is_a_record_or_malformed(field: str, value: object) -> None:
     try:
-        found = Record.from_json(record().to_json() | {field: value})
+        read = Record.from_json(record().to_json() | {field: value})
     except Malformed:
         return
-    assert Record.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    assert Record.from_json(json.loads(json.dumps(read.to_json(), allow_nan=False))) == read
 
 
 @given(JSON)

@@ -166,8 +166,8 @@ def test_the_suites_of_the_project_are_valid(
     monkeypatch.setenv("PARETOMARK_DATA", str(tmp_path))
     for name in _suite.names():
         suite = _suite.parse(_suite.text(_suite.locate(name)), name, Path("/suites"))
-        known = _zoo.names(), _step.methods(), _device.formats(), _export.precisions()
-        cells = _plan.plan(suite, *known)
+        valid = _zoo.names(), _step.methods(), _device.formats(), _export.precisions()
+        cells = _plan.plan(suite, *valid)
         assert cells, name
         for cell in cells:
             _step.check(cell.recipe.steps, _artifact.weights(cell.model))

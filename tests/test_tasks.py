@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from paretomark.models.data import _data, scenes
-from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets import _zoo
 from paretomark.models.nets._zoo import Training
 from paretomark.models.training import _augment
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._model import Preprocess
 from paretomark.suites.tasks import keypoints, segmentation
 from paretomark.suites.tasks._task import Misfit
 
@@ -34,26 +34,28 @@ def mask(*rows: str) -> Any:
 
 def test_per_picture_iou_is_the_mean_over_the_classes_that_are_there() -> None:
     truth = mask("0011", "0011")[None]
-    found = mask("0001", "0001")[None].astype(np.int64)
+    classes = mask("0001", "0001")[None].astype(np.int64)
     # ground: 4 of 6, figure: 2 of 4
-    counts = segmentation.confusion(found, truth, 2)
+    counts = segmentation.confusion(classes, truth, 2)
     assert segmentation.iou(counts) == pytest.approx((4 / 6 + 2 / 4) / 2)
     everything = np.zeros((1, 2, 4), np.uint8)
-    assert segmentation.iou(segmentation.confusion(found * 0, everything, 2)) == pytest.approx(1.0)
+    assert segmentation.iou(segmentation.confusion(classes * 0, everything, 2)) == pytest.approx(
+        1.0
+    )
     # A class that is not there is not averaged over; calling pixels so costs those that are.
-    assert segmentation.iou(segmentation.confusion(found, everything, 2)) == pytest.approx(6 / 8)
+    assert segmentation.iou(segmentation.confusion(classes, everything, 2)) == pytest.approx(6 / 8)
 
 
 def test_void_pixels_are_not_scored_and_unknown_classes_are_an_error() -> None:
-    truth, found = mask("0v1", "0v1")[None], np.array([[[0, 1, 1], [0, 0, 1]]])
-    assert segmentation.iou(segmentation.confusion(found, truth, 3)) == pytest.approx(1.0)
+    truth, classes = mask("0v1", "0v1")[None], np.array([[[0, 1, 1], [0, 0, 1]]])
+    assert segmentation.iou(segmentation.confusion(classes, truth, 3)) == pytest.approx(1.0)
     with pytest.raises(Misfit, match="class 3, the net has 3"):
-        segmentation.confusion(found, mask("031", "001")[None], 3)
+        segmentation.confusion(classes, mask("031", "001")[None], 3)
 
 
 def test_a_net_of_two_classes_tells_figure_from_ground() -> None:
-    truth, found = mask("0075")[None], np.array([[[0, 0, 1, 1]]])
-    assert segmentation.iou(segmentation.confusion(found, truth, 2)) == pytest.approx(1.0)
+    truth, classes = mask("0075")[None], np.array([[[0, 0, 1, 1]]])
+    assert segmentation.iou(segmentation.confusion(classes, truth, 2)) == pytest.approx(1.0)
 
 
 def test_layouts_of_answers_give_the_same_classes() -> None:
@@ -172,10 +174,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_of_masks(folder: Path) -> None:
-    found = _data.load(f"masks:{folder}", "test", None, Preprocess((10, 20)), "segmentation")
-    assert found.labels.shape == (3, 10, 20)
-    assert sorted(found.labels.max((1, 2))) == [1, 2, 3]
-    np.testing.assert_array_equal(found.images[..., 0] > 0, found.labels > 0)
+    examples = _data.load(f"masks:{folder}", "test", None, Preprocess((10, 20)), "segmentation")
+    assert examples.labels.shape == (3, 10, 20)
+    assert sorted(examples.labels.max((1, 2))) == [1, 2, 3]
+    np.testing.assert_array_equal(examples.images[..., 0] > 0, examples.labels > 0)
     with pytest.raises(UserError, match="no folder 'train'"):
         _data.load(f"masks:{folder}", "train", None, Preprocess((10, 20)), "segmentation")
     with pytest.raises(UserError, match="labelled for segmentation, not for classification"):
@@ -183,10 +185,12 @@ def test_a_folder_of_masks(folder: Path) -> None:
 
 
 def test_a_table_of_keypoints(folder: Path) -> None:
-    found = _data.load(f"keypoints_csv:{folder}", "test", None, Preprocess((10, 40)), "keypoints")
-    assert found.labels.shape == (3, 2, 3)
-    assert found.mirrored == (1, 0)
-    corner = sorted(tuple(p) for p in found.labels[:, 0])
+    examples = _data.load(
+        f"keypoints_csv:{folder}", "test", None, Preprocess((10, 40)), "keypoints"
+    )
+    assert examples.labels.shape == (3, 2, 3)
+    assert examples.mirrored == (1, 0)
+    corner = sorted(tuple(p) for p in examples.labels[:, 0])
     assert corner == [(0, 2, 2), (8, 2, 2), (16, 2, 2)]  # twice as wide
 
 

@@ -57,9 +57,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def trt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TensorRT:
+def trt(monkeypatch: pytest.MonkeyPatch, private_cache: Path) -> TensorRT:
     """The fake, and an empty cache of engines."""
-    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
     return _tensorrt_fake.install(monkeypatch)
 
 

@@ -27,7 +27,8 @@ from paretomark.suites.spec._model import Model
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
 
-pytestmark = pytest.mark.build
+# A training that was stopped before would be gone on with.
+pytestmark = [pytest.mark.build, pytest.mark.usefixtures("private_cache")]
 
 # The least that the shipped weights must reach, on the first 1,000 test pictures, by the measure of
 # their task.
@@ -184,15 +185,14 @@ def test_a_failed_write_leaves_the_old_weights(
 
 
 def test_weights_go_to_the_cache_and_never_into_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Called]
+    tmp_path: Path, private_cache: Path, call: Callable[..., Called]
 ) -> None:
     def package() -> dict[Path, int]:
         root = Path(__file__).parent.parent / "models"
         files = [p for p in root.rglob("*") if "__pycache__" not in p.parts]
         return {path: path.stat().st_mtime_ns for path in files}
 
-    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
-    before, file = package(), tmp_path / "cache" / "weights" / "digits_mlp.safetensors"
+    before, file = package(), private_cache / "weights" / "digits_mlp.safetensors"
     result = call("train", "digits_mlp", "--epochs", "1")
     assert result.code == 0
     assert f'weights = "{file}"' in result.out
@@ -205,11 +205,10 @@ def test_weights_go_to_the_cache_and_never_into_the_package(
 
 def test_a_net_that_ships_without_weights_has_those_that_were_trained_here(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    private_cache: Path,
     call: Callable[..., Called],
     plugin: Callable[[str, str], Path],
 ) -> None:
-    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
     plugin(
         "nets/bare.py",
         "from paretomark.models.nets.digits_mlp import DATA, PREPROCESS, TRAIN, net\n",
@@ -220,7 +219,7 @@ def test_a_net_that_ships_without_weights_has_those_that_were_trained_here(
     call("train", "bare", "--epochs", "1")
     assert len(request.plan()[1]) == 1
     net = _load.load(Model(net="bare"), 0).module
-    trained = load_file(tmp_path / "cache" / "weights" / "bare.safetensors")
+    trained = load_file(private_cache / "weights" / "bare.safetensors")
     assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in trained.items())
 
 

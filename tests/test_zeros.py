@@ -43,12 +43,12 @@ def expected(net: Any) -> tuple[int, int]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pruned net in float32, by format."""
-    found = {}
+    built = {}
     for form in FORMS:
-        found[form] = tmp_path_factory.mktemp("zeros") / f"model.{form}"
+        built[form] = tmp_path_factory.mktemp("zeros") / f"model.{form}"
         sample = torch.zeros(1, 1, 8, 8)
-        _export.module(form).export(pruned(digits_cnn, "digits_cnn"), sample, found[form])
-    return found
+        _export.module(form).export(pruned(digits_cnn, "digits_cnn"), sample, built[form])
+    return built
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -116,10 +116,10 @@ def test_weights_of_a_library_can_be_given_as_a_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
     net = _libraries.entry("timm", "mobilenetv3_small_050", None).build(False).eval()
     save_file(net.state_dict(), tmp_path / "w.safetensors")
-    given = Model(net="timm:mobilenetv3_small_050@64", weights=str(tmp_path / "w.safetensors"))
+    from_file = Model(net="timm:mobilenetv3_small_050@64", weights=str(tmp_path / "w.safetensors"))
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        loaded = _load.load(given, 0).module
+        loaded = _load.load(from_file, 0).module
         assert torch.allclose(loaded(x), net(x), atol=1e-5)
     assert type(loaded.get_submodule("bn1")) is nn.Sequential
     assert not any("NormAct" in type(m).__name__ for m in loaded.modules())

@@ -24,7 +24,7 @@ class Node:
 
 
 def macs(swept: Shape, weight: Shape, channels: int) -> int:
-    """Multiply-accumulates of an operator with weights: prod(swept) * prod(weight) / channels.
+    """Count the MACs of an operator with weights: prod(swept) * prod(weight) / channels.
 
     `swept` is the tensor each element of which takes part in as many of them: the output, but of a
     transposed convolution the input. `channels` are its own; so groups and the layout of the weight
@@ -35,7 +35,7 @@ def macs(swept: Shape, weight: Shape, channels: int) -> int:
 
 
 def stored_bytes(tensors: Iterable[tuple[Shape, int | None]]) -> int | None:
-    """Sum over (shape, bits of an element), each tensor rounded up; None if one is not known."""
+    """Sum up (shape, bits of an element) in bytes, each rounded up; None if one is unknown."""
     total = 0
     for shape, bits in tensors:
         if bits is None:

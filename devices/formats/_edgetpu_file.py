@@ -71,28 +71,28 @@ class ParameterMemory:
 
 
 def placement(file: Path) -> Split:
-    """Which operators of a file run on an Edge TPU. Raises UserError if it is not TFLite."""
+    """Tell which operators of a file run on an Edge TPU. Raise UserError if it is not TFLite."""
     operators = [o for graph in _tflite.read(file) for o in graph.operators]
     left = Counter(o.name for o in operators if o.name != CUSTOM_OP)
     return Split(len(operators) - left.total(), dict(left))
 
 
 def parameter_memory(file: Path) -> ParameterMemory:
-    """What a file's custom operators carry. Raises UserError if it is not TFLite."""
+    """Tell what a file's custom operators carry. Raise UserError if it is not TFLite."""
     graphs = _tflite.read(file)
     payloads = [o.options for g in graphs for o in g.operators if o.name == CUSTOM_OP]
     size = sum(map(len, payloads))
     try:
-        found = [e for payload in payloads for e in _executables(payload)]
+        programs = [e for payload in payloads for e in _executables(payload)]
     except (struct.error, LookupError, ValueError):
         return ParameterMemory(size, None, None, ())
-    cached = sum(e.parameter_bytes for e in found if e.kind == "parameter-caching")
-    streamed = sum(e.parameter_bytes for e in found if e.kind != "parameter-caching")
-    return ParameterMemory(size, cached, streamed, tuple(found))
+    cached = sum(e.parameter_bytes for e in programs if e.kind == "parameter-caching")
+    streamed = sum(e.parameter_bytes for e in programs if e.kind != "parameter-caching")
+    return ParameterMemory(size, cached, streamed, tuple(programs))
 
 
 def not_integer(graphs: tuple[Subgraph, ...]) -> list[str]:
-    """The operators that are not integer, hence for the CPU, each kind with count and reason.
+    """List the operators that are not integer, hence for the CPU, each kind with count and reason.
 
     Floats as input and output of the model are let pass: what converts them to 8 bit stays on the
     CPU, and the rest is compiled (https://coral.ai/docs/edgetpu/models-intro, float input and
@@ -117,11 +117,11 @@ def check_integer(model: Path, graphs: tuple[Subgraph, ...]) -> None:
 
 
 def prepare(model: Path, folder: Path) -> tuple[Path, dict[str, int]]:
-    """The compiled file of a model, and its operators by unit: "edgetpu" and "cpu".
+    """Give the compiled file of a model, and its operators by unit: "edgetpu" and "cpu".
 
     A model that was compiled before is returned as it is. Then its operators are those that are in
     the file, where a custom one counts as one, whatever it stands for; a file that leaves more to
-    the CPU is a fallback. Raises UserError for a model that cannot be compiled, and says why.
+    the CPU is a fallback. Raise UserError for a model that cannot be compiled, and says why.
     """
     split = placement(model)
     if split.custom_ops:
@@ -133,7 +133,7 @@ def prepare(model: Path, folder: Path) -> tuple[Path, dict[str, int]]:
 
 
 def compile_model(model: Path, folder: Path) -> Path:
-    """Compile a full integer TFLite model into a folder. Raises UserError if that fails."""
+    """Compile a full integer TFLite model into a folder. Raise UserError if that fails."""
     compiler = shutil.which(COMPILER)
     if compiler is None:
         raise UserError(
@@ -184,14 +184,14 @@ def _executables(payload: bytes) -> list[Executable]:
     if listed is None:
         raise ValueError("a package without executables")
     first = listed + _u32(many, listed)
-    found = []
+    executables = []
     for entry in range(first + 4, first + 4 + 4 * _u32(many, first), 4):
         data = _vector(many, entry)
         kind = _field(data, _root(data), KIND)
         number = 0 if kind is None else struct.unpack_from("<h", data, kind)[0]
         parameters = _vector(data, _field(data, _root(data), PARAMETERS))
-        found.append(Executable(KINDS[number], len(data), len(parameters)))
-    return found
+        executables.append(Executable(KINDS[number], len(data), len(parameters)))
+    return executables
 
 
 # A flatbuffer (https://flatbuffers.dev/internals): a table starts with the distance back to its

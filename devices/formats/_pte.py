@@ -64,41 +64,41 @@ class Step:
 
 
 def steps(model: Path) -> dict[int, Step]:
-    """The steps of `forward` by their place in it, in the order of running."""
+    """Read the steps of `forward` by their place in it, in the order of running."""
     content = model.read_bytes()
     program = _Table(content, 0)
     plan = next(plan for plan in program.tables(1) if plan.blob(0) == b"forward")
     kernels, delegates, values = plan.tables(6), plan.tables(7), plan.tables(2)
     inline, segments = program.tables(3), program.tables(4)
     base = int.from_bytes(content[24:32], "little")  # of segments, in the extended header
-    found: dict[int, Step] = {}
+    steps: dict[int, Step] = {}
     count = 0
-    for place, step in enumerate(s for chain in plan.tables(5) for s in chain.tables(2)):
-        call, kind = step.table(1), step.number(0, 1)
+    for place, instruction in enumerate(i for chain in plan.tables(5) for i in chain.tables(2)):
+        call, kind = instruction.table(1), instruction.number(0, 1)
         if kind == KERNEL_CALL:
             node = _kernel(kernels[call.number(0, 4)].blob(0).decode(), call, values, count)
-            found[place] = Step("portable", (node,))
+            steps[place] = Step("portable", (node,))
         elif kind == DELEGATE_CALL:
             delegate = delegates[call.number(0, 4)]
             name, where = delegate.blob(0).decode(), delegate.table(1)
             if name != XNNPACK:
-                found[place] = Step(name, (Node(f"{name} {count}", name, None, None),))
+                steps[place] = Step(name, (Node(f"{name} {count}", name, None, None),))
             elif where.number(0, 1):  # its graph is in a segment, else inside the program
                 segment = segments[where.number(1, 4)]
                 start = base + segment.number(0, 8)
                 blob = content[start : start + segment.number(1, 8)]
-                found[place] = Step("xnnpack", _graph(blob, count))
+                steps[place] = Step("xnnpack", _graph(blob, count))
             else:
                 blob = inline[where.number(1, 4)].blob(0)
-                found[place] = Step("xnnpack", _graph(blob, count))
+                steps[place] = Step("xnnpack", _graph(blob, count))
         else:
             continue
-        count += len(found[place].nodes)
-    return found
+        count += len(steps[place].nodes)
+    return steps
 
 
-def profiled(etdump: bytes, found: Mapping[int, Step]) -> list[Operator]:
-    """The operators of an ETDump, with the mean of all its inferences but the first."""
+def profiled(etdump: bytes, steps: Mapping[int, Step]) -> list[Operator]:
+    """Give the operators of an ETDump, with the mean of all its inferences but the first."""
     blocks = [run for run in _Table(etdump, 4).tables(1) if run.blob(0) == b"Execute"]  # size first
     times: dict[tuple[int, str], list[int]] = defaultdict(list)
     for run in blocks[1:]:
@@ -111,12 +111,12 @@ def profiled(etdump: bytes, found: Mapping[int, Step]) -> list[Operator]:
             elif name != "OPERATOR_CALL" and (name != "DELEGATE_CALL" or place in inside):
                 continue
             times[place, step].append(event.number(7, 8) - event.number(6, 8))
-    steps_of: dict[int, list[str]] = defaultdict(list)
+    names_of: dict[int, list[str]] = defaultdict(list)
     for place, step in times:
-        steps_of[place].append(step)
+        names_of[place].append(step)
     operators = []
-    for place, names in steps_of.items():
-        unit, nodes = found[place].unit, found[place].nodes
+    for place, names in names_of.items():
+        unit, nodes = steps[place].unit, steps[place].nodes
         if names != [""]:
             nodes = tuple(_xnnpack_steps.match([n.rpartition(" #")[0] for n in names], nodes))
         elif len(nodes) != 1:

@@ -42,7 +42,10 @@ KEEP_SIGN = (  # ... and of these neither, if nothing negative went in
 
 
 def read(model: Path) -> tuple[bytes, str]:
-    """The graph to give to TensorRT's parser, and the precision the file is marked with, or ""."""
+    """Read the graph to give to TensorRT's parser, and the precision that the file is marked with.
+
+    That is "" where it is not marked.
+    """
     import onnx
     from onnx import version_converter
 

@@ -53,9 +53,9 @@ class Subgraph:
 
 
 def read(file: Path) -> tuple[Subgraph, ...]:
-    """The subgraphs of a TFLite file; the first is the one that runs.
+    """Read the subgraphs of a TFLite file; the first is the one that runs.
 
-    Raises UserError where the file is not TFLite or is damaged, and Unavailable where
+    Raise UserError where the file is not TFLite or is damaged, and Unavailable where
     ai-edge-litert is not installed.
     """
     require("ai-edge-litert", "litert")
@@ -65,7 +65,7 @@ def read(file: Path) -> tuple[Subgraph, ...]:
 
 
 def port(details: Mapping[str, Any]) -> Port:
-    """An input or output, from what an interpreter says of it in `get_input_details()`."""
+    """Make a port of what an interpreter says of an input or output in `get_input_details()`."""
     scale, zero_point = details["quantization"]
     shape = tuple(int(size) for size in details["shape"])
     dtype = np.dtype(details["dtype"]).name
@@ -73,11 +73,11 @@ def port(details: Mapping[str, Any]) -> Port:
 
 
 def operators_by_unit(nodes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Operators by unit, "xnnpack" and "builtin", of the nodes in an interpreter's
-    `_get_ops_details()`. A DELEGATE node took all that lies between its inputs and outputs.
+    """Count operators by unit, "xnnpack" and "builtin", in an interpreter's `_get_ops_details()`.
 
-    The interpreter goes on listing the operators that a delegate has replaced, so they are
-    found by walking back from the delegate's outputs to its inputs.
+    A DELEGATE node took all that lies between its inputs and outputs. The interpreter goes on
+    listing the operators that a delegate has replaced, so they are found by walking back from the
+    delegate's outputs to its inputs.
     """
     own = [node for node in nodes if node["op_name"] != DELEGATE]
     producer = {int(t): node["index"] for node in own for t in node["outputs"]}

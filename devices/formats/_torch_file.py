@@ -35,18 +35,18 @@ def register() -> None:
 
 
 def read(model: Path, target: str, precisions: Sequence[str], place: str = "cpu") -> Program:
-    """The program in a file, with its constants and weights at `place`.
+    """Read the program in a file, with its constants and weights at `place`.
 
-    A file that does not say its precision is taken for fp32. Raises UserError if `precisions`,
+    A file that does not say its precision is taken for fp32. Raise UserError if `precisions`,
     which `target` runs, are others.
     """
     import torch
     from torch.export.passes import move_to_device_pass
 
     register()
-    found = {"precision": ""}  # not empty: torch fills the mapping that it is given only then
-    program = torch.export.load(model, extra_files=found)
-    precision = found["precision"] or "fp32"
+    marks = {"precision": ""}  # not empty: torch fills the mapping that it is given only then
+    program = torch.export.load(model, extra_files=marks)
+    precision = marks["precision"] or "fp32"
     if precision not in precisions:
         raise UserError(
             f"{model.name} is a {precision} file, and {target} runs {' and '.join(precisions)}: "
@@ -74,7 +74,7 @@ def _ports(program: Any, names: Iterable[str]) -> list[Port]:
 
 
 def tensor(array: NDArray[Any]) -> Any:
-    """An array as a tensor, with the strides that its shape has by itself.
+    """Turn an array into a tensor, with the strides that its shape has by itself.
 
     NumPy leaves any stride to an axis of length one, as pictures of one channel have, and for
     other strides than it has seen torch.compile compiles anew, in the midst of inferences.
@@ -85,7 +85,7 @@ def tensor(array: NDArray[Any]) -> Any:
 
 
 def typed(net: Net, dtype: Any) -> Net:
-    """`net`, whose weights have this type, between casts of its float inputs and outputs.
+    """Put `net`, whose weights have this type, between casts of its float inputs and outputs.
 
     The casts belong to the net: they run where it does, and a compiler fuses them.
     """
@@ -101,10 +101,10 @@ def typed(net: Net, dtype: Any) -> Net:
 
 
 def cast(tensor: Any, dtype: Any) -> Any:
-    """A float tensor in another type; any other as it is."""
+    """Turn a float tensor into another type; leave any other as it is."""
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def flat(outputs: Any) -> Sequence[Any]:
-    """The outputs of a net that has one, or several."""
+    """List the outputs of a net that has one, or several."""
     return outputs if isinstance(outputs, tuple | list) else (outputs,)

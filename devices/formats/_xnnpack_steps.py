@@ -20,17 +20,17 @@ T = TypeVar("T")
 
 
 def match(steps: Sequence[str], graph: Sequence[Node]) -> list[Node]:
-    """The operator of each step, with the step as its kind.
+    """Find the operator of each step, with the step as its kind.
 
     A step that cannot be told from others has its own name, and its number among its like.
     """
-    found = [_unknown(step, steps[:i].count(step) + 1) for i, step in enumerate(steps)]
+    nodes = [_unknown(step, steps[:i].count(step) + 1) for i, step in enumerate(steps)]
     anchors, heavy = _where(steps, _weighted), _where(graph, lambda node: node.macs != 0)
     pairs = list(zip(anchors, heavy, strict=False))
     if len(anchors) != len(heavy) or not all(
         "DEPTHWISE" in graph[j].kind.upper() for i, j in pairs if "DWConv" in steps[i]
     ):
-        return found
+        return nodes
     for (i, j), (next_i, next_j) in pairwise([(-1, -1), *pairs, (len(steps), len(graph))]):
         between, candidates = list(range(i + 1, next_i)), list(range(j + 1, next_j))
         if len(between) == len(candidates):
@@ -38,8 +38,8 @@ def match(steps: Sequence[str], graph: Sequence[Node]) -> list[Node]:
         else:
             pairs += _by_word(between, candidates, steps, graph)
     for i, j in pairs:
-        found[i] = Node(graph[j].name, steps[i], graph[j].macs, graph[j].bytes)
-    return found
+        nodes[i] = Node(graph[j].name, steps[i], graph[j].macs, graph[j].bytes)
+    return nodes
 
 
 def _by_word(

@@ -71,7 +71,7 @@ def resume(out: Path, progress: Progress) -> _store.Run:
     run = _store.read(out)
     if run.header.schema != SCHEMA:
         raise UserError(f"{out}: was started by an older version of paretomark; start a new run")
-    request = _schema.typed(RunRequest, run.header.request)
+    request = _schema.read(RunRequest, run.header.request, f"{out}, request")
     suite, cells = request.plan()
     if tuple(cell.key for cell in cells) != run.header.cells:
         raise UserError(f"{out}: the suite no longer plans the same cells; start a new run")
@@ -138,24 +138,24 @@ def build_artifacts(
 ) -> dict[str, Artifact | Refused]:
     """Build the artifact of every cell: by the cell's key, it or why there is none."""
     formats = _device.formats()
-    orders = {
+    specs = {
         cell.key: BuildSpec(
             cell.model, cell.recipe, formats[cell.device], cell.batch, suite.examples, suite.seed
         )
         for cell in cells
     }
-    distinct = list({_build.key(order): order for order in orders.values()}.values())
+    distinct = list({_build.key(spec): spec for spec in specs.values()}.values())
     count = 0
 
-    def report(order: BuildSpec, result: Artifact | Refused) -> None:
+    def report(spec: BuildSpec, result: Artifact | Refused) -> None:
         nonlocal count
         count += 1
         note = result.reason if isinstance(result, Refused) else ""
-        what = f"{order.model.name}/{order.recipe.name}.{order.format}"
+        what = f"{spec.model.name}/{spec.recipe.name}.{spec.format}"
         progress.building(count, len(distinct), what, note)
 
     built = _build.build(distinct, suite.build_deadline_s, report)
-    return {name: built[_build.key(order)] for name, order in orders.items()}
+    return {name: built[_build.key(spec)] for name, spec in specs.items()}
 
 
 def visit_spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> VisitSpec:
@@ -216,7 +216,7 @@ def _record(
 
 
 def _probes(cells: Sequence[Cell]) -> list[Probe]:
-    """What the devices of these cells say of themselves. Raises UserError if none is here."""
+    """What the devices of these cells say of themselves. Raise UserError if none is here."""
     targets = list(dict.fromkeys(cell.device for cell in cells))
     probes = list(_run.probe(targets).values())
     if not any(p.available for p in probes):

@@ -86,7 +86,7 @@ class VisitSpec:
 def rotating(spec: VisitSpec, placement: Placement) -> list[Arrays]:
     """Make a few real inputs to rotate through; seeded noise where the model has no data.
 
-    Raises Wrong for a model that does not take such pictures.
+    Raise Wrong for a model that does not take such pictures.
     """
     if not spec.images:
         rng = np.random.default_rng(spec.seed)
@@ -101,7 +101,7 @@ def rotating(spec: VisitSpec, placement: Placement) -> list[Arrays]:
 def encode(spec: VisitSpec, placement: Placement, images: NDArray[np.uint8]) -> Arrays:
     """Turn pictures (N, H, W, C) into what the model wants: normalised, in its layout and numbers.
 
-    Raises Wrong for a model that does not take such pictures.
+    Raise Wrong for a model that does not take such pictures.
     """
     values = _data.normalise(spec.preprocess, images)
     if len(placement.inputs) != 1:

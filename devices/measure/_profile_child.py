@@ -83,7 +83,7 @@ def _median(rounds: list[list[Operator]]) -> list[Operator]:
     Runtimes tell means, in which one call that others on the machine held up shows as if its
     operator were slow. It spoils one round only.
     """
-    if len({tuple((o.kind, o.macs) for o in found) for found in rounds}) > 1:
+    if len({tuple((o.kind, o.macs) for o in operators) for operators in rounds}) > 1:
         raise Wrong("the runtime tells other operators each time that it is asked")
     return [
         dataclasses.replace(same[0], ns=statistics.median(o.ns for o in same))
@@ -92,18 +92,18 @@ def _median(rounds: list[list[Operator]]) -> list[Operator]:
 
 
 def on_host(device: Device, placement: Placement) -> bool:
-    """Whether what the host's processor and memory can do bounds this device."""
+    """Tell whether what the host's processor and memory can do bounds this device."""
     measured = placement.predicted_s is None and not isinstance(device, Accelerator)
     return measured and not ELSEWHERE.search(placement.home)
 
 
 def operators(answer: dict[str, Any]) -> list[Operator]:
-    """The operators of an answer, which may be anything; [] if one of them is not such."""
+    """Take the operators of an answer, which may be anything; [] if one of them is not such."""
     try:
-        found = [Operator(**row) for row in answer["operators"]]
+        rows = [Operator(**row) for row in answer["operators"]]
     except (KeyError, TypeError):
         return []
-    return found if all(map(_is_operator, found)) else []
+    return rows if all(map(_is_operator, rows)) else []
 
 
 def _is_operator(it: Operator) -> bool:

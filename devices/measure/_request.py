@@ -38,7 +38,7 @@ class RunRequest:
     threads: tuple[int, ...] = ()
 
     def plan(self) -> tuple[Suite, list[Cell]]:
-        """The suite and its cells. Raises UserError for all that can be known to be wrong."""
+        """Plan the suite and its cells. Raise UserError for all that can be known to be wrong."""
         suite = _suite.parse(self.suite, self.name, Path(self.folder))
         if self.threads:
             places = {n: dataclasses.replace(p, threads=()) for n, p in suite.device.items()}

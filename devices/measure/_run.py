@@ -17,6 +17,7 @@ from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.suites.records._record import Malformed, Probe
 
 PROBE_DEADLINE_S = 120.0
+NO_FIELDS = ("home", "fell_back", "throttled")  # of a record, where status, reason, flags say it
 T = TypeVar("T")
 
 
@@ -61,8 +62,8 @@ def visit(spec: VisitSpec, deadline_s: float, foreign_load_cores: float) -> Visi
     Never raises for what the child does. More than `foreign_load_cores` in use by others is a flag.
     """
     result = _visited("_visit", spec, deadline_s, foreign_load_cores)
-    told = ("home", "fell_back", "throttled")  # by status, reason and flags
-    return replace(result, measured={k: v for k, v in result.measured.items() if k not in told})
+    measured = {k: v for k, v in result.measured.items() if k not in NO_FIELDS}
+    return replace(result, measured=measured)
 
 
 def profile(spec: VisitSpec, runs: int, deadline_s: float, foreign_load_cores: float) -> Visit:

@@ -59,7 +59,7 @@ def measure(
 
 
 def unsteady(samples_ns: Sequence[int]) -> bool:
-    """Whether a fifth of the samples or more lie over one and a half times the lower quartile.
+    """Tell whether a fifth of the samples or more lie over one and a half times the lower quartile.
 
     So a median that jumps between two modes is not taken for a latency.
     """
@@ -71,7 +71,7 @@ def unsteady(samples_ns: Sequence[int]) -> bool:
 
 
 def drifted(samples_ns: Sequence[int]) -> bool:
-    """Whether the medians of the first and the last third differ by more than a tenth."""
+    """Tell whether the medians of the first and the last third differ by more than a tenth."""
     third = len(samples_ns) // 3
     if third < MIN_SAMPLES:
         return False

@@ -134,7 +134,7 @@ def _score(spec: VisitSpec, device: Device, placement: Placement) -> dict[str, A
 
 
 def _parity(parity: Parity, limit: float | None) -> dict[str, Any]:
-    """What is recorded of it; nothing without a float net. Raises Wrong if it is off too far."""
+    """What is recorded of it; nothing without a float net. Raise Wrong if it is off too far."""
     if not parity.values:
         return {}
     if limit is not None and parity.mean > limit * parity.spread:

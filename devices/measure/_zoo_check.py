@@ -23,6 +23,7 @@ from paretomark.models import _cache
 from paretomark.models.build import _artifact, _build
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.suites.records._record import Probe
+from paretomark.suites.spec import _schema
 from paretomark.suites.spec._model import RANDOM, Model, Recipe
 
 DEVICES = (
@@ -57,10 +58,14 @@ def check(
     probes = {d: p for d, p in _run.probe(DEVICES).items() if p.available}
     checked: list[Checked] = []
     for net in nets:
-        orders = {device: _order(net, device) for device in probes}
-        files = {device: _file(orders[device], probes[device]) for device in probes}
-        results = {d: Checked(**json.loads(f.read_text())) for d, f in files.items() if f.exists()}
-        missing = {d: orders[d] for d in probes if d not in results and not kept_only}
+        specs = {device: build_spec(net, device) for device in probes}
+        files = {device: _file(specs[device], probes[device]) for device in probes}
+        results = {
+            device: _schema.typed(Checked, json.loads(file.read_text()))
+            for device, file in files.items()
+            if file.exists()
+        }
+        missing = {d: specs[d] for d in probes if d not in results and not kept_only}
         for device, result in (_tried(net, missing) if missing else {}).items():
             files[device].parent.mkdir(parents=True, exist_ok=True)
             files[device].write_text(json.dumps(asdict(result)))
@@ -71,16 +76,16 @@ def check(
     return checked
 
 
-def _tried(net: str, orders: Mapping[str, BuildSpec]) -> dict[str, Checked]:
+def _tried(net: str, specs: Mapping[str, BuildSpec]) -> dict[str, Checked]:
     try:
-        built = _build.build(list(orders.values()), DEADLINE_S, lambda order, result: None)
+        built = _build.build(list(specs.values()), DEADLINE_S, lambda spec, result: None)
         return {
-            device: _compared(net, device, built[_build.key(order)])
-            for device, order in orders.items()
+            device: _compared(net, device, built[_build.key(spec)])
+            for device, spec in specs.items()
         }
     finally:
-        for order in orders.values():
-            shutil.rmtree(_artifact.folder(order), ignore_errors=True)
+        for spec in specs.values():
+            shutil.rmtree(_artifact.folder(spec), ignore_errors=True)
 
 
 def _compared(net: str, device: str, built: Artifact | Refused) -> Checked:
@@ -96,12 +101,13 @@ def _compared(net: str, device: str, built: Artifact | Refused) -> Checked:
     return Checked(net, device, error <= LIMIT, error, reason)
 
 
-def _order(net: str, device: str) -> BuildSpec:
+def build_spec(net: str, device: str) -> BuildSpec:
+    """Say what is built of a net for a device: random weights, in float32."""
     model = Model(name=net, net=net, weights=RANDOM)
     return BuildSpec(model, Recipe("fp32"), _device.formats()[device], batch=1, examples=1, seed=0)
 
 
-def _file(order: BuildSpec, probe: Probe) -> Path:
-    about = [_artifact.folder(order).name, json.dumps(probe.versions, sort_keys=True)]
+def _file(spec: BuildSpec, probe: Probe) -> Path:
+    about = [_artifact.folder(spec).name, json.dumps(probe.versions, sort_keys=True)]
     digest = hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
     return _cache.folder() / "zoo" / f"{digest}.json"

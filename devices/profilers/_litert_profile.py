@@ -54,9 +54,9 @@ class Event:
 def profile(
     model: Path, threads: int, kernels: str, inputs: Sequence[Arrays], runs: int
 ) -> list[Operator]:
-    """Time per operator, with the `kernels` "xnnpack" or "builtin".
+    """Tell the time per operator, with the `kernels` "xnnpack" or "builtin".
 
-    Raises Unavailable if the library is not here, RuntimeError for what it refuses.
+    Raise Unavailable if the library is not here, RuntimeError for what it refuses.
     """
     graph = _tflite.read(model)[0]
     names = [tensor.name for tensor in graph.inputs]
@@ -66,13 +66,13 @@ def profile(
         total_us = np.zeros(0)
         for run in range(runs + 1):  # the first is not counted
             arrays = inputs[run % len(inputs)]
-            found = library.run(dict(zip(names, arrays, strict=True)))
+            run_events = library.run(dict(zip(names, arrays, strict=True)))
             if run == 0:
-                events, total_us = [event for event, _ in found], np.zeros(len(found))
-            elif [event for event, _ in found] != events:
+                events, total_us = [event for event, _ in run_events], np.zeros(len(run_events))
+            elif [event for event, _ in run_events] != events:
                 raise RuntimeError("two inferences have not run the same operators")
             else:
-                total_us += [us for _, us in found]
+                total_us += [us for _, us in run_events]
     nodes = [_node(operator) for operator in graph.operators]
     own = {event.index for event in events if not event.delegated}
     others = [node for i, node in enumerate(nodes) if i not in own]
@@ -134,19 +134,19 @@ class _Model:
         self._call("GetProfilerEvents", self._profiler, count, c_void_p(words.ctypes.data))
         if np.count_nonzero(words != UNTOUCHED) != EVENT_WORDS * count.value:
             raise RuntimeError("this version of ai-edge-litert tells events in another form")
-        found = []
+        events = []
         for event in words[: EVENT_WORDS * count.value].reshape(-1, EVENT_WORDS).tolist():
             tag, kind, _, us, *_, index, subgraph, _ = event
             kind &= 0xFFFF_FFFF  # the rest of the word is not set
             # Operators of other subgraphs are part of the one that calls them.
             if kind == INSIDE_DELEGATE or (kind == OPERATOR and subgraph == 0):
                 name = ctypes.string_at(tag).decode().removeprefix("Delegate/")
-                found.append((Event(name, kind == INSIDE_DELEGATE, index), us))
-        return found
+                events.append((Event(name, kind == INSIDE_DELEGATE, index), us))
+        return events
 
     def _buffers(self, side: str) -> dict[str, c_void_p]:
         """A buffer for each input or output, by the name of its tensor."""
-        count, found = c_size_t(), {}
+        count, buffers = c_size_t(), {}
         self._call(f"GetNumSignature{side}s", self._signature, byref(count))
         for number in map(c_size_t, range(count.value)):
             tensor = self._new(f"GetSignature{side}TensorByIndex", self._signature, number)
@@ -156,14 +156,14 @@ class _Model:
             needs = self._new(
                 f"GetCompiledModel{side}BufferRequirements", self._model, c_size_t(0), number
             )
-            found[(name.value or b"").decode()] = self._new(
+            buffers[(name.value or b"").decode()] = self._new(
                 "CreateManagedTensorBufferFromRequirements",
                 self._environment,
                 byref(shape),
                 needs,
                 kind="TensorBuffer",
             )
-        return found
+        return buffers
 
     def _add(self, options: c_void_p, name: str, toml: str) -> None:
         text = ctypes.create_string_buffer(toml.encode())
@@ -204,20 +204,20 @@ def _node(operator: _tflite.Operator) -> Node:
     """Named after its first output, for operators of TFLite have no names."""
     kind, outputs = operator.name, [_shape(tensor) for tensor in operator.outputs]
     inputs = [_shape(tensor) for tensor in operator.inputs]
-    found: int | None = 0
+    count: int | None = 0
     if kind in WEIGHTS:
         position, dimension = WEIGHTS[kind]
         weight = inputs[position]
-        found = macs(outputs[0], weight, weight[dimension])
+        count = macs(outputs[0], weight, weight[dimension])
     elif kind == "TRANSPOSE_CONV":  # takes the shape of the output, the weight, the input
-        found = macs(inputs[2], inputs[1], inputs[1][3])
+        count = macs(inputs[2], inputs[1], inputs[1][3])
     elif kind == "BATCH_MATMUL":
-        found = macs(outputs[0], inputs[1][-2:], outputs[0][-1])
+        count = macs(outputs[0], inputs[1][-2:], outputs[0][-1])
     elif operator.custom or any(word in kind for word in UNKNOWN):
-        found = None
+        count = None
     tensors = dict.fromkeys((*operator.inputs, *operator.outputs))
     size = stored_bytes((_shape(tensor), BITS.get(tensor.type)) for tensor in tensors)
-    return Node(operator.outputs[0].name if operator.outputs else kind, kind, found, size)
+    return Node(operator.outputs[0].name if operator.outputs else kind, kind, count, size)
 
 
 def _shape(tensor: _tflite.Tensor) -> Shape:

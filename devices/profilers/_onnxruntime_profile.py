@@ -37,7 +37,10 @@ OpenSession = Callable[[Any], Any]  # SessionOptions to InferenceSession
 def profile(
     options: Callable[[], Any], start: OpenSession, inputs: Sequence[Arrays], runs: int
 ) -> list[Operator]:
-    """Time per node. `options` makes SessionOptions as they are used, `start` a session of them."""
+    """Tell the time per node.
+
+    `options` makes SessionOptions as they are used, `start` a session of them.
+    """
     import onnxruntime
 
     timed = _nodes(_trace(options(), start, inputs, runs + 1), skip=1)
@@ -117,7 +120,7 @@ def _nodes(trace: list[dict[str, Any]], skip: int = 0) -> list[_Node]:
     """All that has run, but in the first `skip` inferences."""
     ends = sorted(event["ts"] + event["dur"] for event in trace if event["name"] == "model_run")
     begin = ends[skip - 1] if skip else 0
-    found = []
+    nodes = []
     for event in trace:
         kind = event["args"].get("op_name") if event["cat"] == "Node" else None
         if kind is None or kind in CONTAINERS or event["ts"] < begin:
@@ -126,7 +129,7 @@ def _nodes(trace: list[dict[str, Any]], skip: int = 0) -> list[_Node]:
         for side in ("input", "output"):
             tensors = event["args"][f"{side}_type_shape"]
             sides.append([(shape, BITS.get(t)) for item in tensors for t, shape in item.items()])
-        found.append(
+        nodes.append(
             _Node(
                 name=event["name"].removesuffix("_kernel_time"),
                 number=event["args"].get("node_index", ""),
@@ -138,7 +141,7 @@ def _nodes(trace: list[dict[str, Any]], skip: int = 0) -> list[_Node]:
                 tensors=sides[0] + sides[1],
             )
         )
-    return found
+    return nodes
 
 
 def _pop_unpadded(padded: _Node, nodes: list[_Node]) -> _Node | None:

@@ -17,7 +17,7 @@ Layers = dict[Any, list[tuple[str, int | None]]]
 
 
 def eager(graph: Any, inputs: Sequence[Sequence[Any]], runs: int) -> list[Operator]:
-    """The operators of a GraphModule as it runs them, one after the other.
+    """Time the operators of a GraphModule as it runs them, one after the other.
 
     Each is timed by the clock around its call. torch.profiler would add a record for each call
     that an operator makes inside PyTorch, which in small nets takes as long as the operator.
@@ -45,10 +45,10 @@ def eager(graph: Any, inputs: Sequence[Sequence[Any]], runs: int) -> list[Operat
 def compiled(
     net: Net, layers: Layers, inputs: Sequence[Sequence[Any]], runs: int
 ) -> list[Operator]:
-    """The kernels that Inductor has made of a net, in order of running.
+    """Time the kernels that Inductor has made of a net, in order of running.
 
     Kernels of oneDNN and ATen carry the name and the MACs of the layer whose shapes they have;
-    what Inductor has fused around them is not known. Raises RuntimeError if not every inference
+    what Inductor has fused around them is not known. Raise RuntimeError if not every inference
     runs the same kernels.
     """
     import torch
@@ -68,9 +68,9 @@ def compiled(
     for i, event in enumerate(events[:count]):
         ns = 1e3 * sum(e.time_range.elapsed_us() for e in events[i::count]) / runs
         unit = ("int8" if event.name.startswith(INT8) else "float") if quantized else "cpu"
-        found = layers.get(_key(event.input_shapes or ()))
+        named = layers.get(_key(event.input_shapes or ()))
         kind = event.name.replace("::", ".") if "::" in event.name else "fused"
-        name, macs = found.pop(0) if found else (event.name.rpartition("cpp_")[2], None)
+        name, macs = named.pop(0) if named else (event.name.rpartition("cpp_")[2], None)
         operators.append(Operator(name, kind, unit, ns, macs))
     return operators
 
@@ -86,14 +86,14 @@ def _kernels(event: Any) -> Iterator[Any]:
 
 
 def layers(graph: Any, inputs: Sequence[Any]) -> Layers:
-    """The layers of a GraphModule that multiply."""
+    """Find the layers of a GraphModule that multiply."""
     work = _work(graph, inputs)
-    found: Layers = defaultdict(list)
+    layers: Layers = defaultdict(list)
     for node, name in _names(graph).items():
         if macs := work[node][0]:
             shapes = [n.meta["val"].shape for n in node.all_input_nodes]
-            found[_key(shapes)].append((name, macs))
-    return found
+            layers[_key(shapes)].append((name, macs))
+    return layers
 
 
 def _key(shapes: Sequence[Sequence[int]]) -> Any:
@@ -108,19 +108,19 @@ def _work(graph: Any, inputs: Sequence[Any]) -> dict[Any, tuple[int, int]]:
     from torch.utils._pytree import tree_leaves
     from torch.utils.flop_counter import FlopCounterMode
 
-    found = {}
+    work = {}
 
     def counted(node: Any, args: Any, kwargs: Any) -> Any:
         with FlopCounterMode(display=False) as counter:
             result = node.target(*args, **kwargs)
         tensors = {id(t): t for t in tree_leaves((args, kwargs, result))}
         sizes = [t.nbytes for t in tensors.values() if isinstance(t, torch.Tensor)]
-        found[node] = counter.get_total_flops() // 2, sum(sizes)
+        work[node] = counter.get_total_flops() // 2, sum(sizes)
         return result
 
     with torch.no_grad():
         _interpret(graph, inputs, counted)
-    return found
+    return work
 
 
 def _interpret(graph: Any, inputs: Sequence[Any], call: Callable[[Any, Any, Any], Any]) -> None:

@@ -84,7 +84,8 @@ class Refused:
 
 
 def folder(spec: BuildSpec) -> Path:
-    """Where an artifact is, or will be. Raises UserError if a package that writes it is missing."""
+    """Say where an artifact is, or will be. Raises UserError if a package that writes it is
+    missing."""
     model, recipe = spec.model, spec.recipe
     anonymous = dataclasses.replace(
         spec,
@@ -103,7 +104,7 @@ def folder(spec: BuildSpec) -> Path:
 
 
 def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
-    """The folder where the float net after these steps is, or will be kept."""
+    """Return the folder where the float net after these steps is, or will be kept."""
     used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
     parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
     parts += [*_of_net(model, steps), *_of_data(data(model))]
@@ -111,14 +112,14 @@ def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
 
 
 def prepared(source: str, preprocess: Preprocess, count: int, task: str) -> Path:
-    """Where test pictures are kept at a net's size, so that a visit need only stream them."""
+    """Say where test pictures are kept at a net's size, so that a visit need only stream them."""
     shape = preprocess.size, preprocess.crop, preprocess.interpolation, len(preprocess.mean)
     parts = [*_of_data(source), repr(shape), str(count), task]
     return _cache.folder() / "data" / f"{source.partition(':')[0]}-{_cache.key(parts)}"
 
 
 def lookup(spec: BuildSpec) -> Artifact | None:
-    """The artifact, if it was built before. Raises UserError as `folder` does."""
+    """Return the artifact, if it was built before. Raises UserError as `folder` does."""
     path = folder(spec) / ARTIFACT
     try:
         return _schema.typed(Artifact, json.loads(path.read_text()))
@@ -127,7 +128,7 @@ def lookup(spec: BuildSpec) -> Artifact | None:
 
 
 def own_plugins(spec: BuildSpec) -> dict[str, str]:
-    """The plug-ins that shape an artifact and are not the project's: KIND/NAME to the first
+    """Return the plug-ins that shape an artifact and are not the project's: KIND/NAME to the first
     PLUGIN_DIGITS digits of the digest of their code."""
     model, steps = spec.model, spec.recipe.steps
     nets = [net for net in (model, *filter(None, map(teacher, steps))) if not net.kind]
@@ -147,7 +148,8 @@ def own_plugins(spec: BuildSpec) -> dict[str, str]:
 
 
 def weights(model: Model) -> Path | None:
-    """The file with the trained weights of a net: the suite's, or those that the project has.
+    """Return the file with the trained weights of a net: the suite's, or those that the project
+    has.
 
     None where there is no file: random weights, those of a library, or of the user's function.
     """
@@ -157,19 +159,20 @@ def weights(model: Model) -> Path | None:
 
 
 def data(model: Model) -> str:
-    """The data set of a net or file: the suite's, else what the net was trained on, else none."""
+    """Return the data set of a net or file: the suite's, else what the net was trained on, else
+    none."""
     if model.data or model.weights == RANDOM:
         return model.data or _data.NOISE
     return _zoo.data(model.net) or _data.NOISE
 
 
 def task(model: Model) -> str:
-    """The task of a net or file: the suite's, else the net's own."""
+    """Return the task of a net or file: the suite's, else the net's own."""
     return model.task or _zoo.task(model.net)
 
 
 def teacher(step: Mapping[str, Any]) -> Model | None:
-    """The net that a step learns from besides the labels; None if there is none."""
+    """Return the net that a step learns from besides the labels; None if there is none."""
     if not step.get("teacher"):
         return None
     return Model(net=step["teacher"], weights=step.get("teacher_weights", ""))

@@ -71,7 +71,7 @@ def build(
 
 
 def key(spec: BuildSpec) -> str:
-    """What tells artifacts apart within one run."""
+    """Return a text that tells artifacts apart within one run."""
     return json.dumps(dataclasses.asdict(spec), sort_keys=True)
 
 

@@ -25,7 +25,7 @@ from paretomark.suites.spec._model import Preprocess
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What can be said of an untrained net. Raises what building it raises."""
+    """Return what can be said of an untrained net. Raises what building it raises."""
     for device in ("meta", "cpu"):  # a few nets compute with numbers while they are built
         try:
             with torch.device(device):
@@ -68,6 +68,7 @@ def _bare(name: str) -> tuple[nn.Module, Preprocess, str]:
 
 
 def main() -> None:
+    """Answer what the command line asks for."""
     out = sys.stdout
     sys.stdout = sys.stderr  # libraries print as they like
     if sys.argv[1] == "--names":

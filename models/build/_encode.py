@@ -47,7 +47,7 @@ Bits = NDArray[np.unsignedinteger[Any]]
 
 
 def encode(tensors: Mapping[str, Array]) -> bytes:
-    """The tensors, by name, in bytes that `decode` turns into the same again, to the bit.
+    """Return the tensors, by name, in bytes that `decode` turns into the same again, to the bit.
 
     Raises ValueError for a dtype that is not in DTYPES.
     """
@@ -64,7 +64,7 @@ def encode(tensors: Mapping[str, Array]) -> bytes:
 
 
 def code_lengths(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The lengths in bits of the codes of an optimal prefix code (Huffman, 1952).
+    """Return the lengths in bits of the codes of an optimal prefix code (Huffman, 1952).
 
     `counts` says how often each symbol occurs, at least once; one that is alone needs no bit.
     """
@@ -155,7 +155,7 @@ def _number(value: int) -> bytes:
 
 
 def decode(data: bytes, limit_bytes: int = 1 << 30) -> dict[str, Array]:
-    """What `encode` was given, as little-endian arrays.
+    """Return what `encode` was given, as little-endian arrays.
 
     Raises ValueError for bytes that `encode` did not write, and if the arrays would take more
     than `limit_bytes` altogether: nothing that depends on an unchecked size is allocated.

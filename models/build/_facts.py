@@ -34,13 +34,13 @@ def check(net: str) -> None:
 
 
 def pretrained(net: str) -> list[str]:
-    """The names of the trained weights of a library's net. Raises UserError as `names` does."""
+    """Return the names of a library's trained weights of a net. Raises UserError as `names`."""
     what = _zoo.split(net)
     return names(what.kind)[what.name.partition(".")[0]]
 
 
 def names(library: str) -> dict[str, list[str]]:
-    """The nets of a library, and the names of their trained weights.
+    """Return the nets of a library, and the names of their trained weights.
 
     Raises UserError if it is not installed.
     """
@@ -52,7 +52,8 @@ def names(library: str) -> dict[str, list[str]]:
 
 
 def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """By net: parameters, MACs, size, licence, and the same fused; or `error`, which says why not.
+    """Return by net: parameters, MACs, size, licence, and the same fused; or `error`, which says
+    why not.
 
     The net's code and the libraries' versions decide whether a kept answer still holds.
     """
@@ -75,7 +76,7 @@ def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def file(kind: str, parts: Sequence[str]) -> Path:
-    """Where an answer about nets of a kind is kept: `parts` say what was asked.
+    """Say where an answer about nets of a kind is kept: `parts` say what was asked.
 
     Raises UserError if the library of the kind is not installed.
     """

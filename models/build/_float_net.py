@@ -49,7 +49,7 @@ class FloatNet:
 
 @lru_cache(maxsize=1)  # the formats and precisions of one net are ordered one after the other
 def compressed(model: Model, steps_json: str, seed: int) -> FloatNet:
-    """The trained net after the steps, which are JSON so that they can be remembered.
+    """Return the trained net after the steps, which are JSON so that they can be remembered.
 
     Raises UserError for a net, weights or step that cannot be.
     """
@@ -107,8 +107,8 @@ def _kept(file: Path) -> tuple[nn.Module, float] | None:
 
 
 def prepare(source: str, preprocess: Preprocess, count: int, task: str) -> tuple[Path, Path]:
-    """The first `count` test pictures of a data set at the net's size, and their labels: .npy files
-    that a visit streams, see `Examples`. Raises UserError as `_data.load` does."""
+    """Return the first `count` test pictures of a data set at the net's size, and their labels:
+    .npy files that a visit streams, see `Examples`. Raises UserError as `_data.load` does."""
     folder = _artifact.prepared(source, preprocess, count, task)
     if not folder.exists():
         examples = _data.load(source, "test", count, preprocess, task)
@@ -125,8 +125,8 @@ def prepare(source: str, preprocess: Preprocess, count: int, task: str) -> tuple
 
 @lru_cache(maxsize=1)
 def answers(model: Model, steps_json: str, seed: int, pictures: Path) -> NDArray[np.float32]:
-    """What the float net says of every test picture, (N, ...), or of as many as REFERENCE_BYTES
-    hold. `pictures`: a .npy file, uint8 (N, H, W, C)."""
+    """Return what the float net says of every test picture, (N, ...), or of as many as
+    REFERENCE_BYTES hold. `pictures`: a .npy file, uint8 (N, H, W, C)."""
     net = compressed(model, steps_json, seed)
     images = np.load(pictures, mmap_mode="r")
     batches: list[NDArray[np.float32]] = []
@@ -140,7 +140,7 @@ def answers(model: Model, steps_json: str, seed: int, pictures: Path) -> NDArray
 
 
 def calibration(spec: BuildSpec, net: FloatNet) -> NDArray[np.float32]:
-    """The pictures to calibrate on, (M, C, H, W), M a multiple of the batch.
+    """Return the pictures to calibrate on, (M, C, H, W), M a multiple of the batch.
 
     Raises UserError if there are fewer than a batch.
     """

@@ -32,13 +32,13 @@ Facts = dict[str, Any]
 
 
 def digest(facts: Facts) -> str:
-    """The identity: DIGITS hexadecimal digits."""
+    """Return the identity: DIGITS hexadecimal digits."""
     text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def of_net(spec: BuildSpec, net: FloatNet) -> Facts:
-    """The facts of an artifact whose float net, after the steps, is `net`."""
+    """Return the facts of an artifact whose float net, after the steps, is `net`."""
     model, recipe = spec.model, spec.recipe
     weights = f"random, seed {spec.seed}" if model.weights == RANDOM else net.digest
     return {
@@ -62,7 +62,7 @@ def of_net(spec: BuildSpec, net: FloatNet) -> Facts:
 
 
 def of_file(spec: BuildSpec, sha256: str, preprocess: Preprocess, task: str) -> Facts:
-    """The facts of a file that the user brings."""
+    """Return the facts of a file that the user brings."""
     return {
         "net": {
             "file": sha256,
@@ -75,7 +75,7 @@ def of_file(spec: BuildSpec, sha256: str, preprocess: Preprocess, task: str) -> 
 
 
 def data(source: str) -> str:
-    """A data set by its name and, of one on disk, by what is in it; "" of none.
+    """Return a data set by its name and, of one on disk, by what is in it; "" of none.
 
     Pictures of a folder count by their names below it, for these say class and order. Raises
     UserError as `_data.module` does.

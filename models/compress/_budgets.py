@@ -35,7 +35,7 @@ def check(*, sparsity: float, scope: str) -> None:
 def prunable(
     net: nn.Module, *, exclude: Sequence[str] = (), first: bool = False, depthwise: bool = False
 ) -> dict[str, Layer]:
-    """The layers whose weights may be pruned, by name, in the order of the net.
+    """Return the layers whose weights may be pruned, by name, in the order of the net.
 
     The first convolution and depthwise convolutions are left out unless asked for: they hold few
     weights and are hurt most (Elsen et al., Fast Sparse ConvNets, 2019). `exclude` names further
@@ -63,7 +63,8 @@ def prunable(
 
 
 def erk(shapes: Sequence[Sequence[int]], sizes: Sequence[int], sparsity: float) -> list[float]:
-    """The density, 0..1, of each layer by its weight's shape; `sizes` is how much of it can go."""
+    """Return the density, 0..1, of each layer by its weight's shape; `sizes` is how much of it can
+    go."""
     raw = [sum(shape) / math.prod(shape) for shape in shapes]
     dense: set[int] = set()
     while True:
@@ -80,7 +81,8 @@ def erk(shapes: Sequence[Sequence[int]], sizes: Sequence[int], sparsity: float) 
 def masks(
     scores: Mapping[str, Tensor], layers: Mapping[str, Layer], sparsity: float, scope: str
 ) -> dict[str, Tensor]:
-    """By layer, 0 at the fraction `sparsity` of lowest scores and 1 elsewhere, as the scores are.
+    """Return by layer 0 at the fraction `sparsity` of lowest scores and 1 elsewhere, as the scores
+    are.
 
     A score is that of a weight, or of a block of them. Ties go in the order of the net, so the
     share is met exactly, but for the rounding: once by scope "global", else once in each layer.

@@ -27,7 +27,7 @@ Layer: TypeAlias = nn.Conv2d | nn.Linear
 
 
 def folded(net: nn.Module) -> fx.GraphModule:
-    """A copy of the net as a graph, batch normalisation folded as it is for export.
+    """Return a copy of the net as a graph, batch normalisation folded as it is for export.
 
     Layers keep their names. Raises UserError if a layer is called more than once.
     """
@@ -47,18 +47,19 @@ def folded(net: nn.Module) -> fx.GraphModule:
 
 
 def layer_of(net: fx.GraphModule, node: fx.Node) -> Layer | None:
-    """The convolution or linear layer that a node calls, if it calls one."""
+    """Return the convolution or linear layer that a node calls, if it calls one."""
     module = net.get_submodule(str(node.target)) if node.op == "call_module" else None
     return module if isinstance(module, nn.Conv2d | nn.Linear) else None
 
 
 def layers(net: fx.GraphModule) -> list[Layer]:
-    """In the order in which they are called."""
+    """Return those of a graph, by name, in the order in which they are called."""
     return [layer for node in net.graph.nodes if (layer := layer_of(net, node)) is not None]
 
 
 def scales(weight: Tensor, bits: int = 8, per_channel: bool = True) -> Tensor:
-    """What 1 stands for: of the weight's number of dimensions, one for each output channel or one.
+    """Return what 1 stands for: of the weight's number of dimensions, one for each output channel
+    or one.
 
     A channel of zeros has the scale 1.
     """
@@ -68,13 +69,14 @@ def scales(weight: Tensor, bits: int = 8, per_channel: bool = True) -> Tensor:
 
 
 def rounded(weight: Tensor, bits: int = 8, per_channel: bool = True) -> Tensor:
-    """The weight after quantization and back."""
+    """Return the weight after quantization and back."""
     scale = scales(weight, bits, per_channel)
     return (weight / scale).round() * scale
 
 
 def pictures(ctx: Context, split: str, count: int) -> Tensor:
-    """Pictures to calibrate on, as the net wants them (N, C, H, W); labels are not looked at."""
+    """Return pictures to calibrate on, as the net wants them (N, C, H, W); labels are not looked
+    at."""
     try:
         images = _data.pictures(ctx.data, cast(_data.Split, split), count, ctx.preprocess)
     except UserError as error:

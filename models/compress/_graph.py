@@ -54,7 +54,7 @@ class Layer:
         return isinstance(self.module, nn.Conv2d) and self.module.groups > 1
 
     def macs(self, alive: Alive) -> int:
-        """Multiply-accumulates for one picture, with these channels."""
+        """Return multiply-accumulates for one picture, with these channels."""
         kernel = int(np.prod(self.module.weight.shape[2:]))
         inputs = int(alive[self.inputs].sum())
         if isinstance(self.module, nn.Conv2d) and self.depthwise:
@@ -71,11 +71,11 @@ class Graph:
     count: int  # channels, those that are tied to others included
 
     def macs(self, alive: Alive) -> int:
-        """Multiply-accumulates of the net for one picture, with these channels."""
+        """Return multiply-accumulates of the net for one picture, with these channels."""
         return sum(layer.macs(alive) for layer in self.layers.values())
 
     def groups(self, fixed: Set[str]) -> list[Channels]:
-        """The channels that may go, those that the same layers make together.
+        """Return the channels that may go, those that the same layers make together.
 
         Raises UserError if the layers in `fixed`, which must stay whole, leave none.
         """
@@ -93,7 +93,7 @@ class Graph:
 
 
 def follow(net: nn.Module, sample: Tensor) -> Graph:
-    """The channels of a net in evaluation. `sample` (N, C, H, W), N > 1, is what it takes.
+    """Return the channels of a net in evaluation. `sample` (N, C, H, W), N > 1, is what it takes.
 
     Raises UserError if the net cannot be exported, or has an operator that is not followed.
     """

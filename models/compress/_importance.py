@@ -11,7 +11,7 @@ from paretomark.suites.spec._errors import UserError
 
 
 def ranked(graph: Graph, groups: Sequence[Channels], by: str) -> list[tuple[Channels, Values]]:
-    """Of each group the channels, those that should go first first, and what each costs.
+    """Return of each group the channels, those that should go first first, and what each costs.
 
     `by` is l1, l2 (norms of filters, over the mean of their group) or bn (scales). Raises UserError
     for a channel without a scale.

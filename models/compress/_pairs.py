@@ -24,7 +24,8 @@ class Pair:
 
 
 def find(net: fx.GraphModule) -> list[Pair]:
-    """Pairs of layers joined by what commutes with a positive factor of each channel, or by ReLU6.
+    """Return pairs of layers joined by what commutes with a positive factor of each channel, or by
+    ReLU6.
 
     Each is all that uses the other; the net is one of `_fake_quant.folded`.
     """
@@ -64,7 +65,7 @@ def find(net: fx.GraphModule) -> list[Pair]:
 
 
 def into(layer: Layer, channels: Tensor) -> Tensor:
-    """A value of each input channel where the layer's weight multiplies that channel."""
+    """Return a value of each input channel where the layer's weight multiplies that channel."""
     groups, weight = getattr(layer, "groups", 1), layer.weight
     rows = channels.view(groups, -1).repeat_interleave(len(weight) // groups, 0)
     return rows.view(*rows.shape, *[1] * (weight.ndim - 2))

@@ -28,7 +28,7 @@ RIDGE = 1e-3
 
 
 def pictures(ctx: Context, count: int) -> list[Tensor]:
-    """The first `count` of the train split, as batches of the net's input (N, C, H, W)."""
+    """Return the first `count` of the train split, as batches of the net's input (N, C, H, W)."""
     images = _data.pictures(ctx.data, "train", count, ctx.preprocess)
     pixels = (
         torch.from_numpy(_data.normalise(ctx.preprocess, images)).permute(0, 3, 1, 2).contiguous()
@@ -39,7 +39,8 @@ def pictures(ctx: Context, count: int) -> list[Tensor]:
 def ranked(
     net: nn.Module, graph: Graph, groups: Sequence[Channels], batches: Sequence[Tensor]
 ) -> list[tuple[Channels, Values]]:
-    """Of each group the channels, those that should go first first, and what each costs more."""
+    """Return of each group the channels, those that should go first first, and what each costs
+    more."""
     losses = _losses(net, graph, batches)
     return [_rank(losses, graph, group) for group in groups]
 

@@ -62,12 +62,12 @@ class _Parameter:
 
 
 def names() -> list[str]:
-    """The methods there are."""
+    """Return the names of the methods."""
     return _plugins.names("methods")
 
 
 def methods() -> dict[str, list[str]]:
-    """The parameters of every method, by name."""
+    """Return the parameters of every method, by name."""
     return {name: list(_parameters(_module(name))) for name in names()}
 
 
@@ -86,7 +86,7 @@ def check(steps: Sequence[Mapping[str, Any]], weights: Path | None) -> None:
 
 
 def pictures(step: Mapping[str, Any]) -> str:
-    """The split of the net's data set that a step looks at; "" if it looks at none."""
+    """Return the split of the net's data set that a step looks at; "" if it looks at none."""
     module = _module(step["method"])
     if hasattr(module, "pictures"):
         return str(module.pictures(**_examined(module, module.pictures, _given(step))))
@@ -128,7 +128,7 @@ def _tuning_types() -> dict[str, Any]:
 
 
 def apply(net: nn.Module, step: Mapping[str, Any], ctx: Context) -> nn.Module:
-    """One step of a recipe."""
+    """Apply one step of a recipe."""
     result: nn.Module = _module(step["method"]).apply(net, ctx, **_given(step))
     return result
 
@@ -136,7 +136,7 @@ def apply(net: nn.Module, step: Mapping[str, Any], ctx: Context) -> nn.Module:
 def compress(
     net: nn.Module, steps: Sequence[Mapping[str, Any]], ctx: Context
 ) -> tuple[nn.Module, float]:
-    """The net after all steps, for inference, and the processor time that they took, in s."""
+    """Return the net after all steps, for inference, and the processor time they took, in s."""
     start = time.process_time()
     for step in steps:
         net = apply(net, step, ctx).eval()
@@ -144,7 +144,7 @@ def compress(
 
 
 def complete(step: Mapping[str, Any]) -> dict[str, Any]:
-    """A step with the defaults of all parameters that it leaves out."""
+    """Return a step with the defaults of all parameters that it leaves out."""
     defaults: dict[str, Any] = {}
     for name, parameter in inspect.signature(_module(step["method"]).apply).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:

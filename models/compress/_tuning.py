@@ -111,7 +111,7 @@ def tune(
 
 
 def zeros(net: nn.Module) -> dict[str, Tensor]:
-    """By name, 0 where a weight is zero and 1 elsewhere, of the parameters that have zeros."""
+    """Return masks by name, 0 where a weight is zero, else 1, of parameters that have zeros."""
     return {
         name: (weight != 0).to(weight.dtype)
         for name, weight in net.named_parameters()

@@ -33,7 +33,7 @@ def check(*, bits: int, split: str, count: int) -> None:
 
 
 def pictures(*, split: str) -> str:
-    """It looks at the split that it is given."""
+    """Name the split that is looked at: `split`."""
     return split
 
 
@@ -46,7 +46,7 @@ def apply(
     split: str = "calibration",
     count: int = 128,
 ) -> nn.Module:
-    """A copy of the net, folded, that once rounded has the mean outputs of the float net.
+    """Return a copy of the net, folded, that once rounded has the mean outputs of the float net.
 
     They are means over `count` pictures of the split of its data set. Raises UserError if the
     data set has no such split.

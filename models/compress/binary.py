@@ -33,7 +33,7 @@ def check(**tuning: Unpack[_tuning.Tuning]) -> None:
 
 
 def pictures(**tuning: Unpack[_tuning.Tuning]) -> str:
-    """It looks at the train split only if it trains."""
+    """Name the split that is looked at: the train split only if it trains."""
     return "train" if tuning.get("epochs") else ""
 
 
@@ -48,7 +48,8 @@ def apply(
     binarize_depthwise: bool = False,
     **tuning: Unpack[_tuning.Tuning],
 ) -> nn.Module:
-    """A copy of the net whose layers have two weights per filter, one the negative of the other.
+    """Return a copy of the net whose layers have two weights per filter, one the negative of the
+    other.
 
     The first and the last layer are left alone unless asked for. Layers with binary inputs become
     a Sequential of batch normalisation (convolutions only), `Binarize` and themselves. Raises
@@ -90,7 +91,8 @@ def apply(
 
 
 def binary(weight: Tensor) -> Tensor:
-    """The nearest weight (O, ...) of the form +-a in each of its O filters; the sign of 0 is +."""
+    """Return the nearest weight (O, ...) of the form +-a in each of its O filters; the sign of 0 is
+    +."""
     import torch
 
     scale = weight.abs().mean(list(range(1, weight.ndim)), keepdim=True)

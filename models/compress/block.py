@@ -47,7 +47,7 @@ def apply(
     prune_first: bool = False,
     prune_depthwise: bool = False,
 ) -> nn.Module:
-    """A copy of the net with the fraction `sparsity` of its blocks set to zero.
+    """Return a copy of the net with the fraction `sparsity` of its blocks set to zero.
 
     Raises UserError for a layer to exclude that is none, and if no layer holds a whole block.
     """

@@ -50,7 +50,7 @@ def check(*, macs: float, ratio: float, by: str, scope: str, round_to: int, coun
 
 
 def pictures(*, by: str) -> str:
-    """It looks at the train split only to reconstruct."""
+    """Name the split that is looked at: the train split only to reconstruct."""
     return "train" if by == "reconstruction" else ""
 
 
@@ -67,7 +67,8 @@ def apply(
     round_to: int = 8,
     count: int = 256,
 ) -> nn.Module:
-    """A copy of the net with fewer channels: the least important go, until it is small enough.
+    """Return a copy of the net with fewer channels: the least important go, until it is small
+    enough.
 
     That is, until at most the share `macs` of its MACs remains, or at least the share `ratio` of
     the channels that may go has gone. Layers keep a multiple of `round_to` channels, as kernels

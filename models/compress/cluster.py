@@ -39,7 +39,7 @@ def check(*, bits: int, group: int, init: str, **tuning: Unpack[_tuning.Tuning])
 
 
 def pictures(**tuning: Unpack[_tuning.Tuning]) -> str:
-    """It looks at the train split only if it trains."""
+    """Name the split that is looked at: the train split only if it trains."""
     return "train" if tuning.get("epochs") else ""
 
 
@@ -55,7 +55,7 @@ def apply(
     cluster_depthwise: bool = False,
     **tuning: Unpack[_tuning.Tuning],
 ) -> nn.Module:
-    """A copy of the net whose layers have at most 2^bits values other than zero each.
+    """Return a copy of the net whose layers have at most 2^bits values other than zero each.
 
     With `group`, that is so for every so many output channels; without `epochs` nothing is
     trained; which layers are left alone is said in `_budgets.prunable`.
@@ -77,7 +77,8 @@ def apply(
 
 
 def kmeans(values: Values, k: int, init: str, rng: np.random.Generator) -> Values:
-    """At most k centroids of values (N,), in ascending order: each is the mean of those nearest.
+    """Return at most k centroids of values (N,), in ascending order: each is the mean of those
+    nearest.
 
     Lloyd's algorithm: in one dimension a cluster is a range of the sorted values.
     """

@@ -43,7 +43,7 @@ def check(*, relu6: str) -> None:
 
 
 def apply(net: nn.Module, ctx: Context, *, relu6: str = "skip", absorb: bool = False) -> nn.Module:
-    """A copy of the net, folded and equalized.
+    """Return a copy of the net, folded and equalized.
 
     Raises UserError if there is no pair of layers, or no normalisation left to absorb by.
     """

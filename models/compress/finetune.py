@@ -20,7 +20,7 @@ check = _tuning.check
 
 
 def apply(net: nn.Module, ctx: Context, **tuning: Unpack[_tuning.Tuning]) -> nn.Module:
-    """A copy of the net, trained on."""
+    """Return a copy of the net, trained on."""
     net = copy.deepcopy(net)
     _tuning.tune(net, ctx, **tuning)
     return net.eval()

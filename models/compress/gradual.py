@@ -53,7 +53,8 @@ def apply(
     every: int = 16,
     **tuning: Unpack[_tuning.Tuning],
 ) -> nn.Module:
-    """A copy of the net, trained on and pruned from its own sparsity to `sparsity` by the way.
+    """Return a copy of the net, trained on and pruned from its own sparsity to `sparsity` by the
+    way.
 
     `begin` and `end` are fractions of the training, `every` counts steps. Raises UserError for a
     layer to exclude that is none, and if nothing is left to prune.
@@ -87,5 +88,5 @@ def apply(
 
 
 def cubic(share: float, initial: float, final: float) -> float:
-    """The sparsity when the fraction `share`, 0..1, of the time to prune has passed."""
+    """Return the sparsity when the fraction `share`, 0..1, of the time to prune has passed."""
     return final + (initial - final) * (1 - share) ** 3

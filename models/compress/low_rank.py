@@ -40,7 +40,7 @@ def apply(
     macs: float = 0.0,
     exclude: Sequence[str] = (),
 ) -> nn.Module:
-    """A copy of the net in which a layer that gets smaller so is a Sequential of two.
+    """Return a copy of the net in which a layer that gets smaller so is a Sequential of two.
 
     The rank of a layer is the least that keeps the share `energy` of the sum of its squared
     singular values, or the largest whose MACs are at most the share `macs` of the layer's, but 1

@@ -30,7 +30,7 @@ def apply(
     prune_first: bool = False,
     prune_depthwise: bool = False,
 ) -> nn.Module:
-    """A copy of the net with the fraction `sparsity` of its prunable weights set to zero.
+    """Return a copy of the net with the fraction `sparsity` of its prunable weights set to zero.
 
     `exclude` names further layers to leave dense. Raises UserError for a name that is no prunable
     layer, and if nothing is left to prune.

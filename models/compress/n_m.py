@@ -35,7 +35,7 @@ def check(*, pattern: str) -> None:
 def apply(
     net: nn.Module, ctx: Context, *, pattern: str = "2:4", exclude: Sequence[str] = ()
 ) -> nn.Module:
-    """A copy of the net with at most N nonzeros in every M input channels.
+    """Return a copy of the net with at most N nonzeros in every M input channels.
 
     Raises UserError for a layer to exclude that is none, and if no layer fits the pattern.
     """

@@ -46,7 +46,7 @@ def apply(
     freeze: float = 0.5,
     **tuning: Unpack[_tuning.Tuning],
 ) -> nn.Module:
-    """A copy of the net, folded, trained on with weights of so many bits.
+    """Return a copy of the net, folded, trained on with weights of so many bits.
 
     The ranges of activations stay after the fraction `freeze` of the training. Raises UserError
     if the data set has no train split.

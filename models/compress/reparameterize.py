@@ -20,7 +20,7 @@ RENAMES = True
 
 
 def apply(net: nn.Module, ctx: Context) -> nn.Module:
-    """A copy of the net in its inference form. Raises UserError if no block can be fused."""
+    """Return a copy of the net in its inference form. Raises UserError if no block can be fused."""
     net = copy.deepcopy(net).eval()
     fuses = [fuse for m in net.modules() if callable(fuse := _inference(m))]
     if not fuses:

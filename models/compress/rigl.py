@@ -62,7 +62,7 @@ def apply(
     every: int = 16,
     **tuning: Unpack[_tuning.Tuning],
 ) -> nn.Module:
-    """A copy of the net, pruned to `sparsity` and trained on while its masks move.
+    """Return a copy of the net, pruned to `sparsity` and trained on while its masks move.
 
     `until` is the fraction of the training in which they do, `every` counts steps. Raises UserError
     for a layer to exclude that is none, and if nothing is left to prune.

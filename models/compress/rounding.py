@@ -42,7 +42,7 @@ def check(*, bits: int, split: str, count: int, iterations: int) -> None:
 
 
 def pictures(*, split: str) -> str:
-    """It looks at the split that it is given."""
+    """Name the split that is looked at: `split`."""
     return split
 
 
@@ -55,7 +55,7 @@ def apply(
     count: int = 128,
     iterations: int = 300,
 ) -> nn.Module:
-    """A copy of the net, folded, whose weights are rounded.
+    """Return a copy of the net, folded, whose weights are rounded.
 
     It is learnt on `count` pictures of the split of its data set, without labels, in so many
     steps a layer. Raises UserError if the data set has no such split.

@@ -58,7 +58,7 @@ class Examples:
 
 
 def normalise(preprocess: Preprocess, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8 RGB pictures (N, H, W, C) to the float input of the net, still (N, H, W, C)."""
+    """Turn uint8 RGB pictures (N, H, W, C) into the float input of the net, still (N, H, W, C)."""
     pixels = images[..., ::-1] if preprocess.order == "bgr" else images
     mean = np.asarray(preprocess.mean, np.float32)
     std = np.asarray(preprocess.std, np.float32)
@@ -66,12 +66,12 @@ def normalise(preprocess: Preprocess, images: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def names() -> list[str]:
-    """The data sets there are: the files of `models/data/`."""
+    """Return the names of the data sets."""
     return _plugins.names("data")
 
 
 def module(spec: str) -> tuple[ModuleType, str]:
-    """The file of a data set, and its argument.
+    """Return the file of a data set, and its argument.
 
     Raises UserError for an unknown data set, one whose file lacks what it must have, and for a path
     that it lacks, does not take, or that is not there.
@@ -90,13 +90,13 @@ def module(spec: str) -> tuple[ModuleType, str]:
 
 
 def public(spec: str) -> str:
-    """The name of a data set without the path that it has on this machine."""
+    """Return the name of a data set without the path that it has on this machine."""
     name, colon, path = spec.partition(":")
     return f"{name}:{Path(path).name}" if colon else name
 
 
 def stamp(spec: str) -> str:
-    """Of a data set on disk: names, sizes and times, for its pictures may be many."""
+    """Digest the names, sizes and times of a data set on disk, for its pictures may be many."""
     path = Path(spec.partition(":")[2])
     if not spec.partition(":")[2] or not path.exists():
         return spec
@@ -106,7 +106,7 @@ def stamp(spec: str) -> str:
 
 
 def tasks(spec: str) -> tuple[str, ...]:
-    """What a data set is labelled for. Raises UserError as `module` does."""
+    """Return what a data set is labelled for. Raises UserError as `module` does."""
     labelled: tuple[str, ...] = getattr(module(spec)[0], "TASKS", (CLASSIFICATION,))
     return labelled
 
@@ -116,8 +116,8 @@ def check(spec: str, task: str, size: tuple[int, int] | None) -> None:
     another size than the net's, None where that is not known."""
     name, labelled = spec.partition(":")[0], tasks(spec)
     if task not in labelled:
-        own = " and ".join(labelled)
-        raise UserError(f"data set '{name}' is labelled for {own}, not for {task}")
+        what = f"labelled for {' and '.join(labelled)}, not for {task}"
+        raise UserError(f"data set '{name}' is {what}")
     own = getattr(module(spec)[0], "SIZE", size)
     if size and own and size != own:
         sizes = f"{own[0]}x{own[1]}; the net wants {size[0]}x{size[1]}"
@@ -125,7 +125,7 @@ def check(spec: str, task: str, size: tuple[int, int] | None) -> None:
 
 
 def splits(spec: str) -> tuple[Split, ...]:
-    """The splits that a data set has, without reading its pictures.
+    """Return the splits that a data set has, without reading its pictures.
 
     Raises UserError as `module` does.
     """
@@ -141,7 +141,8 @@ def load(
     preprocess: Preprocess | None = None,
     task: str = CLASSIFICATION,
 ) -> Examples:
-    """The first `count` examples (None: all) of a split of the data set `spec`, at the net's size.
+    """Return the first `count` examples (None: all) of a split of the data set `spec`, at the net's
+    size.
 
     Raises UserError as `check` does, and for files that are not as they must be.
     """
@@ -159,5 +160,5 @@ def load(
 def pictures(
     spec: str, split: Split, count: int | None, preprocess: Preprocess | None
 ) -> NDArray[np.uint8]:
-    """Pictures without their labels, whatever task the data set is labelled for."""
+    """Return pictures without their labels, whatever task the data set is labelled for."""
     return load(spec, split, count, preprocess, tasks(spec)[0]).images

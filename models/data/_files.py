@@ -20,7 +20,8 @@ TEST = ("val", "test")  # what the folder of the test split may be called
 
 
 def part(root: Path, split: Split) -> Path:
-    """The folder of a split: `val` or `test`, `train`, or, of the test split, the root itself.
+    """Return the folder of a split: `val` or `test`, `train`, or, of the test split, the root
+    itself.
 
     Raises UserError if there is none.
     """
@@ -34,14 +35,14 @@ def part(root: Path, split: Split) -> Path:
 
 
 def splits(root: Path) -> tuple[Split, ...]:
-    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    """Return those that have a folder; only the test split where there is no `train` folder."""
     if not (root / "train").is_dir():
         return ("test",)
     return SPLITS if any((root / name).is_dir() for name in TEST) else ("train", "calibration")
 
 
 def share(listing: Sequence[T], split: Split) -> list[T]:
-    """One seeded shuffle; of what trains, every tenth is set aside for calibration."""
+    """Shuffle once, by a seed; of what trains, every tenth is set aside for calibration."""
     shuffled = [listing[i] for i in np.random.default_rng(0).permutation(len(listing))]
     if split == "test":
         return shuffled
@@ -49,7 +50,7 @@ def share(listing: Sequence[T], split: Split) -> list[T]:
 
 
 def box(size: Size, preprocess: Preprocess) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what a net sees of a picture of `size` (width, height)."""
+    """Return left, top, right, bottom of what a net sees of a picture of `size` (width, height)."""
     height, width = preprocess.size
     if preprocess.crop is None:
         return 0.0, 0.0, float(size[0]), float(size[1])
@@ -60,20 +61,20 @@ def box(size: Size, preprocess: Preprocess) -> tuple[float, float, float, float]
 
 
 def resized(picture: Image.Image, preprocess: Preprocess) -> Image.Image:
-    """The picture at the net's size, as `Preprocess` says, squashed or centre-cropped."""
+    """Return the picture at the net's size, as `Preprocess` says, squashed or centre-cropped."""
     seen = box(picture.size, preprocess)
     how = Image.Resampling[preprocess.interpolation.upper()]
     return picture.resize(preprocess.size[::-1], how, box=seen)
 
 
 def resized_mask(mask: Image.Image, preprocess: Preprocess) -> Image.Image:
-    """The same of a mask, whose numbers are classes: of each pixel the nearest."""
+    """Return the same of a mask, whose numbers are classes: for each pixel the nearest."""
     seen = box(mask.size, preprocess)
     return mask.resize(preprocess.size[::-1], Image.Resampling.NEAREST, box=seen)
 
 
 def moved(points: NDArray[np.float32], size: Size, preprocess: Preprocess) -> NDArray[np.float32]:
-    """The keypoints (K, 3) of a picture of `size` (width, height) at the net's size.
+    """Return the keypoints (K, 3) of a picture of `size` (width, height) at the net's size.
 
     Those that are cut off count as not labelled.
     """
@@ -86,7 +87,7 @@ def moved(points: NDArray[np.float32], size: Size, preprocess: Preprocess) -> ND
 
 
 def opened(path: Path) -> Image.Image:
-    """A picture. Raises UserError that names the file that cannot be read."""
+    """Return a picture. Raises UserError that names the file that cannot be read."""
     try:
         with Image.open(path) as picture:
             picture.load()
@@ -96,7 +97,7 @@ def opened(path: Path) -> Image.Image:
 
 
 def sized(preprocess: Preprocess | None) -> Preprocess:
-    """The preprocessing. Raises UserError if there is none."""
+    """Return the preprocessing. Raises UserError if there is none."""
     if preprocess is None:
         raise UserError("pictures of different sizes need a net's preprocessing to be read")
     return preprocess

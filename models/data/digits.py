@@ -20,7 +20,8 @@ _BOUNDS: dict[Split, tuple[int, int]] = {
 
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
-    """Pictures uint8 (N, 8, 8, 1), shades 0..16 stretched to 0..255; one shuffle, cut in three."""
+    """Return pictures uint8 (N, 8, 8, 1), shades 0..16 stretched to 0..255; one shuffle, cut in
+    three."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

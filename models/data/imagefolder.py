@@ -18,14 +18,14 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
-    """Pictures in one seeded shuffle, so that the first `count` cover the classes evenly."""
+    """Return pictures in one seeded shuffle, so that the first `count` cover the classes evenly."""
     root = Path(argument)
     chosen = _files.share(_listing(_files.part(root, split), root), split)[:count]
     return _files.read([f for f, _ in chosen], [c for _, c in chosen], preprocess)
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    """Return those that have a folder; only the test split where there is no `train` folder."""
     return _files.splits(Path(argument))
 
 

@@ -36,7 +36,7 @@ def load(
     argument: str,
     task: str = "keypoints",
 ) -> Examples:
-    """Pictures in one seeded shuffle. Raises UserError with the line of a bad row."""
+    """Return pictures in one seeded shuffle. Raises UserError with the line of a bad row."""
     size = _files.sized(preprocess)
     folder = _files.part(Path(argument), split)
     names, rows = _rows(folder / TABLE)
@@ -51,7 +51,7 @@ def load(
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    """Return those that have a folder; only the test split where there is no `train` folder."""
     return _files.splits(Path(argument))
 
 

@@ -17,12 +17,12 @@ PATH = "folder"
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """Only the test split."""
+    """Return only the test split."""
     return ("test",)
 
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
-    """Pictures in the order of the file. Raises UserError with the line of a bad row."""
+    """Return pictures in the order of the file. Raises UserError with the line of a bad row."""
     folder = Path(argument)
     table = folder / "labels.csv"
     if not table.is_file():

@@ -29,7 +29,8 @@ def load(
     argument: str,
     task: str = "segmentation",
 ) -> Examples:
-    """Pictures in one seeded shuffle. Raises UserError for a mask that is missing or no mask."""
+    """Return pictures in one seeded shuffle. Raises UserError for a mask that is missing or no
+    mask."""
     size = _files.sized(preprocess)
     folder = _files.part(Path(argument), split)
     if not (folder / "images").is_dir():
@@ -46,7 +47,7 @@ def load(
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """Those that there is a folder for; only the test split where there is no `train` folder."""
+    """Return those that have a folder; only the test split where there is no `train` folder."""
     return _files.splits(Path(argument))
 
 

@@ -19,12 +19,13 @@ _SEEDS: dict[Split, int] = {"calibration": 1, "test": 2}
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """All but the training split."""
+    """Return all but the training split."""
     return tuple(_SEEDS)
 
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
-    """`count` pictures, at most MOST, all of class 0. Raises UserError for training pictures."""
+    """Return `count` pictures, at most MOST, all of class 0. Raises UserError for training
+    pictures."""
     if split not in _SEEDS:
         raise UserError("nothing can be learnt from noise: name a data set with 'data = \"...\"'")
     height, width = preprocess.size if preprocess else (224, 224)

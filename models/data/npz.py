@@ -20,7 +20,8 @@ PATH = "file"
 
 
 def load(split: Split, count: int | None, preprocess: Preprocess | None, argument: str) -> Examples:
-    """Pictures in the order of the archive. Raises UserError if an array is not as it must be."""
+    """Return pictures in the order of the archive. Raises UserError if an array is not as it must
+    be."""
     path = Path(argument)
     part = "test" if split == "test" else "train"
     images, labels = _arrays(path, part)
@@ -41,7 +42,7 @@ def load(split: Split, count: int | None, preprocess: Preprocess | None, argumen
 
 
 def splits(argument: str) -> tuple[Split, ...]:
-    """Those that there are arrays of."""
+    """Return those that there are arrays of."""
     try:
         with np.load(argument, allow_pickle=False) as archive:
             arrays = set(archive)

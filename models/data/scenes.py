@@ -217,7 +217,7 @@ def _scene(
 
 
 def generate(split: Split, count: int, start: int = 0) -> Scenes:
-    """Pictures `start` to `start + count` of a split, with their annotations (see Scenes)."""
+    """Draw pictures `start` to `start + count` of a split, with annotations (see Scenes)."""
     images = np.empty((count, SIDE, SIDE, 3), np.uint8)
     labels = np.empty(count, np.int64)
     masks = np.empty((count, SIDE, SIDE), np.uint8)
@@ -234,7 +234,8 @@ def load(
     argument: str,
     task: str = "classification",
 ) -> Examples:
-    """Pictures uint8 (N, 96, 96, 3), or resized as `preprocess` says; `count` may exceed SIZES."""
+    """Return pictures uint8 (N, 96, 96, 3), or resized as `preprocess` says; `count` may exceed
+    SIZES."""
     scenes = generate(split, SIZES[split] if count is None else count)
     labels: NDArray[Any] = scenes.labels
     if task == "segmentation":

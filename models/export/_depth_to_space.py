@@ -24,7 +24,7 @@ def restore(net: Any) -> bool:
     reads = Counter(int(t) for o in main.operators for t in o.inputs) + Counter(
         int(t) for t in main.outputs
     )
-    found = False
+    changed = False
     for chain in _chains(net, reads):
         first, last = int(chain[0].inputs[0]), int(chain[-1].outputs[0])
         side = _side(net, chain, first, last)
@@ -34,8 +34,8 @@ def restore(net: Any) -> bool:
         main.operators = [o for o in main.operators if not any(o is c for c in chain)]
         _sparse_tflite.insert(net, place, "DEPTH_TO_SPACE", [first], last)
         _set_side(main.operators[place], side)
-        found = True
-    return found
+        changed = True
+    return changed
 
 
 def _chains(net: Any, reads: Counter[int]) -> list[list[Any]]:
@@ -73,8 +73,8 @@ def _side(net: Any, chain: list[Any], first: int, last: int) -> int:
         else:
             moved = moved.reshape(_tflite_model.shape(tensors[int(operator.outputs[0])]))
     parts = numbers.reshape(*before[:3], side, side, after[3])
-    wanted = parts.transpose(0, 1, 3, 2, 4, 5).reshape(after)
-    return side if np.array_equal(moved, wanted) else 0
+    expected = parts.transpose(0, 1, 3, 2, 4, 5).reshape(after)
+    return side if np.array_equal(moved, expected) else 0
 
 
 def _set_side(operator: Any, side: int) -> None:

@@ -36,17 +36,18 @@ NEEDS = (
 
 
 def names() -> list[str]:
-    """The formats there are."""
+    """Return the names of the formats."""
     return _plugins.names("formats")
 
 
 def module(name: str) -> ModuleType:
-    """The plug-in of a format. Raises UserError if there is none, or it lacks what it must have."""
+    """Return the plug-in of a format. Raises UserError if there is none, or it lacks what it must
+    have."""
     return _plugins.module("formats", name, NEEDS)
 
 
 def precisions() -> list[str]:
-    """What at least one format can be written in."""
+    """Return what at least one format can be written in."""
     return sorted({precision for name in names() for precision in module(name).PRECISIONS})
 
 
@@ -66,7 +67,7 @@ def check(options: Mapping[str, str], precision: str) -> None:
 
 
 def versions(name: str) -> dict[str, str]:
-    """The versions of the packages that write a format. Raises UserError if one is missing."""
+    """Return the versions of the packages that write a format. Raises UserError if one lacks."""
     installed = {}
     for package in module(name).PACKAGES:
         try:

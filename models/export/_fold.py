@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def folded(net: nn.Module) -> nn.Module:
-    """A copy of the net that computes the same with fewer operators.
+    """Return a copy of the net that computes the same with fewer operators.
 
     Where the code of a module cannot be traced, for it branches on shapes, its parts are folded one
     by one.

@@ -23,7 +23,7 @@ def static(
     per_channel: bool,
     symmetric: bool,
 ) -> None:
-    """All in integers: weights int8; activations int8 if symmetric, else uint8."""
+    """Compute all in integers: weights int8; activations int8 if symmetric, else uint8."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -73,7 +73,7 @@ def _save(ranges: dict[str, tuple[float, float]], file: Path) -> None:
 
 
 def dynamic(model: Path, out: Path) -> None:
-    """Weights uint8, activations uint8 by ranges that each inference finds anew."""
+    """Store weights as uint8; each inference finds ranges of activations anew, for uint8."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -92,7 +92,8 @@ def dynamic(model: Path, out: Path) -> None:
 
 
 def weights(model: Path, out: Path, bits: int) -> None:
-    """Weights of layers as integers, symmetric per output channel, behind a DequantizeLinear."""
+    """Store weights of layers as integers, symmetric per output channel, before a
+    DequantizeLinear."""
     import ml_dtypes
     import onnx
     from onnx import helper, numpy_helper

@@ -68,7 +68,7 @@ class Range:
         self._counts = counts + np.bincount(bins + _BINS, minlength=2 * _BINS)
 
     def ends(self) -> Ends:
-        """What is kept: from where to where."""
+        """Return what is kept: from where to where."""
         largest = max(-self._low, self._high)
         if self._method == "minmax" or not largest:
             return (-largest, largest) if self._symmetric else (self._low, self._high)
@@ -88,7 +88,7 @@ class Range:
 def estimate(
     batches: Iterable[Mapping[str, NDArray[Any]]], method: str, symmetric: bool
 ) -> dict[str, Ends]:
-    """The range of every tensor, by its name; batches give the tensors' values."""
+    """Return the range of every tensor, by its name; batches give the tensors' values."""
     by_tensor: dict[str, Range] = {}
     for batch in batches:
         for name, values in batch.items():

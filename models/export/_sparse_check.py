@@ -60,7 +60,7 @@ class Verdict:
 
 
 def verdict(model: Path) -> Verdict:
-    """Whether XNNPACK runs a TFLite file sparse where it can, as on AArch64.
+    """Say whether XNNPACK runs a TFLite file sparse where it can, as on AArch64.
 
     Raises UserError where the file is not TFLite or is damaged, and without ai-edge-litert.
     """
@@ -68,7 +68,7 @@ def verdict(model: Path) -> Verdict:
 
 
 def judge(net: Graph) -> Verdict:
-    """The verdict on a graph."""
+    """Return the verdict on a graph."""
     overall = _sparsity([n for n in net.nodes if n.is_pointwise])
     if not any(node.filter and node.filter.is_stored_sparse for node in net.nodes):
         return Verdict("dense", "no filter is stored sparse, behind a DENSIFY", "", overall)
@@ -166,7 +166,7 @@ class _Clusters:
         self._producer = {t: n for n, node in enumerate(net.nodes) for t in node.outputs}
 
     def rewritten(self) -> list[int]:
-        """The operators whose inputs go to NCHW."""
+        """Return the operators whose inputs go to NCHW."""
         every = range(len(self._can))
         # As a list: all must join, not only those before the first that does.
         changed = any([self._join(n) for n in every if self._can[n] & Layout.BACK])
@@ -228,7 +228,7 @@ class _Clusters:
         return "", "an output of the graph is in NHWC"
 
     def broken(self, n: int, inside: Sequence[int]) -> tuple[str, str] | None:
-        """What goes wrong after an operator whose inputs are in NCHW: the operator, and why."""
+        """Return what goes wrong after an operator with inputs in NCHW: the operator, and why."""
         node, net = self._net.nodes[n], self._net
         converted = {t for i in inside for t in net.nodes[i].inputs}
         if node.kind == "FULLY_CONNECTED":
@@ -251,14 +251,14 @@ class _Clusters:
         return node.name, "in NCHW its output gets another shape, which only a RESHAPE sets right"
 
     def obstacle(self) -> tuple[str, str]:
-        """The first operator that keeps the path off, and why, from where a chain starts."""
+        """Return the first operator that keeps the path off, and why, from where a chain starts."""
         nodes = self._net.nodes
         reached = {n for n, layout in enumerate(self._layouts) if layout is Layout.INTO}
         if not reached:
-            found = next((n for n, node in enumerate(nodes) if node.kind == "CONV_2D"), None)
-            if found is None:
+            first = next((n for n, node in enumerate(nodes) if node.kind == "CONV_2D"), None)
+            if first is None:
                 return "", f"the graph does not have {FIRST}"
-            return nodes[found].name, f"{self._why[found] or f'it is not {FIRST}'}"
+            return nodes[first].name, f"{self._why[first] or f'it is not {FIRST}'}"
         ended = False
         for n, node in enumerate(nodes):
             read = [t for t in node.inputs if self._producer.get(t) in reached]

@@ -76,7 +76,7 @@ class Graph:
 
 
 def load(file: Path) -> Any:
-    """The ModelT of a TFLite file, of which `graph` can be made.
+    """Return the ModelT of a TFLite file, of which `graph` can be made.
 
     Raises UserError as `_tflite_model.load` does.
     """
@@ -87,7 +87,7 @@ def load(file: Path) -> Any:
 
 
 def graph(model: Any) -> Graph:
-    """The first subgraph, which is the one that runs, of a ModelT."""
+    """Return the first subgraph, which is the one that runs, of a ModelT."""
     main = model.subgraphs[0]
     constants = {i: t for i, t in enumerate(main.tensors) if stored(model, t) is not None}
     outputs = frozenset(map(int, main.outputs))
@@ -149,22 +149,22 @@ def _filter(model: Any, operator: Any, what: str, tensor: Any) -> Filter:
     numbers, size = stored(model, tensor), shape(tensor)
     assert numbers is not None
     weights = int(np.prod(size))
-    found = Filter(
+    weight = Filter(
         shape=size,
         weights=weights,
         zeros=weights - int(np.count_nonzero(numbers)),
         is_stored_sparse=tensor.sparsity is not None,
     )
     if what == "FULLY_CONNECTED":
-        return found
+        return weight
     options = operator.builtinOptions
     stride = options.strideH, options.strideW
     dilation = options.dilationHFactor, options.dilationWFactor
-    spare = [(k - 1) * d for k, d in zip(found.kernel, dilation, strict=True)]
+    spare = [(k - 1) * d for k, d in zip(weight.kernel, dilation, strict=True)]
     padding = (spare[0] // 2, -(-spare[1] // 2), -(-spare[0] // 2), spare[1] // 2)
     channels = shape(model.subgraphs[0].tensors[operator.inputs[0]])[3]
     return replace(
-        found,
+        weight,
         stride=stride,
         dilation=dilation,
         padding=(0, 0, 0, 0) if options.padding != SAME else padding if stride == (1, 1) else None,

@@ -35,13 +35,13 @@ def sparsify(model: Path, out: Path) -> None:
     """
     net = _sparse_graph.load(model)
     smaller = leave_out_zeros(net)
-    found = _sparse_check.judge(_sparse_graph.graph(net))
-    if found.kind == "unsafe":
+    verdict = _sparse_check.judge(_sparse_graph.graph(net))
+    if verdict.kind == "unsafe":
         raise UserError(
             f"{model}: stored sparse, it would give wrong answers on AArch64, mostly without an "
-            f"error, because of {found.operator or 'an output'}: {found.reason}; store it dense, "
-            "or change the net so that only 1x1 and depthwise convolutions lie between its first "
-            f"convolution and {_sparse_check.LAST}"
+            f"error, because of {verdict.operator or 'an output'}: {verdict.reason}; store it "
+            "dense, or change the net so that only 1x1 and depthwise convolutions lie between its "
+            f"first convolution and {_sparse_check.LAST}"
         )
     if smaller:
         write(net, out)
@@ -66,14 +66,14 @@ def write(net: Any, out: Path) -> None:
 
 
 def filters(net: Any) -> list[int]:
-    """The constants of the first subgraph that are 1x1 filters, as they are stored.
+    """Return the constants of the first subgraph that are 1x1 filters, as they are stored.
 
     Raises UserError for weights in int8 that meet activations in float32: LiteRT 2.3 does not load
     such a file when it is stored sparse.
     """
     main = net.subgraphs[0]
     constant = {i for i, t in enumerate(main.tensors) if _tflite_model.stored(net, t) is not None}
-    unpacked, found = {}, []
+    unpacked, order = {}, []
     for operator in main.operators:
         kind = _tflite_model.kind(net, operator)
         if kind == "DEQUANTIZE":
@@ -89,8 +89,8 @@ def filters(net: Any) -> list[int]:
                 )
             number = unpacked.get(number, number)
             if number in constant and _tflite_model.shape(main.tensors[number])[1:3] == (1, 1):
-                found.append(number)
-    return list(dict.fromkeys(found))
+                order.append(number)
+    return list(dict.fromkeys(order))
 
 
 def store(net: Any, number: int) -> bool:
@@ -101,8 +101,8 @@ def store(net: Any, number: int) -> bool:
     tensor = main.tensors[number]
     numbers = _tflite_model.stored(net, tensor)
     shared = sum(t.buffer == tensor.buffer for t in main.tensors) > 1
-    known = _tflite_model.type_name(tensor) in DENSIFIED
-    if numbers is None or not known or shared or tensor.sparsity is not None:
+    listed = _tflite_model.type_name(tensor) in DENSIFIED
+    if numbers is None or not listed or shared or tensor.sparsity is not None:
         return False
     outputs, _, _, inputs = _tflite_model.shape(tensor)
     rows, columns = np.nonzero(numbers.reshape(outputs, inputs))
@@ -174,16 +174,16 @@ def _part_classifier(net: Any) -> None:
 
 
 def insert(net: Any, place: int, kind: str, inputs: list[int], output: int) -> None:
-    """A new operator without options, to run after `place` others."""
+    """Insert a new operator without options, to run after `place` others."""
     from ai_edge_litert import schema_py_generated as schema
 
     number = getattr(schema.BuiltinOperator, kind)
-    known = [code.builtinCode for code in net.operatorCodes]
-    if number not in known:
+    codes = [code.builtinCode for code in net.operatorCodes]
+    if number not in codes:
         code = schema.OperatorCodeT(builtinCode=number, deprecatedBuiltinCode=number)
         net.operatorCodes.append(code)
-        known.append(number)
-    operator = schema.OperatorT(known.index(number), inputs, [output])
+        codes.append(number)
+    operator = schema.OperatorT(codes.index(number), inputs, [output])
     net.subgraphs[0].operators.insert(place, operator)
 
 

@@ -25,7 +25,7 @@ DAMAGE = (struct.error, LookupError, AttributeError, TypeError, ValueError, Over
 
 
 def load(file: Path) -> Any:
-    """The schema's ModelT of a TFLite file, with all constants in their buffers.
+    """Return the schema's ModelT of a TFLite file, with all constants in their buffers.
 
     Raises UserError where there is none, where it is damaged, and without ai-edge-litert.
     """
@@ -70,7 +70,7 @@ def _bring_in(model: Any, data: bytes) -> None:
 
 
 def kind(model: Any, operator: Any) -> str:
-    """The name of an operator: of the builtin ("CONV_2D"), or "CUSTOM"."""
+    """Return the name of an operator: of the builtin ("CONV_2D"), or "CUSTOM"."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     code = model.operatorCodes[operator.opcodeIndex]
@@ -79,25 +79,25 @@ def kind(model: Any, operator: Any) -> str:
 
 
 def type_name(tensor: Any) -> str:
-    """The type of a tensor: "FLOAT32"."""
+    """Return the type of a tensor: "FLOAT32"."""
     from ai_edge_litert.schema_py_generated import TensorType
 
     return _names(TensorType)[tensor.type]
 
 
 def shape(tensor: Any) -> tuple[int, ...]:
-    """The shape of a tensor; () of a scalar."""
+    """Return the shape of a tensor; () of a scalar."""
     return tuple(int(size) for size in (() if tensor.shape is None else tensor.shape))
 
 
 def is_constant(model: Any, tensor: Any) -> bool:
-    """Whether the file has the values of a tensor; everything else is computed or given."""
+    """Say whether the file has the values of a tensor; everything else is computed or given."""
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0
 
 
 def stored(model: Any, tensor: Any) -> NDArray[Any] | None:
-    """The numbers of a constant, flat, as they are in the file; None of what is computed.
+    """Return the numbers of a constant, flat, as they are in the file; None of what is computed.
 
     Of a type that is not in `NUMPY`, the bytes; but of INT4, each half, as if it were unsigned.
     """

@@ -28,7 +28,7 @@ def restore(net: Any) -> bool:
     for operator in main.operators:
         for tensor in operator.inputs:
             readers[int(tensor)].append(_tflite_model.kind(net, operator))
-    found = False
+    changed = False
     for place, operator in enumerate(list(main.operators)):
         if _tflite_model.kind(net, operator) != "PADV2":
             continue
@@ -42,8 +42,8 @@ def restore(net: Any) -> bool:
         if _at_least_zero(net, makers, source):
             del main.operators[place]
             _sparse_tflite.insert(net, place, "PAD", [source, margins], padded)
-            found = True
-    return found
+            changed = True
+    return changed
 
 
 def _at_least_zero(net: Any, makers: Mapping[int, Any], tensor: int) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def counted(constants: Iterable[NDArray[Any]]) -> tuple[int, int]:
-    """The number of weights, and of zeros among them.
+    """Return the number of weights, and of zeros among them.
 
     Weights are the constants with two dimensions or more that are longer than one: biases and
     scales, whatever shape a format gives them, are not.

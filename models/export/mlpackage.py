@@ -67,7 +67,7 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
 
 
 def zeros(model: Path) -> tuple[int, int]:
-    """Its weights, and the zeros among them; integers are symmetric."""
+    """Count its weights, and the zeros among them; integers are symmetric."""
     import coremltools as ct
     from coremltools.optimize import coreml
 

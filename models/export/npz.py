@@ -48,6 +48,6 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
 
 
 def zeros(model: Path) -> tuple[int, int]:
-    """Its weights, and the zeros among them."""
+    """Count its weights, and the zeros among them."""
     with np.load(model) as arrays:
         return _zeros.counted([arrays[name] for name in arrays if name.startswith("weight")])

@@ -74,7 +74,7 @@ def quantize(
 
 
 def zeros(model: Path) -> tuple[int, int]:
-    """Its weights, and the zeros among them; of integers, what equals their zero point."""
+    """Count its weights, and the zeros among them; of integers, what equals their zero point."""
     import onnx
     from onnx import numpy_helper
 

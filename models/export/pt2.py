@@ -52,7 +52,7 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
 
 
 def zeros(model: Path) -> tuple[int, int]:
-    """Its weights, and the zeros among them; int8 ones are symmetric."""
+    """Count its weights, and the zeros among them; int8 ones are symmetric."""
     import torch
     from torch.ao.quantization.fx import _decomposed  # noqa: F401  (operators of int8 programs)
 

@@ -83,17 +83,18 @@ def sparsify(model: Path, out: Path) -> str:
     from paretomark.models.export import _sparse_check, _sparse_tflite
 
     _sparse_tflite.sparsify(model, out)
-    found = _sparse_check.verdict(out)
-    return f"{found.kind}: {found.reason}"
+    verdict = _sparse_check.verdict(out)
+    return f"{verdict.kind}: {verdict.reason}"
 
 
 def zeros(model: Path) -> tuple[int, int]:
-    """Its weights, also those that are left out because they are zero, and the zeros among them."""
+    """Count its weights, also those that are left out because they are zero, and the zeros among
+    them."""
     from paretomark.models.export import _sparse_graph
 
     filters = [node.filter for node in _sparse_graph.graph(_sparse_graph.load(model)).nodes]
-    found = [filter for filter in filters if filter]
-    return sum(f.weights for f in found), sum(f.zeros for f in found)
+    stored = [filter for filter in filters if filter]
+    return sum(f.weights for f in stored), sum(f.zeros for f in stored)
 
 
 def _recipe(precision: str, weights: str, symmetric: bool) -> list[dict[str, Any]]:
@@ -127,10 +128,10 @@ def _statistics(
     `Quantizer.calibrate` takes a moving average of the ranges instead, in which the last
     pictures count most and outliers are cut off: SqueezeNet loses 12 points by that.
     """
-    found = _ranges.estimate(_activations(model, calibration), ranges, symmetric)
+    estimated = _ranges.estimate(_activations(model, calibration), ranges, symmetric)
     return {
         name: {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
-        for name, (low, high) in found.items()
+        for name, (low, high) in estimated.items()
     }
 
 
@@ -155,19 +156,19 @@ def _activations(
         for t in interpreter.get_tensor_details()
         if t["index"] in inside and t["dtype"] is np.float32
     }
-    for signature, calls in _signature(model, calibration).items():
+    for signature, calls in as_calls(model, calibration).items():
         run = interpreter.get_signature_runner(signature)
         for call in calls:
             run(**call)
-            found = {name: interpreter.get_tensor(index) for name, index in tensors.items()}
+            seen = {name: interpreter.get_tensor(index) for name, index in tensors.items()}
             yield {
                 name: values[values != -np.inf] if tensors[name] in padded else values
-                for name, values in found.items()
+                for name, values in seen.items()
             }
 
 
-def _signature(model: Path, calibration: NDArray[np.float32]) -> dict[str, list[dict[str, Any]]]:
-    """The calibration pictures as calls of the model's only signature."""
+def as_calls(model: Path, calibration: NDArray[np.float32]) -> dict[str, list[dict[str, Any]]]:
+    """Return the calibration pictures as calls of the model's only signature."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(model))

@@ -72,7 +72,7 @@ def quantize(
 
 
 def zeros(model: Path) -> tuple[int, int]:
-    """Its weights, and the zeros among them; NNCF's integers are symmetric."""
+    """Count its weights, and the zeros among them; NNCF's integers are symmetric."""
     import openvino
 
     net = openvino.Core().read_model(model)

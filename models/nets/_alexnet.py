@@ -28,7 +28,8 @@ LAYERS = (
 
 
 def alexnet(binary_inputs: bool) -> nn.Sequential:
-    """In the usual order, or with normalisation and sign before each inner convolution.
+    """Make the net in the usual order, or with normalisation and sign before each inner
+    convolution.
 
     The order of the latter keeps what pooling sees from being binary (figure 3 of the paper).
     """

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def conv_bn(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """A convolution without bias, padded alike on all sides, and its batch normalisation."""
+    """Make a convolution without bias, padded alike on all sides, and its batch normalisation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -16,7 +16,7 @@ def conv_bn(
 
 
 def separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Depthwise 3x3, then pointwise 1x1 (Howard et al., "MobileNets", 2017)."""
+    """Make a depthwise 3x3, then a pointwise 1x1 (Howard et al., "MobileNets", 2017)."""
     return nn.Sequential(
         conv_bn(inputs, inputs, 3, stride, groups=inputs),
         nn.ReLU(),

@@ -41,6 +41,8 @@ def _stage(n: int, inputs: int, outputs: int) -> nn.Module:
 
 
 class CifarResNet(nn.Module):
+    """6n + 2 layers: (N, 3, 32, 32) float32 to logits (N, `classes`)."""
+
     def __init__(self, n: int, classes: int = 10) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)

@@ -43,7 +43,7 @@ class ZooEntry:
 
 
 def entries() -> list[ZooEntry]:
-    """The table, family by family."""
+    """Read the table, family by family."""
     with FILE.open(newline="", encoding="utf-8") as file:
         return [
             ZooEntry(
@@ -67,5 +67,5 @@ def _millions(text: str) -> float | None:
 
 
 def off(counted: float | None, stated: float | None) -> float | None:
-    """How far a count is above what is stated, as a share; None if either is unknown."""
+    """Say how far a count is above what is stated, as a share; None if either is unknown."""
     return None if counted is None or stated is None else counted / stated - 1

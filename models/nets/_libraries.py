@@ -42,7 +42,8 @@ class Entry:
 
 
 def versions(kind: str) -> dict[str, str]:
-    """The versions of what defines the nets of a kind; nothing for kinds that are no library."""
+    """Return the versions of what defines the nets of a kind; nothing for kinds that are no
+    library."""
     packages = {"timm": ("timm", "torchvision"), "torchvision": ("torchvision",)}.get(kind, ())
     installed = {}
     for package in packages:
@@ -56,7 +57,7 @@ def versions(kind: str) -> dict[str, str]:
 
 
 def names(library: str) -> dict[str, list[str]]:
-    """The classification nets of a library, and the names of the trained weights of each."""
+    """Return the classification nets of a library, and the names of the trained weights of each."""
     if library == "timm":
         tags: dict[str, list[str]] = {name: [] for name in sorted(import_timm().list_models())}
         for name, _, tag in (full.partition(".") for full in import_timm().list_pretrained()):
@@ -68,7 +69,8 @@ def names(library: str) -> dict[str, list[str]]:
 
 
 def entry(library: str, name: str, size: Size | None) -> Entry:
-    """A net by its name, at its own input size or another. Raises UserError if that cannot be."""
+    """Return a net by its name, at its own input size or another. Raises UserError if that cannot
+    be."""
     return _of_timm(name, size) if library == "timm" else _of_torchvision(name, size)
 
 
@@ -143,7 +145,7 @@ def _of_torchvision(name: str, size: Size | None) -> Entry:
 
 
 def plain(net: nn.Module) -> nn.Module:
-    """The net, once it has its weights, without what is peculiar to the libraries.
+    """Return the net, once it has its weights, without what is peculiar to the libraries.
 
     Second classifiers, which are for training only, are left out. timm's modules of normalisation
     and activation in one become two in a row: what knows batch normalisation by its type (folding,
@@ -175,13 +177,13 @@ def _filter(name: str) -> Any:
 
 
 def import_timm() -> Any:
-    """The module timm. Raises UserError if it or torchvision is not installed."""
+    """Import timm. Raises UserError if it or torchvision is not installed."""
     import_torchvision()  # which timm imports
     return importlib.import_module("timm")
 
 
 def import_torchvision() -> Any:
-    """The module torchvision, also of a build for another torch. Raises UserError likewise."""
+    """Import torchvision, also one built for another torch. Raises UserError likewise."""
     versions("timm")
     try:
         return importlib.import_module("torchvision")

@@ -47,7 +47,8 @@ class Net:
 
 
 def load(model: Model, seed: int) -> Net:
-    """The net of a model with its weights. Raises UserError if there is no such, or none fit."""
+    """Return the net of a model with its weights. Raises UserError if there is no such, or none
+    fit."""
     torch.manual_seed(seed)
     what = _zoo.split(model.net)
     trained = not model.weights
@@ -98,7 +99,8 @@ def _try(net: nn.Module, preprocess: Preprocess, name: str) -> None:
 
 
 def digest(net: nn.Module) -> str:
-    """The sha256 of all weights of a net, with names and shapes, in the order of their names."""
+    """Return the sha256 of all weights of a net, with names and shapes, in the order of their
+    names."""
     sha256 = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -107,7 +109,7 @@ def digest(net: nn.Module) -> str:
 
 
 def inputs(preprocess: Preprocess, images: Any) -> torch.Tensor:
-    """Pictures as the net wants them: float32 (N, C, H, W)."""
+    """Return pictures as the net wants them: float32 (N, C, H, W)."""
     pixels = torch.from_numpy(_data.normalise(preprocess, np.asarray(images)))
     return pixels.permute(0, 3, 1, 2).contiguous()
 
@@ -145,13 +147,13 @@ def _of_function(spec: str) -> nn.Module:
     name = f"paretomark_user_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     _enter(path.parent)
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
+        source = importlib.util.spec_from_file_location(name, path)
+        assert source is not None
+        assert source.loader is not None
         sys.path.insert(0, str(path.parent))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
+        sys.modules[name] = importlib.util.module_from_spec(source)
         try:
-            spec.loader.exec_module(sys.modules[name])
+            source.loader.exec_module(sys.modules[name])
         except BaseException:
             del sys.modules[name]
             raise
@@ -195,7 +197,7 @@ _aside: dict[Path, dict[str, ModuleType]] = {}  # those of other folders
 
 @contextmanager
 def imports_kept() -> Iterator[None]:
-    """What is imported from folders of the user's is the same after this as before it."""
+    """Leave what is imported from folders of the user's as it was before."""
     before = _entered
     try:
         yield

@@ -10,7 +10,8 @@ from paretomark.suites.spec._model import Preprocess
 
 
 def macs(net: nn.Module, preprocess: Preprocess, device: str = "cpu") -> int:
-    """Multiply-accumulates of convolutions, linear layers and matrix products for one picture."""
+    """Return multiply-accumulates of convolutions, linear layers and matrix products for one
+    picture."""
     sample = torch.zeros(1, len(preprocess.mean), *preprocess.size, device=device)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():

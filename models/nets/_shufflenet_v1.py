@@ -49,7 +49,7 @@ class Unit(nn.Module):
 
 
 def shufflenet(width: float, classes: int = 1000) -> nn.Sequential:
-    """The net with the channels of all layers scaled by `width`, the first one's too."""
+    """Return the net with the channels of all layers scaled by `width`, the first one's too."""
     channels = int(24 * width)
     layers: list[nn.Module] = [
         conv_bn(3, channels, 3, stride=2),

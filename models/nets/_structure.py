@@ -23,7 +23,7 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def structure(net: nn.Module) -> str:
-    """The sha256 of modules, settings and code, in hexadecimal digits."""
+    """Return the sha256 of modules, settings and code, in hexadecimal digits."""
     lines: list[str] = []
     code: dict[str, str] = {}
     for name, module in net.named_modules():

@@ -72,7 +72,7 @@ class Name:
 
 
 def split(net: str) -> Name:
-    """The parts of a name. Raises UserError for a size that is none."""
+    """Return the parts of a name. Raises UserError for a size that is none."""
     kind, colon, rest = net.partition(":")
     kind, rest = (kind, rest) if colon and kind in KINDS else ("", net)
     name, at, size = rest.rpartition("@")
@@ -85,7 +85,7 @@ def split(net: str) -> Name:
 
 
 def python(spec: str) -> tuple[Path, str]:
-    """File and function of `PATH.py:FUNCTION`. The file is read, and not imported.
+    """Return file and function of `PATH.py:FUNCTION`. The file is read, and not imported.
 
     Raises UserError if there is no such file, or no such name in it.
     """
@@ -107,7 +107,7 @@ def python(spec: str) -> tuple[Path, str]:
 
 
 def code(net: str) -> str:
-    """A digest of the code of a net, of the user's own with what it imports from its folder.
+    """Return a digest of the code of a net, of the user's own with what it imports from its folder.
 
     "" for a library's net, whose code is known by the library's version.
     """
@@ -119,7 +119,7 @@ def code(net: str) -> str:
 
 
 def names() -> list[str]:
-    """The nets there are."""
+    """Return the names of the project's nets, and of the user's."""
     return _plugins.names("nets")
 
 
@@ -129,12 +129,13 @@ def check(name: str) -> None:
 
 
 def module(name: str) -> ModuleType:
-    """The file of a net, imported, and torch with it. Raises UserError as `check` does."""
+    """Return the file of a net, imported, and torch with it. Raises UserError as `check` does."""
     return _plugins.module("nets", name, NEEDS)
 
 
 def data(net: str) -> str:
-    """The data set that a net was trained on: DATA in its file, which is not imported for that.
+    """Return the data set that a net was trained on: DATA in its file, which is not imported for
+    that.
 
     "" for a net that is no file of this folder.
     """
@@ -146,14 +147,16 @@ def data(net: str) -> str:
 
 
 def task(net: str) -> str:
-    """The task of a net: TASK in its file, which is not imported for that; else classification."""
+    """Return the task of a net: TASK in its file, which is not imported for that; else
+    classification."""
     parts = split(net)
     own = None if parts.kind else _plugins.literal("nets", parts.name, "TASK")
     return str(own or CLASSIFICATION)
 
 
 def size(net: str) -> tuple[int, int] | None:
-    """Height and width of the input: those after the @, else of PREPROCESS in the net's file.
+    """Return height and width of the input: those after the @, else of PREPROCESS in the net's
+    file.
 
     None for a net that is no file of this folder, and has no @.
     """
@@ -167,7 +170,7 @@ def size(net: str) -> tuple[int, int] | None:
 
 
 def layers(file: Path) -> set[str]:
-    """The convolutions and linear layers, from the head of a safetensors file.
+    """Return the convolutions and linear layers, from the head of a safetensors file.
 
     Raises UserError for a file that is none, or cannot be read.
     """
@@ -187,7 +190,7 @@ def layers(file: Path) -> set[str]:
 
 
 def weights(name: str) -> Path:
-    """The trained weights of a net: those beside its file, else those trained here.
+    """Return the trained weights of a net: those beside its file, else those trained here.
 
     The file need not exist. Raises UserError for a net that is none.
     """
@@ -196,5 +199,5 @@ def weights(name: str) -> Path:
 
 
 def trained(name: str) -> Path:
-    """Where `bench.py train` writes the weights of a net, unless told otherwise."""
+    """Say where `bench.py train` writes the weights of a net, unless told otherwise."""
     return _cache.folder() / "weights" / f"{name}.safetensors"

@@ -10,5 +10,5 @@ __all__ = ["DATA", "PREPROCESS", "net"]
 
 
 def net() -> nn.Module:
-    """(N, 3, 224, 224) float32 to logits (N, 1000)."""
+    """Make the net: (N, 3, 224, 224) float32 to logits (N, 1000)."""
     return alexnet(binary_inputs=True)

@@ -14,7 +14,7 @@ TRAIN = Training(epochs=30, count=1_197, batch=32, lr=0.1, shift=1)
 
 
 def net() -> nn.Module:
-    """Float32 (N, 1, 8, 8) to logits (N, 10)."""
+    """Make the net: float32 (N, 1, 8, 8) to logits (N, 10)."""
     return nn.Sequential(
         conv_bn(1, 16, 3),
         nn.ReLU(),

@@ -49,6 +49,8 @@ class _Separable(nn.Module):
 
 
 class MobileNetV1(nn.Module):
+    """(N, 3, H, W) float32 to logits (N, `classes`); `width` scales the channels."""
+
     def __init__(self, width: float, classes: int) -> None:
         super().__init__()
         channels = int(32 * width)
@@ -66,5 +68,5 @@ class MobileNetV1(nn.Module):
 
 
 def net() -> nn.Module:
-    """(N, 3, 224, 224) float32 to logits (N, 1000)."""
+    """Make the net: (N, 3, 224, 224) float32 to logits (N, 1000)."""
     return MobileNetV1(WIDTH, 1000)

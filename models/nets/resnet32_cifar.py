@@ -10,5 +10,5 @@ __all__ = ["DATA", "PREPROCESS", "net"]
 
 
 def net() -> nn.Module:
-    """(N, 3, 32, 32) float32 to logits (N, 10)."""
+    """Make the net: (N, 3, 32, 32) float32 to logits (N, 10)."""
     return CifarResNet(5)

@@ -22,7 +22,8 @@ TRAIN = Training(epochs=20, count=16_000, batch=32, lr=0.05, weight_decay=3e-5, 
 
 
 def net() -> nn.Module:
-    """Float32 (N, 3, 96, 96) to (N, 10): x and y of each keypoint, in widths and heights."""
+    """Make the net: float32 (N, 3, 96, 96) to (N, 10): x and y of each keypoint, in widths and
+    heights."""
     return nn.Sequential(
         conv_bn(3, 16, 3, stride=2),
         nn.ReLU6(),

@@ -22,7 +22,8 @@ TRAIN = Training(
 
 
 def net() -> nn.Module:
-    """Float32 (N, 3, 96, 96) to (N, 10): x and y of each keypoint, in widths and heights."""
+    """Make the net: float32 (N, 3, 96, 96) to (N, 10): x and y of each keypoint, in widths and
+    heights."""
     return nn.Sequential(
         conv_bn(3, 12, 3, stride=2),
         nn.ReLU6(),

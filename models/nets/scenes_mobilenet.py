@@ -19,7 +19,7 @@ TRAIN = Training(epochs=12, count=16_000, batch=32, lr=0.05, weight_decay=3e-5, 
 
 
 def net() -> nn.Module:
-    """Float32 (N, 3, 96, 96) to logits (N, 12)."""
+    """Make the net: float32 (N, 3, 96, 96) to logits (N, 12)."""
     return nn.Sequential(
         conv_bn(3, 8, 3, stride=2),
         nn.ReLU(),

@@ -70,7 +70,7 @@ class RepBlock(nn.Module):
 
 
 def net() -> nn.Module:
-    """Float32 (N, 3, 96, 96) to logits (N, 12)."""
+    """Make the net: float32 (N, 3, 96, 96) to logits (N, 12)."""
     return nn.Sequential(
         # No block: oneDNN corrupts memory in the weight gradient of a 1x1 stride-2 convolution
         # of 3 channels that lie last (seen with torch 2.13).

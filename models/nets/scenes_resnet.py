@@ -32,7 +32,7 @@ class Basic(nn.Module):
 
 
 def net() -> nn.Module:
-    """Float32 (N, 3, 96, 96) to logits (N, 12)."""
+    """Make the net: float32 (N, 3, 96, 96) to logits (N, 12)."""
     return nn.Sequential(
         conv_bn(3, 16, 3, stride=2),
         nn.ReLU(),

@@ -21,5 +21,6 @@ TRAIN = Training(epochs=6, count=16_000, batch=32, lr=0.1, weight_decay=3e-5, sh
 
 
 def net() -> nn.Module:
-    """Float32 (N, 3, 96, 96) to (N, 1, 96, 96): the logit of each pixel to be of the figure."""
+    """Make the net: float32 (N, 3, 96, 96) to (N, 1, 96, 96): the logit of each pixel to be of the
+    figure."""
     return Segmenter(width=1.0)

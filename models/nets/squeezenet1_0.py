@@ -34,6 +34,8 @@ def _pool() -> nn.Module:
 
 
 class SqueezeNet(nn.Module):
+    """(N, 3, H, W) float32 to class scores (N, `classes`)."""
+
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
@@ -59,5 +61,5 @@ class SqueezeNet(nn.Module):
 
 
 def net() -> nn.Module:
-    """(N, 3, 227, 227) float32, BGR to class scores (N, 1000)."""
+    """Make the net: (N, 3, 227, 227) float32, BGR to class scores (N, 1000)."""
     return SqueezeNet(1000)

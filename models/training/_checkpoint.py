@@ -27,7 +27,7 @@ from paretomark.suites.spec import _plugins
 
 
 def checkpoint_file(name: str, recipe: Training) -> Path:
-    """Where the checkpoint of the training of a net is, or will be.
+    """Say where the checkpoint of the training of a net is, or will be.
 
     Raises UserError for a net that is none.
     """

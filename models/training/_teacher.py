@@ -26,7 +26,8 @@ class Teacher:
 
 
 def load(name: str, weights: str, preprocess: Preprocess, task: str) -> nn.Module:
-    """A trained net, by its name, with the weights of a file, or "" for those that come with it.
+    """Return a trained net, by its name, with the weights of a file, or "" for those that come with
+    it.
 
     Raises UserError for one that is not there, or sees or says something else.
     """

@@ -32,7 +32,7 @@ Report = Callable[[int, int, float, float], None]
 
 
 def silent(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
-    """The report that says nothing; `epoch` counts from 1, `accuracy` is that of training."""
+    """Report nothing. `epoch` counts from 1, `accuracy` is that of training."""
 
 
 def train(
@@ -202,7 +202,7 @@ def accuracy(
     preprocess: Preprocess,
     task: str = CLASSIFICATION,
 ) -> float:
-    """The mean over the pictures, 0..1, of the measure of the task."""
+    """Return the mean over the pictures, 0..1, of the measure of the task."""
     net.eval()
     total, size = 0.0, images.shape[1:3]
     with torch.inference_mode():

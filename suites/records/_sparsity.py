@@ -21,9 +21,9 @@ FASTER, SIZE_ONLY, NOTHING, UNPROVEN = "faster", "size only", "no gain", "not sh
 DENSE_KERNELS = ("onnxruntime", "openvino", "pytorch", "executorch")
 
 
-def judged(row: Row, twin: Row | None, ratio: Ratio | None, features: Sequence[str]) -> Row:
-    """The row with what its zeros brought, and why. `twin`: the same without pruning; `ratio`: its
-    time over that of the row, paired; `features`: instruction sets of the machine."""
+def with_verdict(row: Row, twin: Row | None, ratio: Ratio | None, features: Sequence[str]) -> Row:
+    """Write into a row what its zeros brought, and why. `twin`: the same without pruning; `ratio`:
+    its time over that of the row, paired; `features`: instruction sets of the machine."""
     pruned = (row.sparsity or 0) - (twin.sparsity or 0 if twin else 0) > PRUNED
     if not pruned or row.status != "ok":
         return row

@@ -75,7 +75,7 @@ def summarise(run: Run) -> Summary:
     whole = {(r.model, r.precision, *r.group): r for r in rows if r.steps == ""}
     features = run.header.host.features
     compared = [
-        _sparsity.judged(r, twin, ratio(r, twin, visits) if twin else None, features)
+        _sparsity.with_verdict(r, twin, ratio(r, twin, visits) if twin else None, features)
         for r in compared
         for twin in [whole.get((r.model, r.precision, *r.group))]
     ]

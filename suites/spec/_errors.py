@@ -19,7 +19,7 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> UserError:
-    """An error for `name`, which is none of `valid`, that names the nearest valid one."""
+    """Return an error for `name`, which is none of `valid`, that names the nearest valid one."""
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=10, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
@@ -30,8 +30,8 @@ def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> User
 
 
 def nearest(path: Path, *others: str) -> str:
-    """What to add to an error for a path that is not there: the name beside it, or of `others`,
-    that is most like it; "" if none is."""
+    """Return what to add to an error for a path that is not there: the name beside it, or of
+    `others`, that is most like it; "" if none is."""
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, [*others, *beside], n=1)
     return f"; did you mean '{near[0]}'?" if near else ""

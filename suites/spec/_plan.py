@@ -40,7 +40,7 @@ def plan(
     formats: Mapping[str, str],
     precisions: Sequence[str],
 ) -> list[Cell]:
-    """The cells of a suite, in the order of the file.
+    """Return the cells of a suite, in the order of the file.
 
     `nets`: the zoo's own; `methods`: parameters by compression method; `formats`: the file format
     that each known device target loads; `precisions`: what some format can be written in. A file
@@ -83,7 +83,7 @@ def _sizes(suite: Suite, device: str) -> Iterable[tuple[int, int]]:
 
 
 def select(cells: Sequence[Cell], **names: Sequence[str]) -> list[Cell]:
-    """Only the cells whose model, recipe or device is named; an empty list names all.
+    """Return only the cells whose model, recipe or device is named; an empty list names all.
 
     Raises UserError for a name that no cell has.
     """

@@ -58,12 +58,12 @@ def add(folder: Path) -> None:
 
 
 def names(kind: str) -> list[str]:
-    """The plug-ins of a kind, in alphabetical order."""
+    """Return the plug-ins of a kind, in alphabetical order."""
     return sorted(_files(kind))
 
 
 def file(kind: str, name: str) -> Path:
-    """The file of a plug-in. Raises UserError if there is none of this name."""
+    """Return the file of a plug-in. Raises UserError if there is none of this name."""
     files = _files(kind)
     if name not in files:
         raise unknown(KINDS[kind][1], name, files)
@@ -71,13 +71,13 @@ def file(kind: str, name: str) -> Path:
 
 
 def module_name(kind: str, name: str) -> str:
-    """The dotted name that a plug-in is imported by; there need be none."""
+    """Return the dotted name that a plug-in is imported by; there need be none."""
     _known()
     return f"{KINDS[kind][0]}.{name}"
 
 
 def module(kind: str, name: str, needs: Sequence[str] = ()) -> ModuleType:
-    """A plug-in, imported. Raises UserError as `check` does, and for a user's that fails."""
+    """Return a plug-in, imported. Raises UserError as `check` does, and for a user's that fails."""
     path, dotted = file(kind, name), module_name(kind, name)
     if dotted in sys.modules:
         return sys.modules[dotted]
@@ -111,7 +111,8 @@ def check(kind: str, name: str, needs: Sequence[str]) -> None:
 
 
 def definition(kind: str, name: str, constant: str) -> ast.expr | None:
-    """What a plug-in's file says a constant is, or takes from another file of its kind; else None.
+    """Return what a plug-in's file says a constant is, or takes from another file of its kind; else
+    None.
 
     The file is not imported for that, for it may import what is heavy.
     """
@@ -129,19 +130,19 @@ def definition(kind: str, name: str, constant: str) -> ast.expr | None:
 
 
 def literal(kind: str, name: str, constant: str) -> Any:
-    """The same, where it is a literal, as a value."""
+    """Return the value of the same, where it is a literal."""
     value = definition(kind, name, constant)
     return None if value is None else ast.literal_eval(value)
 
 
 def summary(kind: str, name: str) -> str:
-    """The first line of a plug-in's docstring, without importing it."""
+    """Return the first line of a plug-in's docstring, without importing it."""
     text = ast.get_docstring(_tree(file(kind, name))) or ""
     return text.partition("\n")[0]
 
 
 def is_own(kind: str, name: str) -> bool:
-    """Whether a plug-in is a user's, not the project's."""
+    """Say whether a plug-in is a user's, not the project's."""
     return file(kind, name).parent != _folders(kind)[0]
 
 

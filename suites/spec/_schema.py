@@ -38,11 +38,11 @@ class Invalid(ValueError):
         self.path = path
 
     def below(self, key: str) -> Invalid:
-        """The same error, told from one level above."""
+        """Return the same error, told from one level above."""
         return Invalid(self.problem, (key, *self.path))
 
     def named(self, where: str, hidden: Sequence[str]) -> UserError:
-        """The same error for who wrote a file."""
+        """Return the same error for who wrote a file."""
         return UserError(f"{': '.join((where, *self.path))} {self.problem}")
 
 
@@ -66,7 +66,7 @@ class Unknown(Invalid):
 
 
 def load(text: str, where: str) -> dict[str, Any]:
-    """The table that a TOML text is. Raises UserError if it is none."""
+    """Return the table that a TOML text is. Raises UserError if it is none."""
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -74,7 +74,7 @@ def load(text: str, where: str) -> dict[str, Any]:
 
 
 def located(text: str, folder: Path, where: str) -> Path:
-    """A path that is given from `folder` on, or that starts with the value of `${VAR}`.
+    """Return a path that is given from `folder` on, or that starts with the value of `${VAR}`.
 
     Raises UserError if that variable is not set.
     """
@@ -91,7 +91,7 @@ def located(text: str, folder: Path, where: str) -> Path:
 
 
 def tables(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    """The tables [key.NAME] of a table, by name. Raises UserError if there are other things."""
+    """Return the tables [key.NAME] of a table, by name. Raises UserError for other things."""
     tables = table.get(key, {})
     if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
         raise UserError(f"{where}: '{key}' must be written as [{key}.NAME]")
@@ -99,7 +99,7 @@ def tables(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
 
 
 def read(hint: type[T], value: Any, where: str, hidden: Sequence[str] = ()) -> T:
-    """`typed`, of what a person wrote; fields in `hidden` are no keys.
+    """Return `typed` of what a person wrote; fields in `hidden` are no keys.
 
     Raises UserError with the place, and with the nearest valid name.
     """
@@ -113,7 +113,7 @@ def read(hint: type[T], value: Any, where: str, hidden: Sequence[str] = ()) -> T
 
 
 def typed(hint: type[T], value: Any) -> T:
-    """A value as the type `hint` has it. Raises Invalid if it does not fit."""
+    """Return a value as the type `hint` has it. Raises Invalid if it does not fit."""
     return cast(T, _reader(cast(Any, hint))(value))
 
 

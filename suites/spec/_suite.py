@@ -67,12 +67,12 @@ class Suite:
 
 
 def names() -> list[str]:
-    """The suites that come with the project."""
+    """Return the names of the suites that come with the project."""
     return sorted(p.stem for p in FOLDER.glob("*.toml"))
 
 
 def locate(suite: str) -> Path:
-    """The file of a suite given by name or by path. Raises UserError if there is none."""
+    """Return the file of a suite given by name or by path. Raises UserError if there is none."""
     if "/" not in suite and not suite.endswith(".toml"):
         if suite not in names():
             raise unknown("suite", suite, names())
@@ -81,7 +81,7 @@ def locate(suite: str) -> Path:
 
 
 def text(path: Path) -> str:
-    """The text of a suite. Raises UserError if it cannot be read."""
+    """Return the text of a suite. Raises UserError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +89,7 @@ def text(path: Path) -> str:
 
 
 def parse(toml: str, name: str, folder: Path) -> Suite:
-    """A suite from its text; relative paths in it start at `folder`."""
+    """Read a suite from its text; relative paths in it start at `folder`. Raises UserError."""
     where = f"suite '{name}'"
     table = _schema.load(toml, where)
     raw = {k: v for k, v in table.items() if k not in TABLES}
@@ -119,7 +119,8 @@ def _tables(cls: type[T], table: Mapping[str, Any], key: str, where: str) -> dic
 
 
 def published(toml: str) -> tuple[Published, ...]:
-    """Only what a suite quotes, from its text. Raises UserError where that is not as it must be."""
+    """Return only what a suite quotes, from its text. Raises UserError where that is not as it must
+    be."""
     table = _schema.load(toml, "suite")
     entries = _schema.read(tuple[Published, ...], table.get("published", []), "published")
     for entry in entries:
@@ -129,7 +130,8 @@ def published(toml: str) -> tuple[Published, ...]:
 
 
 def nets(toml: str) -> dict[str, str]:
-    """Only the net of each model of a suite, from its text. Raises UserError if it is no suite."""
+    """Return only the net of each model of a suite, from its text. Raises UserError if it is no
+    suite."""
     models = _schema.tables(_schema.load(toml, "suite"), "model", "suite")
     return {name: str(model.get("net", name)) for name, model in models.items()}
 

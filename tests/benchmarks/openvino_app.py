@@ -84,7 +84,7 @@ def loop(spec_json: str, pictures: str) -> None:
 
     def run(arrays: Arrays) -> None:
         device.run(arrays)
-        clock.append(device._request.latency)  # type: ignore[attr-defined]
+        clock.append(device.request.latency)  # type: ignore[attr-defined]
 
     timing = _timing.measure(run, inputs, spec.seconds, spec.max_samples)
     taken = clock[-len(timing.samples_ns) :]

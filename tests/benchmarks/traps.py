@@ -72,7 +72,7 @@ def moving_average(folder: Path, name: str, net: nn.Module, x: Pictures, labels:
     tflite.quantize(model, ours, "int8", x[:256])
     chain = quantizer.Quantizer(str(model))
     chain.load_quantization_recipe(recipe.static_wi8_ai8())
-    ranges = chain.calibrate(tflite._signature(model, x[:256]), num_threads=1)
+    ranges = chain.calibrate(tflite.as_calls(model, x[:256]), num_threads=1)
     theirs.write_bytes(bytes(chain.quantize(ranges).quantized_model))
     found = [accuracy(litert(f), x, labels) for f in (model, ours, theirs)]
     print(f"{name}: LiteRT fp32 {found[0]:.1f} %, int8 by true ranges {found[1]:.1f} %, "

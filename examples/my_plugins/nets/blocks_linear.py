@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from paretomark.suites.spec._model import Preprocess
 from paretomark.models.nets._zoo import Training
+from paretomark.suites.spec._model import Preprocess
 
 DATA = "blocks"
 TASK = "counting"
