@@ -70,8 +70,8 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     run = add("run", "measure a suite and write its report")
     run.add_argument("suite", nargs="?", help="name or path of a suite (TOML)")
     run.add_argument("--resume", type=Path, metavar="RUN", help="complete a run that was stopped")
-    for part in ("device", "model", "recipe"):
-        some = f"only this {part} (repeatable)"
+    for part, which in (("device", ""), ("model", ", of the suite or the zoo"), ("recipe", "")):
+        some = f"only this {part}{which} (repeatable)"
         run.add_argument(f"--{part}", action="append", default=[], help=some)
     instead = "instead of the suite's (repeatable)"
     run.add_argument("--threads", type=positive, action="append", default=[], help=instead)

@@ -277,9 +277,7 @@ def test_executorch_has_all_options(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     scales = []
     for more in ({}, options):
         pte.quantize(model, file, "int8", pictures("calibration", 100), **more)
-        targets = [
-            (str(n.target), n.args[1:3]) for n in graphs[-1].graph.nodes if len(n.args) > 2
-        ]
+        targets = [(str(n.target), n.args[1:3]) for n in graphs[-1].graph.nodes if len(n.args) > 2]
         inputs = [args for name, args in targets if ".quantize_per_tensor" in name]
         assert len(inputs) >= 7
         assert any(zero for _, zero in inputs) == (not more)

@@ -33,7 +33,7 @@ class RunRequest:
     name: str
     folder: str  # where the suite's relative paths start
     devices: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()  # of the suite, or nets that it does not have
     recipes: tuple[str, ...] = ()
     threads: tuple[int, ...] = ()
 
@@ -43,6 +43,12 @@ class RunRequest:
         if self.threads:
             places = {n: dataclasses.replace(p, threads=()) for n, p in suite.device.items()}
             suite = dataclasses.replace(suite, threads=self.threads, device=places)
+        others = {
+            name: Model(name, name)
+            for name in self.models
+            if name not in suite.model and _is_net(name)
+        }
+        suite = dataclasses.replace(suite, model={**suite.model, **others})
         formats = _device.formats()
         precisions = _export.precisions()
         cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats, precisions)
@@ -50,6 +56,12 @@ class RunRequest:
         for cell in {(cell.model.name, cell.recipe.name): cell for cell in cells}.values():
             check(cell, suite.name)
         return suite, cells
+
+
+def _is_net(name: str) -> bool:
+    """Whether a net goes by this name outside of any suite."""
+    net = _zoo.split(name)
+    return net.name in _zoo.names() if not net.kind else net.kind in _libraries.NAMES
 
 
 def check(cell: Cell, suite: str) -> None:

@@ -30,6 +30,8 @@ def check(net: str) -> None:
         if tag and tag not in nets[plain]:
             raise unknown(f"weights of {what.kind}:{plain}", tag, nets[plain])
     elif not what.kind:
+        if what.name not in _zoo.names():
+            raise unknown("model", what.name, _zoo.names())
         _zoo.check(what.name)
 
 

@@ -1,6 +1,6 @@
 """A text file of a plain chain of linear layers and ReLUs: JSON, so that one can read it.
 
-    {"shape": [1, 8, 8, 1], "layers": [{"weight": [[...]], "bias": [...]}, ...]}
+{"shape": [1, 8, 8, 1], "layers": [{"weight": [[...]], "bias": [...]}, ...]}
 """
 
 from __future__ import annotations
