@@ -95,7 +95,7 @@ class Column:
 
 def quality(rows: Sequence[Row]) -> str:
     """Name what the accuracies of these rows are: "accuracy", or "PCK, mean IoU"."""
-    return ", ".join(sorted({_task.metric(row.task) for row in rows})) or "accuracy"
+    return ", ".join(sorted({row.metric or _task.metric(row.task) for row in rows})) or "accuracy"
 
 
 # fmt: off

@@ -35,7 +35,6 @@ from paretomark.suites.records import _stats, _store
 from paretomark.suites.records._row import TIE, Row
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import Summary, summarise
-from paretomark.suites.tasks import _task
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +82,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
     plots, sections = {}, []
     for (data, task), name in _parts.names(rows).items():
         members = [r for r in rows if (r.data, r.task) == (data, task)]
-        quality = _task.metric(task)
+        quality = _text.clean(_columns.quality(members))
         title = f"{quality[0].upper()}{quality[1:]} over latency · {_text.clean(data)}"
         if plot := _plot.pareto(members, title):
             plots[f"pareto_{name}"] = plot

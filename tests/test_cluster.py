@@ -193,7 +193,7 @@ def test_fewer_bits_are_fewer_bytes() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({}, "cluster needs 'bits'"),
+        ({}, "cluster: needs 'bits'"),
         ({"bits": 9}, "bits must be 1 to 8"),
         ({"bits": 4, "group": -1}, "group at least 0"),
         ({"bits": 4, "init": "kmean++"}, "unknown init 'kmean++'; did you mean 'kmeans++'"),

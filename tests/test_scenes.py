@@ -142,5 +142,5 @@ def test_load_resizes_only_when_asked() -> None:
 
 
 def test_an_argument_is_refused() -> None:
-    with pytest.raises(UserError, match="takes no argument"):
+    with pytest.raises(UserError, match="takes no path"):
         _data.load("scenes:/some/folder", "test", 1)

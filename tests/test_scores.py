@@ -16,7 +16,7 @@ from paretomark.tests._runs import record, run, visits
 RNG = np.random.default_rng(3)
 BASE = tuple(float(s) for s in RNG.uniform(0.7, 1.0, 200))
 LOWER = tuple(max(0.0, s - 0.01 * float(d)) for s, d in zip(BASE, RNG.random(200), strict=True))
-MASKS: dict[str, Any] = {"task": "segmentation", "outcomes": ""}
+MASKS: dict[str, Any] = {"task": "segmentation", "metric": "mean IoU", "outcomes": ""}
 
 
 def scored(scores: tuple[float, ...], **more: Any) -> dict[str, Any]:

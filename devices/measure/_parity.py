@@ -21,11 +21,15 @@ LIMITS = {"fp32": 0.05, "tf32": 0.05, "fp16": 0.05, "bf16": 0.05}
 
 @dataclass
 class Parity:
-    """How far the answers are from the float net's. Their spread is around their mean by batch."""
+    """How far the answers are from the float net's, and how far those spread.
+
+    The spread is around the mean of all answers: a net with one output has none within a picture.
+    """
 
     largest: float = 0.0
     total: float = 0.0
-    squares: float = 0.0
+    reference_sum: float = 0.0
+    reference_squares: float = 0.0
     values: int = 0
     same: int = 0
     comparable: int = 0
@@ -38,7 +42,9 @@ class Parity:
         error = np.abs(answers - reference)
         self.largest = max(self.largest, float(error.max()))
         self.total += float(error.sum(dtype=np.float64))
-        self.squares += float(((reference - reference.mean()) ** 2).sum(dtype=np.float64))
+        exact = reference.astype(np.float64)
+        self.reference_sum += float(exact.sum())
+        self.reference_squares += float((exact**2).sum())
         self.values += error.size
 
     @property
@@ -49,7 +55,8 @@ class Parity:
     @property
     def spread(self) -> float:
         """The standard deviation of the float net's answers."""
-        return float((self.squares / self.values) ** 0.5)
+        mean = self.reference_sum / self.values
+        return float(max(0.0, self.reference_squares / self.values - mean**2) ** 0.5)
 
     def result(self) -> dict[str, Any]:
         """Give the fields of a record."""

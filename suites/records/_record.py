@@ -98,7 +98,7 @@ class Record(_Row):
     examples: int = 0
     outcomes: str = ""  # of a classification, 1 where the top answer is right, per example
     scores: tuple[float, ...] = ()  # of other tasks, in place of outcomes
-    metric: str = "accuracy"  # what the mean of these is called
+    metric: str = ""  # what the mean of these is called
     measures: dict[str, float] = field(default_factory=dict)  # further numbers of the task
     parity_max_abs: float | None = None  # difference to the float net's answers
     parity_mean_abs: float | None = None

@@ -18,6 +18,7 @@ from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
+from paretomark.suites.tasks import _task
 
 Getter = Callable[[Record], Any]
 _WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
@@ -133,7 +134,7 @@ def _accuracy(scored: Record) -> dict[str, Any]:
     return {
         "examples": scored.examples,
         "accuracy": _scores.mean(scores),
-        "metric": scored.metric,
+        "metric": scored.metric or _task.metric(scored.task),
         "accuracy_low": low,
         "accuracy_high": high,
         "measures": scored.measures,
