@@ -41,6 +41,12 @@ def test_the_same_recipe_twice_makes_the_same_file(built: Artifact, private_cach
     assert again.sha256 == built.sha256
 
 
+def test_a_file_does_not_tell_where_it_was_made(built: Artifact) -> None:
+    content = Path(built.file).read_bytes()
+    assert str(Path(__file__).parent.parent).encode() not in content
+    assert b"site-packages" not in content
+
+
 @pytest.mark.parametrize("by", ["file", "folder", "digits"])
 def test_an_artifact_is_found(by: str, built: Artifact, call: Callable[..., Called]) -> None:
     names = {

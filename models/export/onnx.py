@@ -36,6 +36,7 @@ MARK = "paretomark.precision"
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     """Write the float32 graph with fixed shapes, input `input`, output `output`."""
+    import onnx
     import torch
 
     torch.onnx.export(
@@ -48,6 +49,13 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
         output_names=["output"],
         verbose=False,
     )
+    # The exporter notes at every node where its code lies on this machine: two checkouts would make
+    # two files of one net.
+    graph = (proto := onnx.load(out)).graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for part in (graph, *graph.node, *values):
+        del part.metadata_props[:]
+    onnx.save(proto, out)
 
 
 def quantize(
