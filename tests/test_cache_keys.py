@@ -195,6 +195,7 @@ def test_a_net_of_the_user_changes_with_what_it_imports(
     assert moved == {name for name in before if matters and name.startswith("own")}
 
 
+@pytest.mark.build
 def test_a_training_goes_on_unless_its_code_changed(root: Path) -> None:
     place = run(root, TRAINING)
     loss = root / "paretomark" / "suites" / "tasks" / "classification.py"

@@ -123,8 +123,8 @@ def test_a_run_is_summarised_once_for_all_that_is_made_of_it(
         return by_cell(run)
 
     monkeypatch.setattr(_summary, "_by_cell", counted)
-    a = _runs.written(_runs.realistic(), tmp_path / "a")
-    b = _runs.written(_runs.realistic(seed=2), tmp_path / "b")
+    a = _runs.written(_runs.run(_runs.visits([1e-3, 1.01e-3])), tmp_path / "a")
+    b = _runs.written(_runs.run(_runs.visits([1e-3, 1.02e-3])), tmp_path / "b")
     for command, runs in (
         (["report", a], ["a"]),
         (["report", a, "--json"], ["a"]),

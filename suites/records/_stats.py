@@ -258,6 +258,8 @@ def front_probability(
     pooled_dof = sum(len(x) - 1 for x in logs)
     if pooled_dof == 0:
         return None
+    if len(logs) == 1:
+        return [1.0]
     pooled = math.sqrt(sum(float(((x - x.mean()) ** 2).sum()) for x in logs) / pooled_dof)
     times = np.empty((RESAMPLES, len(logs)))
     for i, x in enumerate(logs):
