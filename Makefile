@@ -20,7 +20,7 @@ test: check
 	$(PYTEST) -m timing
 
 quick: check
-	$(PYTEST) $(PARALLEL) -m 'not build and not timing'
+	$(PYTEST) $(PARALLEL) -m 'not build and not slow and not timing'
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

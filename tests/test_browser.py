@@ -12,6 +12,8 @@ from paretomark.suites.records._summary import summarise
 from paretomark.tests import _needs
 from paretomark.tests._runs import realistic
 
+pytestmark = pytest.mark.slow
+
 FLAGS = (
     "--headless",
     "--no-sandbox",

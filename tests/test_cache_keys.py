@@ -17,6 +17,8 @@ from paretomark.models.build import _artifact, _build
 from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.spec import _suite
 
+pytestmark = pytest.mark.slow
+
 PLACES = """
 import json, sys
 from paretomark.models.build import _artifact, _facts

@@ -21,6 +21,8 @@ from paretomark.suites.records._summary import Summary, summarise
 from paretomark.suites.tasks import _task
 from paretomark.tests._runs import realistic, run, visits
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = {int, float, int | None, float | None}
 
 

@@ -16,6 +16,8 @@ from safetensors.numpy import load_file
 
 from paretomark.models.build import _encode
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[Any]
 HEAD = 4 + 1 + 1 + 1 + 1 + 1 + 2 + 4  # magic, 1 tensor, "t", dtype, 1 dimension of 2 bytes, check
 

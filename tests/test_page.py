@@ -19,6 +19,8 @@ from paretomark.suites.spec._errors import UserError
 from paretomark.tests._pages import EVIL, assert_self_contained, read
 from paretomark.tests._runs import HOST, failed, only, realistic, record, run, visits
 
+pytestmark = pytest.mark.slow
+
 
 def write(source: Run, out: Path) -> list[Path]:
     return report.write(summarise(source), out)

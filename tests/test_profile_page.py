@@ -20,6 +20,8 @@ from paretomark.suites.spec._model import Model, Preprocess, Recipe
 from paretomark.suites.spec._plan import Cell
 from paretomark.tests._pages import EVIL, assert_self_contained
 
+pytestmark = pytest.mark.slow
+
 PEAKS = _peak.Peaks(1e11, 1e10, 1, "blas", 512, "Copy", 2**27)
 OPERATORS = (
     Operator("first", "Conv", "cpu", 6000.0, 120_000, 8000),  # 40 GFLOP/s, 30 FLOP/byte

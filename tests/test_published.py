@@ -18,6 +18,8 @@ from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._published import QUANTITIES
 from paretomark.tests._runs import key, run, visits
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 devices = ["cpu"]
 [model.net]

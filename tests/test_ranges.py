@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from paretomark.models.export import _ranges
 from paretomark.suites.spec._errors import UserError
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 TENSORS = {
     "relu": np.maximum(RNG.laplace(0, 1, 50_000), 0),

@@ -17,6 +17,8 @@ from paretomark.suites.records._summary import Summary, summarise
 from paretomark.tests import _runs
 from paretomark.tests._pages import assert_self_contained
 
+pytestmark = pytest.mark.slow
+
 
 def summary_of(macs: list[int], seconds: list[float], **changes: Any) -> Summary:
     values: dict[str, Any] = {
