@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FOLD = 8  # letters of a name that stay together, however little room there is
+SHOWN = 6  # cells that one reason or warning names
 GAP = 2  # letters between columns
 LEGEND = (
     "±: 95 % interval. Δ: against the dense fp32 net, on the same examples, in points; "
     "▼ lost by more than chance. ● on the front of its device, ≈ perhaps off it by chance only, "
-    "with the probability to be on it; ✗ not valid, so on no front."
+    "with the probability to be on it; ✗ not valid, or its answers mean nothing, so on no front."
 )
 
 
@@ -51,6 +52,9 @@ def table(summary: Summary, width: int) -> Table:
         page.add_row(_timed(members, widths))
         page.add_row("")
     page.add_row(Text(LEGEND, style="dim"))
+    if warnings := _text.warnings(rows):
+        page.add_row("")
+        page.add_row(_warnings(warnings))
     if rest := [r for r in rows if r.status not in ("ok", "fallback") or r.latency_s is None]:
         page.add_row("")
         page.add_row(_not_measured(rest))
@@ -111,6 +115,17 @@ def _not_measured(rows: Sequence[Row]) -> Table:
     for title in ("not measured", "stage", "cells", "reason"):
         body.add_column(title, overflow="fold")
     for status, stage, reason, cells in _text.reasons(rows):
-        named = "\n".join(cells[:6]) + (f"\nand {len(cells) - 6} more" if len(cells) > 6 else "")
+        named = _text.some(cells, SHOWN)
         body.add_row(Text(status, style="red"), Text(stage), Text(named), Text(reason))
+    return body
+
+
+def _warnings(warnings: Sequence[tuple[str, Sequence[str]]]) -> Table:
+    from rich.text import Text
+
+    body = _console.frame()
+    for title in ("to know", "cells"):
+        body.add_column(title, overflow="fold")
+    for warning, cells in warnings:
+        body.add_row(Text(warning, style="yellow"), Text(_text.some(cells, SHOWN)))
     return body

@@ -91,6 +91,8 @@ def front_note(row: Row) -> str:
     """Say "on the front", "tied with it", or why it cannot be on one; "" if plainly beaten."""
     if not row.valid:
         return clean("✗ " + (", ".join(row.flags) or row.status))
+    if row.broken:
+        return "✗ broken"
     chance = "" if row.front_probability is None else f" {row.front_probability * 100:.0f} %"
     return {"front": "●" + chance, "tie": "≈" + chance}.get(row.mark, "")
 
@@ -102,3 +104,18 @@ def reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, list[str]]]:
         why = (row.status, clean(row.stage), clean(row.reason))
         groups.setdefault(why, []).append(clean(row.cell))
     return [(*why, cells) for why, cells in groups.items()]
+
+
+def warnings(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """Group cells by what has to be known of them: a warning, and the cells that it is of."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        for warning in (*filter(None, [row.broken]), *row.warnings):
+            groups.setdefault(clean(warning), []).append(clean(row.cell))
+    return list(groups.items())
+
+
+def some(cells: Sequence[str], most: int) -> str:
+    """List cells, one a line, at most so many."""
+    more = [f"and {len(cells) - most} more"] if len(cells) > most else []
+    return "\n".join([*cells[:most], *more])

@@ -106,6 +106,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         _ranks.section(
             rankings, "".join(_html.card(_figure.inline(p.svg)) for p in pictures.values())
         ),
+        _warnings(rows),
         _cells.zeros(rows),
         _cells.every(rows),
         _missing(rows),
@@ -161,6 +162,25 @@ def _fronts(rows: Sequence[Row]) -> str:
         table = _cells.table(_columns.FRONTS, list(members), among=rows)
         tables.append(f"<h3>{esc(_text.place_label(group))}</h3>" + _html.card(table))
     return "".join(tables) or "<p>No valid point.</p>"
+
+
+def _warnings(rows: Sequence[Row]) -> str:
+    """What has to be known of data, nets and files before their figures are believed."""
+    warnings = _text.warnings(rows)
+    if not warnings:
+        return ""
+    table = [
+        (
+            _html.text(warning, "wide"),
+            Cell("<br>".join(map(html.escape, cells)), len(cells), "wide"),
+        )
+        for warning, cells in warnings
+    ]
+    return (
+        "<h2>What to know of these figures</h2><p class=soft>What data, nets and files showed "
+        "while they were read, built and run. Where answers mean nothing, a cell is on no front."
+        "</p>" + _html.card(_html.table(("warning", "cells"), table))
+    )
 
 
 def _missing(rows: Sequence[Row]) -> str:

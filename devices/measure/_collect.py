@@ -193,6 +193,10 @@ def _record(
             "file_weights": artifact.file_weights,
             "file_zeros": artifact.file_zeros,
             "sparse_path": artifact.sparse_path,
+            "classes": artifact.classes,
+            "warnings": artifact.warnings,
+            "asked": artifact.asked,
+            "reached": artifact.reached,
         }
     table = {
         "cell": cell.key,
@@ -211,6 +215,7 @@ def _record(
         "flags": visit.flags,
         **of_artifact,
         **visit.measured,
+        "warnings": (*of_artifact.get("warnings", ()), *visit.measured.get("warnings", ())),
     }
     return Record.from_json(table)
 

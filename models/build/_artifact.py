@@ -73,6 +73,10 @@ class Artifact:
     sparse_path: str = (
         ""  # of a file stored sparse: whether its runtime can skip the zeros, and why
     )
+    classes: tuple[str, ...] = ()  # of the data, see `Examples`
+    warnings: tuple[str, ...] = ()  # what a reader of its figures has to know
+    asked: dict[str, float] = dataclasses.field(default_factory=dict)  # see `_step.Reached`
+    reached: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

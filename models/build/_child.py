@@ -83,6 +83,7 @@ def _adopt(spec: BuildSpec) -> Artifact:
         preprocess=preprocess,
         label_offset=model.label_offset,
         task=task,
+        **_of_data(images),
     )
 
 
@@ -151,7 +152,17 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         file_weights=counts[0],
         file_zeros=counts[1],
         sparse_path=sparse_path,
+        classes=_of_data(images)["classes"],
+        warnings=(*_of_data(images)["warnings"], *net.warnings),
+        asked=net.asked,
+        reached=net.reached,
     )
+
+
+def _of_data(images: Path | str) -> dict[str, Any]:
+    """What an artifact says of its pictures."""
+    classes, notes = _float_net.about(Path(images)) if images else ((), ())
+    return {"classes": classes, "warnings": notes}
 
 
 def _made(spec: BuildSpec, recipe: Recipe) -> Artifact:

@@ -19,12 +19,14 @@ from torch import nn
 from paretomark.models.build import _artifact, _encode
 from paretomark.models.build._artifact import CALIBRATION_EXAMPLES, NO_DATA, BuildSpec
 from paretomark.models.compress import _step
+from paretomark.models.compress._step import Compressed
 from paretomark.models.data import _data
 from paretomark.models.data._data import NOISE
 from paretomark.models.nets import _load, _macs, _structure
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import RANDOM, Model, Preprocess
 
+ABOUT = "about.json"  # the classes and notes of prepared pictures
 REFERENCE_BYTES = 8 * 2**20  # of answers for every pixel; those for a picture always fit
 
 
@@ -45,6 +47,9 @@ class FloatNet:
     macs: int
     encoded_bytes: int | None  # of the parameters, losslessly encoded; None if all are random
     steps_s: float  # processor time that the steps took, training included
+    asked: dict[str, float]  # what the steps were to reach, see `_step.Reached`
+    reached: dict[str, float]
+    warnings: tuple[str, ...]
 
 
 @lru_cache(maxsize=1)  # the formats and precisions of one net are ordered one after the other
@@ -57,14 +62,14 @@ def compressed(model: Model, steps_json: str, seed: int) -> FloatNet:
     digest, structure = _load.digest(loaded.module), _structure.structure(loaded.module)
     net, task, preprocess = loaded.module, loaded.task, loaded.preprocess
     data = loaded.data or NOISE
-    steps_s = 0.0
+    after = Compressed(net, 0.0)
     if steps := json.loads(steps_json):
         ctx = _step.Context(data, preprocess, seed, task)
         kept = _artifact.net(model, steps, seed) / "net.pt"
-        net, steps_s = _kept(kept) or _keep(_step.compress(net, steps, ctx), kept)
+        after = _kept(kept) or _keep(_step.compress(net, steps, ctx), kept)
     # litert-torch writes weights in their order in memory: from channels-last ones, which training
     # prefers, it makes a file with wrong answers and no error.
-    net = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    net = after.net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     named = {name: p.detach() for name, p in net.named_parameters()}
     parameters = named.values()
     return FloatNet(
@@ -80,7 +85,10 @@ def compressed(model: Model, steps_json: str, seed: int) -> FloatNet:
         nonzeros=sum(int(p.count_nonzero()) for p in parameters),
         macs=_macs.macs(net, preprocess),
         encoded_bytes=_encoded_bytes(named) if steps or model.weights != RANDOM else None,
-        steps_s=steps_s,
+        steps_s=after.seconds,
+        asked=after.asked,
+        reached=after.reached,
+        warnings=after.warnings,
     )
 
 
@@ -89,7 +97,7 @@ def _encoded_bytes(named: Mapping[str, torch.Tensor]) -> int:
     return len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()}))
 
 
-def _keep(made: tuple[nn.Module, float], file: Path) -> tuple[nn.Module, float]:
+def _keep(made: Compressed, file: Path) -> Compressed:
     """Keep a net for the formats that are asked for later: training it again may take long."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.stem}.{os.getpid()}.part")
@@ -98,11 +106,11 @@ def _keep(made: tuple[nn.Module, float], file: Path) -> tuple[nn.Module, float]:
     return made
 
 
-def _kept(file: Path) -> tuple[nn.Module, float] | None:
+def _kept(file: Path) -> Compressed | None:
     """What `_keep` kept. It is a pickle, and trusted as far as the cache itself is."""
     if not file.exists():
         return None
-    made: tuple[nn.Module, float] = torch.load(file, weights_only=False)
+    made: Compressed = torch.load(file, weights_only=False)
     return made
 
 
@@ -116,11 +124,19 @@ def prepare(source: str, preprocess: Preprocess, count: int, task: str) -> tuple
         part = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
         np.save(part / "images.npy", examples.images)
         np.save(part / "labels.npy", examples.labels)
+        about = {"classes": examples.classes, "notes": examples.notes}
+        (part / ABOUT).write_text(json.dumps(about))
         try:
             part.rename(folder)
         except OSError:  # another process prepared the same in the meantime
             shutil.rmtree(part)
     return folder / "images.npy", folder / "labels.npy"
+
+
+def about(pictures: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the classes and notes of prepared pictures, see `Examples`."""
+    table = json.loads(pictures.with_name(ABOUT).read_text())
+    return tuple(table["classes"]), tuple(table["notes"])
 
 
 @lru_cache(maxsize=1)

@@ -26,7 +26,7 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,21 @@ class Context:
     preprocess: Preprocess
     seed: int
     task: str = CLASSIFICATION
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A net after the steps of a recipe, and what they came to.
+
+    `asked` and `reached` have the same keys, such as "magnitude sparsity": what the recipe says of
+    a step, and what of it is in the net. `warnings` tell in a sentence each where that differs.
+    """
+
+    net: nn.Module
+    seconds: float  # processor time that the steps took
+    asked: dict[str, float] = field(default_factory=dict)
+    reached: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,14 +148,12 @@ def apply(net: nn.Module, step: Mapping[str, Any], ctx: Context) -> nn.Module:
     return result
 
 
-def compress(
-    net: nn.Module, steps: Sequence[Mapping[str, Any]], ctx: Context
-) -> tuple[nn.Module, float]:
-    """Return the net after all steps, for inference, and the processor time they took, in s."""
+def compress(net: nn.Module, steps: Sequence[Mapping[str, Any]], ctx: Context) -> Compressed:
+    """Return the net after all steps, for inference."""
     start = time.process_time()
     for step in steps:
         net = apply(net, step, ctx).eval()
-    return net.requires_grad_(False), time.process_time() - start
+    return Compressed(net.requires_grad_(False), time.process_time() - start)
 
 
 def complete(step: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,11 +50,16 @@ class Examples:
         keypoints        float32 (N, K, 3): x and y in pixels, the centre of the top left one being
                          0.5, 0.5, and visibility as in COCO: 0 not labelled, 1 hidden, 2 seen
     `mirrored` says which keypoint each one is in the mirrored picture (left hand, right hand).
+    `classes` are the names of the classes in their order, the same for all splits; () where the
+    data does not say. `notes` say what was passed over or changed, and why, each a short sentence
+    that a reader of the accuracy has to know.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[Any]
     mirrored: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def normalise(preprocess: Preprocess, images: NDArray[np.uint8]) -> NDArray[np.float32]:

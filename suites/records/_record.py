@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from paretomark.suites.spec import _schema
 from paretomark.suites.tasks._task import CLASSIFICATION
 
-SCHEMA = 2
+SCHEMA = 3
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
@@ -66,6 +66,7 @@ class Record(_Row):
     # the artifact
     identity: str = ""  # digest of what it is, see `Artifact`; "" where there is none
     data: str = ""
+    classes: tuple[str, ...] = ()  # of the data, in the order of the net's outputs, where it says
     sha256: str = ""
     lineage: str = ""
     artifact_bytes: int | None = None
@@ -77,6 +78,8 @@ class Record(_Row):
     file_zeros: int | None = None
     sparse_path: str = ""  # whether XNNPACK skips the zeros of the file
     encoded_bytes: int | None = None
+    asked: dict[str, float] = field(default_factory=dict)  # of the steps: "magnitude sparsity"
+    reached: dict[str, float] = field(default_factory=dict)  # the same, as it is in the net
     # where and how fast it ran
     placement: dict[str, int] = field(default_factory=dict)  # operators by unit
     placement_costs: dict[str, float] = field(default_factory=dict)  # shares, as estimated
@@ -103,6 +106,10 @@ class Record(_Row):
     parity_max_abs: float | None = None  # difference to the float net's answers
     parity_mean_abs: float | None = None
     parity_top1: float | None = None
+    answers: str = ""  # what the scored output was taken for, as "probabilities"
+    # how far it is to be believed
+    warnings: tuple[str, ...] = ()  # what a reader has to know of the data, the net, or the file
+    broken: str = ""  # why the answers mean nothing, so that no front may have them; "" if they do
 
     @property
     def timed(self) -> bool:
@@ -145,7 +152,7 @@ class Record(_Row):
 
 def upgraded(table: object, schema: int) -> object:
     """A record that was written in an older schema, as one of this."""
-    if schema >= SCHEMA or not isinstance(table, dict):
+    if schema >= 2 or not isinstance(table, dict):  # what is new in 3 has defaults
         return table
     table = dict(table)
     measures = {name: table.pop(name, None) for name in ("pooled_iou", "keypoint_error")}

@@ -48,6 +48,8 @@ class Row:
     stage: str = ""
     reason: str = ""
     flags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    broken: str = ""
     visits: int = 0
     valid_visits: int = 0
     dense: bool = False
@@ -63,6 +65,8 @@ class Row:
     accuracy_low: float | None = None
     accuracy_high: float | None = None
     task: str = CLASSIFICATION
+    classes: tuple[str, ...] = ()
+    answers: str = ""
     metric: str = ""
     measures: dict[str, float] = field(default_factory=dict)  # further numbers of the task
     delta: float | None = None
@@ -77,6 +81,8 @@ class Row:
     file_sparsity: float | None = None
     macs: int | None = None
     encoded_bytes: int | None = None
+    asked: dict[str, float] = field(default_factory=dict)
+    reached: dict[str, float] = field(default_factory=dict)
     steps_s: float | None = None
     sparse_path: str = ""
     zeros: str = ""

@@ -1,7 +1,7 @@
 """From the records of a run to one row per planned cell: what every report shows.
 
 Nothing is dropped: a cell that failed, was never run, or has no valid visit is a row too. Only
-valid rows stand on a front, and only with their own kind, see `Group`.
+valid rows whose answers mean something stand on a front, and only with their own kind, see `Group`.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ def _row(cell: str, visits: Visits) -> Row:
         "stage": worst.stage,
         "reason": where + worst.reason if worst.reason else "",
         "flags": visits.flags,
+        "warnings": tuple(dict.fromkeys(w for r in visits.records for w in r.warnings)),
+        "broken": next((r.broken for r in visits.records if r.broken), ""),
         "visits": len(visits.records),
         "valid_visits": len(visits.valid),
         "dense": best.steps == "" and best.precision == "fp32",
@@ -135,6 +137,7 @@ def _accuracy(scored: Record) -> dict[str, Any]:
         "examples": scored.examples,
         "accuracy": _scores.mean(scores),
         "metric": scored.metric or _task.metric(scored.task),
+        "answers": scored.answers,
         "accuracy_low": low,
         "accuracy_high": high,
         "measures": scored.measures,
@@ -224,7 +227,7 @@ def with_fronts(rows: Sequence[Row], visits: Mapping[str, Visits]) -> list[Row]:
     """Mark the fronts of the groups of the rows, whose visits are given by cell."""
     groups: dict[Group, list[Row]] = {}
     for row in rows:
-        if row.valid and row.accuracy is not None:
+        if row.valid and row.accuracy is not None and not row.broken:
             groups.setdefault(row.group, []).append(row)
     marks: dict[str, dict[str, Any]] = {}
     for group in groups.values():
