@@ -1,6 +1,7 @@
 """The seam of a device: what an adapter file in this folder must offer.
 
-    FORMAT = "onnx"                        the files it loads
+    FORMAT = "onnx"                        the files that nets are exported to for it
+    LOADS = ("onnx", "ort")                optional: what it loads, where that is more
     VARIANTS = ("cpu",)                    targets are `file:variant`; () if there is only `file`
     PRECISIONS = {"cpu": ("int8",)}        optional: what a variant runs, where that is not all
     def device(variant: str) -> Device
@@ -34,7 +35,10 @@ class Chip:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a loaded model. Integers q mean (q - zero_point) * scale."""
+    """An input or output of a loaded model. Integers q mean (q - zero_point) * scale.
+
+    A size of -1 in `shape` is open: the file leaves it to whoever runs it.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -45,9 +49,11 @@ class Port:
     def encode(self, values: NDArray[np.float32]) -> NDArray[Any]:
         """Turn real numbers into those of this port, rounded and clipped if these are integers."""
         dtype = np.dtype(self.dtype)
-        if dtype.kind in "iu" and self.scale:
+        if dtype.kind in "iu":
             limits = np.iinfo(dtype)
-            values = np.clip(np.rint(values / self.scale + self.zero_point), limits.min, limits.max)
+            if self.scale:
+                values = values / self.scale + self.zero_point
+            values = np.clip(np.rint(values), limits.min, limits.max)
         return np.ascontiguousarray(values.astype(dtype))
 
     def decode(self, values: NDArray[Any]) -> NDArray[np.float32]:
@@ -75,6 +81,8 @@ class Placement:
     predicted_s: float | None = None
     simulated: str = ""  # "emulated" if another machine only pretends to be this one
     costs: Mapping[str, float] = field(default_factory=dict)  # by unit, share of estimated cost
+    notes: Sequence[str] = ()  # what a reader of its figures has to know, a sentence each
+    warnings: Sequence[str] = ()  # what a reader has to know before believing the figures
 
     @property
     def fell_back(self) -> bool:
@@ -148,6 +156,15 @@ class Accelerator(Protocol):
 
 
 @runtime_checkable
+class Fixing(Protocol):
+    """What a device offers that has to be told open sizes of the inputs before it runs."""
+
+    def fix(self, shapes: Sequence[tuple[int, ...]]) -> Placement:
+        """Make the loaded model ready for inputs of these shapes, in the order of the ports."""
+        ...
+
+
+@runtime_checkable
 class Closing(Protocol):
     """What a device offers that runs a process of its own."""
 
@@ -176,10 +193,17 @@ def names() -> list[str]:
 
 
 def formats() -> dict[str, str]:
-    """Give the format that each target loads, by target."""
+    """Give the format that nets are exported to for each target, by target."""
+    return {target: forms[0] for target, forms in loads().items()}
+
+
+def loads() -> dict[str, tuple[str, ...]]:
+    """Give the formats of files that each target loads, by target; that of its exports is first."""
     adapters = {name: _plugins.module("devices", name) for name in names()}
     return {
-        f"{name}:{variant}" if variant else name: adapter.FORMAT
+        f"{name}:{variant}" if variant else name: tuple(
+            dict.fromkeys((adapter.FORMAT, *getattr(adapter, "LOADS", ())))
+        )
         for name, adapter in adapters.items()
         for variant in adapter.VARIANTS or ("",)
     }

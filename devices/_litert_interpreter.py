@@ -20,7 +20,9 @@ PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtim
 class Loaded:
     """A model in an interpreter that is ready to run, with its ports."""
 
-    def __init__(self, interpreter: Any) -> None:
+    def __init__(self, interpreter: Any, shapes: Sequence[tuple[int, ...]] = ()) -> None:
+        for port, shape in zip(interpreter.get_input_details(), shapes, strict=False):
+            interpreter.resize_tensor_input(port["index"], shape, strict=True)
         interpreter.allocate_tensors()
         self._interpreter = interpreter
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
@@ -49,6 +51,7 @@ class Cpu:
     def __init__(self, kernels: str) -> None:
         self._kernels = kernels
         self._model: Any = None
+        self._file, self._threads = Path(), 1
 
     def probe(self) -> Chip:
         """Name the processor. Raise Unavailable where neither package is installed."""
@@ -58,13 +61,23 @@ class Cpu:
 
     def load(self, model: Path, threads: int) -> Placement:
         """Make ready to run, with as many threads."""
+        self._file, self._threads = model, threads
+        return self._ready(())
+
+    def fix(self, shapes: Sequence[tuple[int, ...]]) -> Placement:
+        """Make ready again, for inputs of these shapes."""
+        return self._ready(shapes)
+
+    def _ready(self, shapes: Sequence[tuple[int, ...]]) -> Placement:
+        model, threads = self._file, self._threads
         runtime = module(installed())
         kinds = runtime.OpResolverType
         kind = {"xnnpack": kinds.AUTO, "builtin": kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
         self._model = Loaded(
             runtime.Interpreter(
                 str(model), num_threads=threads, experimental_op_resolver_type=kind[self._kernels]
-            )
+            ),
+            shapes,
         )
         operators = _tflite.operators_by_unit(self._model.nodes())
         return Placement(self._kernels, operators, self._model.inputs, self._model.outputs)

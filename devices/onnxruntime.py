@@ -23,7 +23,7 @@ VARIANTS = tuple(PROVIDERS)
 # Not bf16 and tf32: it would compute in float32 under their names.
 INTEGER = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
 PRECISIONS = dict.fromkeys(VARIANTS, ("fp32", "fp16", *INTEGER))
-DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+DTYPES = {"float": "float32", "double": "float64"}  # that NumPy calls otherwise
 
 
 class _OnnxRuntime:
@@ -90,8 +90,9 @@ def _options(threads: int) -> Any:
 
 
 def _port(port: Any) -> Port:
-    shape = tuple(size if isinstance(size, int) else 1 for size in port.shape)
-    return Port(port.name, shape, DTYPES.get(port.type, port.type))
+    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in port.shape)
+    kind = port.type.removeprefix("tensor(").removesuffix(")")
+    return Port(port.name, shape, DTYPES.get(kind, kind))
 
 
 def device(variant: str) -> _OnnxRuntime:

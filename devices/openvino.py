@@ -13,6 +13,7 @@ from paretomark.devices._device import Arrays, Chip, Operator, Placement, Port, 
 from paretomark.devices.formats._counts import Node, macs, stored_bytes
 
 FORMAT = "xml"
+LOADS = ("xml", "onnx")
 VARIANTS = ("cpu", "gpu", "npu")
 
 
@@ -20,7 +21,9 @@ class _OpenVINO:
     def __init__(self, variant: str) -> None:
         self._target = variant.upper()
         self.request: Any = None
-        self._outputs: Arrays = []
+        self._outputs: Arrays = []  # where they always lie; none if their sizes are open
+        self._shapes: Sequence[tuple[int, ...]] = ()  # of inputs whose sizes are open in the file
+        self._model, self._threads = Path(), 1
 
     def probe(self) -> Chip:
         version = require("openvino", "openvino")
@@ -35,9 +38,17 @@ class _OpenVINO:
         return Chip(core.get_property(self._target, "FULL_DEVICE_NAME"), {"openvino": version})
 
     def load(self, model: Path, threads: int) -> Placement:
-        compiled = self._compile(model, threads, {})
+        self._model, self._threads = model, threads
+        return self._ready(self._compile(model, threads, {}))
+
+    def fix(self, shapes: Sequence[tuple[int, ...]]) -> Placement:
+        self._shapes = shapes
+        return self._ready(self._compile(self._model, self._threads, {}))
+
+    def _ready(self, compiled: Any) -> Placement:
         self.request = compiled.create_infer_request()
-        self._outputs = [tensor.data for tensor in self.request.output_tensors]
+        fixed = not any(port.get_partial_shape().is_dynamic for port in compiled.outputs)
+        self._outputs = [tensor.data for tensor in self.request.output_tensors] if fixed else []
         nodes = Counter([_unit(compiled)] * len(compiled.get_runtime_model().get_ops()))
         return Placement(
             home=self._target,
@@ -54,7 +65,8 @@ class _OpenVINO:
         for i, array in enumerate(inputs):
             self.request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
         self.request.infer()
-        return [output.copy() for output in self._outputs]
+        outputs = self._outputs or [tensor.data for tensor in self.request.output_tensors]
+        return [output.copy() for output in outputs]
 
     def profile(
         self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int
@@ -105,7 +117,11 @@ class _OpenVINO:
         }
         if self._target == "CPU":
             options |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        return openvino.Core().compile_model(model, self._target, options | more)
+        if not self._shapes:
+            return openvino.Core().compile_model(model, self._target, options | more)
+        network = openvino.Core().read_model(model)
+        network.reshape(dict(enumerate(self._shapes)))
+        return openvino.Core().compile_model(network, self._target, options | more)
 
 
 def _unit(compiled: Any) -> str:
@@ -137,7 +153,16 @@ def _nodes(graph: Any) -> dict[str, Node]:
 
 def _port(port: Any) -> Port:
     dtype = np.dtype(port.get_element_type().to_dtype())
-    return Port(port.any_name, tuple(port.get_shape()), dtype.name)
+    sizes = port.get_partial_shape()
+    if sizes.rank.is_dynamic:
+        raise ValueError(f"{_name(port)} may have any number of axes, which cannot be measured")
+    shape = tuple(-1 if size.is_dynamic else size.get_length() for size in sizes)
+    return Port(_name(port), shape, dtype.name)
+
+
+def _name(port: Any) -> str:
+    name: str = next(iter(port.get_names()), f"port {port.get_index()}")
+    return name
 
 
 def device(variant: str) -> _OpenVINO:

@@ -77,7 +77,8 @@ class _Cpu:
             compile_s, kernels = self._compile(program.inputs)
         if self._variant == "int8":
             home, operators = "int8", {"int8": kernels, "float": program.products - kernels}
-        return Placement(home, operators, program.inputs, program.outputs, compile_s)
+        ports = program.inputs, program.outputs
+        return Placement(home, operators, *ports, compile_s, notes=program.notes)
 
     def _compile(self, inputs: Sequence[Port]) -> tuple[float, int]:
         """Compile for these inputs: the seconds that took, most of them in the C++ compiler, and

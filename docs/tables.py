@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""The reference tables of the documents, made from the code that they tell about.
+"""The tables of the documents, made from the code that they tell about, and from kept runs.
 
     python docs/tables.py            writes every table into its document: `make docs`
     python docs/tables.py --check    names those that are no longer what the code says, and fails
 
 A table stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, and a function of that name
-in TABLES makes it. Only the project's own plug-ins are told about. Nothing that is heavy is
-imported: the files of methods, formats and devices import torch and the runtimes in functions.
+in TABLES makes it; `run_NAME` is that of a kept run, see kept.py. Only the project's own plug-ins
+are told about. Nothing that is heavy is imported: the files of methods, formats and devices import
+torch and the runtimes in functions.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import re
 import sys
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from paretomark.devices import _device
-from paretomark.docs import _code
+from paretomark.docs import _code, kept
 from paretomark.models.compress import _tuning
 from paretomark.models.export import _export
 from paretomark.models.nets import _zoo
@@ -107,13 +109,12 @@ def devices() -> str:
     for target in _device.targets():
         adapter, _, variant = target.partition(":")
         if adapter in own("devices"):
-            form = _device.formats()[target]
-            runs = _device.precisions(target) or _export.module(form).PRECISIONS
-            same = groups.setdefault((adapter, form, tuple(runs)), [])
+            forms = _device.loads()[target]
+            runs = _device.precisions(target) or _export.module(forms[0]).PRECISIONS
+            written = ", ".join(f".{form}" for form in forms)
+            same = groups.setdefault((adapter, written, tuple(runs)), [])
             same.append(f"`:{variant}`" if same else f"`{target}`")
-    rows = [
-        (", ".join(who), f".{form}", ", ".join(runs)) for (_, form, runs), who in groups.items()
-    ]
+    rows = [(", ".join(who), forms, ", ".join(runs)) for (_, forms, runs), who in groups.items()]
     return _table(("device", "loads", "runs"), rows)
 
 
@@ -226,7 +227,10 @@ _MAKERS = (
     *(methods, training, augmentations, precisions, quantization, devices, data, tasks, keys),
     *(quantities, suites, nets, columns, commands),
 )
-TABLES: Mapping[str, Callable[[], str]] = {make.__name__: make for make in _MAKERS}
+TABLES: Mapping[str, Callable[[], str]] = {
+    **{make.__name__: make for make in _MAKERS},
+    **{f"run_{name}": functools.partial(kept.table, name) for name in kept.names()},
+}
 
 
 def own(kind: str) -> list[str]:

@@ -41,14 +41,15 @@ class Misplaced:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Spearman's rho of MACs with latency among `nets` nets, with its 95 % interval."""
+    """Spearman's rho of MACs with latency among `nets` nets, with its 95 % interval; None where
+    all have the same MACs, or the same latency: then there is no order to tell."""
 
     place: Group
     precision: str
     nets: int
-    rho: float
-    low: float
-    high: float
+    rho: float | None
+    low: float | None
+    high: float | None
     worst: tuple[Misplaced, ...]  # the farthest off first
     rows: tuple[Row, ...] = ()  # one of each net
 
@@ -89,7 +90,8 @@ def _place(row: Row) -> tuple[str, int, int, str, str]:
 def _ranking(place: Group, precision: str, nets: Sequence[Row]) -> Ranking:
     macs = np.array([row.macs for row in nets], float)
     seconds = np.array([row.latency_s for row in nets], float)
-    low, high = interval(macs, seconds)
+    rho = spearman(macs, seconds)
+    low, high = (None, None) if np.isnan(rho) else interval(macs, seconds)
     by_macs, by_time = ranks(macs[None])[0], ranks(seconds[None])[0]
     order = np.argsort(-np.abs(by_macs - by_time), kind="stable")[:WORST]
     worst = [Misplaced(nets[i].model, float(by_macs[i]), float(by_time[i])) for i in order]
@@ -97,7 +99,7 @@ def _ranking(place: Group, precision: str, nets: Sequence[Row]) -> Ranking:
         place,
         precision,
         len(nets),
-        spearman(macs, seconds),
+        None if np.isnan(rho) else rho,
         low,
         high,
         tuple(m for m in worst if m.by_macs != m.by_time),
@@ -193,8 +195,9 @@ def as_json(summary: Summary) -> list[dict[str, Any]]:
 
 
 def _rho(ranking: Ranking) -> str:
-    low, high = (f"{end:.2f}".replace("-", "−") for end in (ranking.low, ranking.high))
-    return f"{ranking.rho:.2f} [{low}, {high}]".replace("-", "−")
+    if ranking.rho is None:
+        return "not defined"
+    return f"{ranking.rho:.2f} [{ranking.low:.2f}, {ranking.high:.2f}]".replace("-", "−")
 
 
 def _worst(ranking: Ranking) -> str:

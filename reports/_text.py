@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import Group, Row
 
 MAX_TEXT = 400
@@ -106,7 +107,7 @@ def reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, list[str]]]:
     return [(*why, cells) for why, cells in groups.items()]
 
 
-def warnings(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+def warnings(rows: Sequence[Row | Record]) -> list[tuple[str, list[str]]]:
     """Group cells by what has to be known of them: a warning, and the cells that it is of."""
     groups: dict[str, list[str]] = {}
     for row in rows:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from paretomark.reports import _console, _text, _verdicts
+from paretomark.reports import _console, _json, _text, _verdicts
 from paretomark.reports._command import ALL_WELL, fraction
 from paretomark.reports._verdicts import Answer, Verdict
 from paretomark.suites.records import _store
@@ -50,7 +49,7 @@ def command(arguments: argparse.Namespace) -> int:
     a, b = (summarise(_store.read(run)) for run in (arguments.a, arguments.b))
     verdicts = _verdicts.compare(a, b, arguments.delta, arguments.by_name)
     if arguments.json:
-        print(json.dumps(as_json(a, b, verdicts), indent=1))
+        print(_json.text(as_json(a, b, verdicts)))
     elif arguments.markdown:
         print(as_markdown(a, b, verdicts))
     else:

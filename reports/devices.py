@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 
 from rich import box
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from paretomark.devices import _device
 from paretomark.devices.measure import _conformance, _run
-from paretomark.reports import _console
+from paretomark.reports import _console, _json
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 
 
@@ -41,7 +40,7 @@ def show(devices: Sequence[str], as_json: bool) -> bool:
     """Print which devices are here, and how to get the others."""
     probes = _run.probe(devices)
     if as_json:
-        print(json.dumps({t: probe.to_json() for t, probe in probes.items()}, indent=1))
+        print(_json.text({t: probe.to_json() for t, probe in probes.items()}))
         return True
     rows = []
     for target, probe in probes.items():
@@ -59,7 +58,7 @@ def verify(devices: Sequence[str], as_json: bool) -> bool:
     """Print the conformance of the devices that are here; whether every check held."""
     results = _conformance.verify(devices)
     if as_json:
-        print(json.dumps([dataclasses.asdict(r) for r in results], indent=1))
+        print(_json.text([dataclasses.asdict(r) for r in results]))
     else:
         rows = [
             (r.device, r.precision, r.check, "ok" if r.held else "FAILS", r.detail) for r in results
@@ -72,7 +71,7 @@ def self_test(as_json: bool) -> bool:
     """Print what catches the misbehaving variants of the fake device; whether all are caught."""
     caught = _conformance.self_test()
     if as_json:
-        print(json.dumps([dataclasses.asdict(c) for c in caught], indent=1))
+        print(_json.text([dataclasses.asdict(c) for c in caught]))
     else:
         rows = [(c.variant, c.by or "not caught", c.reason) for c in caught]
         _print(("fake device", "caught by", "reason"), rows)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from paretomark.devices.measure._zoo_check import Checked
 from paretomark.models.build import _facts
 from paretomark.models.nets import _families, _zoo
 from paretomark.models.nets._families import AGREE, ZooEntry
-from paretomark.reports import _console, _html, _text
+from paretomark.reports import _console, _html, _json, _text
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 from paretomark.suites.spec._errors import unknown
 
@@ -110,7 +109,7 @@ def show(only: Sequence[str], as_json: bool) -> bool:
     """Print the zoo, family by family; whether all counts agree with what is published."""
     rows = listed(only)
     if as_json:
-        print(json.dumps([_as_json(row) for row in rows], indent=1))
+        print(_json.text([_as_json(row) for row in rows]))
         return all(row.agrees for row in rows)
     table = _console.frame()
     table.add_column("net", no_wrap=True)
@@ -165,7 +164,7 @@ def check(only: Sequence[str], as_json: bool) -> bool:
     tried = _zoo_check.check(nets, say if not as_json else _quiet)
     every = _zoo_check.check([row.checked for row in representatives], _quiet, kept_only=True)
     if as_json:
-        print(json.dumps([asdict(result) for result in tried], indent=1))
+        print(_json.text([asdict(result) for result in tried]))
     else:
         works = sum(result.works for result in tried)
         print(f"{works} of {len(tried)} work")

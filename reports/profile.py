@@ -22,7 +22,17 @@ from paretomark.devices import _host
 from paretomark.devices.measure import _profile
 from paretomark.devices.measure._peak import Peaks
 from paretomark.devices.measure._profile import Profile, ProfileRequest
-from paretomark.reports import _console, _csv, _figure, _html, _parts, _progress, _roofline, _text
+from paretomark.reports import (
+    _console,
+    _csv,
+    _figure,
+    _html,
+    _json,
+    _parts,
+    _progress,
+    _roofline,
+    _text,
+)
 from paretomark.reports import _profile_words as words
 from paretomark.reports._command import ALL_WELL, SOME_FAILED, positive
 from paretomark.reports._html import Cell, esc
@@ -62,7 +72,7 @@ def command(arguments: argparse.Namespace) -> int:
         profile = _profile.collect(request, progress, say)
     page, *_ = write(profile, arguments.out or folder(profile))
     if arguments.json:
-        print(json.dumps(as_json(profile), indent=1))
+        print(_json.text(as_json(profile)))
     else:
         show(profile)
         print(f"profile: {page}")
@@ -83,7 +93,7 @@ def write(profile: Profile, out: Path) -> list[Path]:
     written = _parts.pictures(plots, out)
     table = as_json(profile)
     written.append(_html.save(out / "operators.csv", _csv.text(table["operators"])))
-    written.append(_html.save(out / "profile.json", json.dumps(table, indent=1, allow_nan=False)))
+    written.append(_html.save(out / "profile.json", _json.text(table)))
     pictures = {name: _html.card(_figure.inline(plot.svg)) for name, plot in plots.items()}
     body = _body(profile, pictures) + _parts.files(written)
     return [_html.save(out / "index.html", _html.document(f"Profile: {title}", body)), *written]

@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import html
 import itertools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from paretomark.reports import (
     _csv,
     _figure,
     _html,
+    _json,
     _nets_plot,
     _parts,
     _plot,
@@ -55,7 +55,7 @@ def present(summary: Summary, out: Path, as_json: bool) -> None:
     """Write the report of a run, and print its tables and where the page is, or all as JSON."""
     page, *_ = write(summary, out)
     if as_json:
-        print(json.dumps(_as_json(summary), indent=1))
+        print(_json.text(_as_json(summary)))
         return
     _terminal.show(summary)
     _published_table.show(summary)

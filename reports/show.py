@@ -13,7 +13,7 @@ from typing import Any
 
 from paretomark.models import _cache
 from paretomark.models.build import _artifact
-from paretomark.reports import _text
+from paretomark.reports import _json, _text
 from paretomark.reports._command import ALL_WELL
 from paretomark.suites.spec._errors import UserError
 
@@ -30,7 +30,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Print what is known of an artifact. Raises UserError if there is no such, or several."""
     table = find(arguments.artifact)
     if arguments.json:
-        print(json.dumps(table, indent=1))
+        print(_json.text(table))
     else:
         show(table)
     return ALL_WELL

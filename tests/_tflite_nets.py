@@ -85,6 +85,13 @@ class Net:
         inputs = [self.at, weights, self._bias(outputs)]
         return self._append("FULLY_CONNECTED", inputs, shape, "FullyConnected", keepNumDims=True)
 
+    def resize(self, side: int) -> Net:
+        """The same picture in another size, between whose pixels it is interpolated."""
+        n, _, _, channels = self._shape()
+        inputs = [self.at, self._constant(np.array((side, side), np.int32))]
+        shape = (n, side, side, channels)
+        return self._append("RESIZE_BILINEAR", inputs, shape, "ResizeBilinear", alignCorners=True)
+
     def output(self) -> Net:
         """Make the last tensor an output of the net."""
         self._graph.outputs.append(self.at)

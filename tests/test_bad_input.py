@@ -232,6 +232,7 @@ def test_data_that_is_not_there_or_not_right(tmp_path: Path) -> None:
     ]:
         with pytest.raises(UserError, match=message):
             load(spec, "test", 10, size)
+    (tmp_path / "a.png").write_bytes(b"no picture")
     (tmp_path / "labels.csv").write_text("file,label\na.png,cat\n")
     with pytest.raises(UserError, match=r"labels\.csv, line 2: expected file, class index"):
         load(f"labels_csv:{tmp_path}", "test", 10, size)

@@ -105,7 +105,8 @@ def test_reparameterization_is_exact_and_smaller() -> None:
                 nn.init.uniform_(tensor, low, 2.0)
             nn.init.uniform_(module.weight, 0.5, 2.0)
     net.eval()
-    fused = _step.apply(net, {"method": "reparameterize"}, CTX)
+    ctx = dataclasses.replace(CTX, preprocess=scenes_repvgg.PREPROCESS)
+    fused = _step.apply(net, {"method": "reparameterize"}, ctx)
     x = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         exact, got = net(x), fused(x)

@@ -158,11 +158,11 @@ def _targets(line: str) -> Iterator[str]:
 def test_suites_in_documents_are_valid() -> None:
     nets, whole = set(), 0
     for page, block in blocks("toml"):
-        if "model" not in tomllib.loads(block):  # a part of one
+        if not {"model", "devices"} <= set(tomllib.loads(block)):  # a part of one
             continue
         whole += 1
         suite = _suite.parse(block, page, Path("/suites"))
-        known = _zoo.names(), _step.methods(), _device.formats(), _export.precisions()
+        known = _zoo.names(), _step.methods(), _device.loads(), _export.precisions()
         cells = _plan.plan(suite, *known)
         for steps in {str(c.recipe.steps): c.recipe.steps for c in cells}.values():
             _step.check(steps, None)

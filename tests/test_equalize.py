@@ -16,11 +16,15 @@ from paretomark.suites.spec._model import Preprocess
 
 pytestmark = pytest.mark.build
 
-CTX = _step.Context("digits", Preprocess((8, 8), (0.0,), (255.0,)), seed=0)
 
-
-def equalized(net: nn.Module, **parameters: object) -> nn.Module:
-    return _step.apply(net.eval(), {"method": "equalize", **parameters}, CTX).requires_grad_(False)
+def equalized(
+    net: nn.Module, preprocess: Preprocess | None = None, **parameters: object
+) -> nn.Module:
+    if preprocess is None:
+        channels = next(m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d))
+        preprocess = Preprocess((12, 12), (0.0,) * channels, (255.0,) * channels)
+    ctx = _step.Context("digits", preprocess, seed=0)
+    return _step.apply(net.eval(), {"method": "equalize", **parameters}, ctx).requires_grad_(False)
 
 
 def pair(between: nn.Module) -> nn.Sequential:
@@ -90,9 +94,10 @@ def test_what_nets_compute_stays(name: str, parameters: dict[str, object]) -> No
     plugin = importlib.import_module(f"paretomark.models.nets.{name}")
     net = lively(plugin.net())
     if name == "scenes_repvgg":  # its branches are no pairs
-        net = _step.apply(net, {"method": "reparameterize"}, CTX)
-    got = equalized(net, **parameters)
+        ctx = _step.Context("", plugin.PREPROCESS, seed=0)
+        net = _step.apply(net, {"method": "reparameterize"}, ctx)
     preprocess = plugin.PREPROCESS
+    got = equalized(net, preprocess, **parameters)
     x = torch.randn(2, len(preprocess.mean), *preprocess.size)
     assert off(net, got, x) < 1e-4
     before = dict(net.named_parameters())
@@ -198,7 +203,7 @@ def test_without_normalisation_nothing_can_be_absorbed() -> None:
 def test_the_given_net_is_left_alone_and_the_new_one_can_be_kept() -> None:
     net = lively(mobilenet_v1_0_25.net())
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    got = equalized(net, relu6="clip")
+    got = equalized(net, mobilenet_v1_0_25.PREPROCESS, relu6="clip")
     assert all(value.equal(before[name]) for name, value in net.state_dict().items())
     file = io.BytesIO()
     torch.save(got, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from paretomark.suites.spec._errors import UserError
 NETS = ["alpha", "beta"]
 METHODS = {"magnitude": ["sparsity", "scope"]}
 PRECISIONS = ["fp32", "fp16", "int8"]
-FORMATS = {"one:cpu": "onnx", "two:cpu": "tflite", "three:cpu": "onnx"}
+LOADS = {"one:cpu": ("onnx",), "two:cpu": ("tflite",), "three:cpu": ("xml", "onnx")}
 SUITE = """
 devices = ["one:cpu", "two:cpu"]
 [model.alpha]
@@ -26,7 +27,7 @@ precision = "fp16"
 
 
 def planned(text: str) -> list[_plan.Cell]:
-    return _plan.plan(_suite.parse(text, "s", Path("/suites")), NETS, METHODS, FORMATS, PRECISIONS)
+    return _plan.plan(_suite.parse(text, "s", Path("/suites")), NETS, METHODS, LOADS, PRECISIONS)
 
 
 def test_a_suite_plans_every_model_recipe_and_device_in_the_order_of_the_file() -> None:
@@ -81,10 +82,48 @@ def test_a_teacher_lies_where_the_suite_says() -> None:
     assert half.steps[0]["teacher_weights"] == "/suites/w.safetensors"
 
 
-def test_a_file_meets_only_the_devices_that_load_its_format() -> None:
+def test_a_file_meets_every_device_of_the_suite() -> None:
     cells = planned('devices = ["one:cpu", "two:cpu"]\n[model.mine]\nnet = "file:net.tflite"\n')
-    assert [cell.key for cell in cells] == ["mine/as-is/two:cpu/b1/t1"]
+    assert [cell.key for cell in cells] == ["mine/as-is/one:cpu/b1/t1", "mine/as-is/two:cpu/b1/t1"]
+    assert [cell.file_format for cell in cells] == ["tflite", "tflite"]
     assert cells[0].model.file == "/suites/net.tflite"
+
+
+NAMES = ["x/y", "/", "", " x", "x ", "two\nlines", "a\ttab", "red\x1b[31m", "x\u202ey", "x\u2028y"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["model", "recipe"])
+def test_names_that_would_not_stand_apart_in_keys_are_refused(kind: str, name: str) -> None:
+    text = 'devices = ["one:cpu"]\n[model.alpha]\n[recipe.full]\n'
+    text += f"[{kind}.{json.dumps(name)}]\n" + 'net = "alpha"\n' * (kind == "model")
+    with pytest.raises(UserError) as error:
+        planned(text)
+    assert f"the name of a {kind} may not be empty" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x", "0.9", "naïve", "a b", "a.b:c-d_e", "wide (20 %)", "鳥"])
+def test_other_names_are_taken(name: str) -> None:
+    text = f'devices = ["one:cpu"]\n[model.alpha]\n[recipe.{json.dumps(name)}]\n'
+    assert [cell.key for cell in planned(text)] == [f"alpha/{name}/one:cpu/b1/t1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"two:cpu"]', '"one:cpu"]'),
+        ('recipes = ["half"]', 'recipes = ["half", "half"]'),
+        ("[model.alpha]", '[model.alpha]\ndevices = ["two:cpu", "two:cpu"]'),
+        ("devices =", "batch = [1, 8, 1]\ndevices ="),
+        ("[model.beta]", '[device."two:cpu"]\nthreads = [2, 2]\n[model.beta]'),
+    ],
+)
+def test_a_cell_that_is_there_twice_is_refused(before: str, after: str) -> None:
+    assert before in SUITE
+    with pytest.raises(UserError, match=r"suite 's': .* is planned \d times: .* named twice"):
+        planned(SUITE.replace(before, after, 1))
 
 
 def test_paths_start_at_the_suite_and_variables_are_expanded(
@@ -166,7 +205,7 @@ def test_the_suites_of_the_project_are_valid(
     monkeypatch.setenv("PARETOMARK_DATA", str(tmp_path))
     for name in _suite.names():
         suite = _suite.parse(_suite.text(_suite.locate(name)), name, Path("/suites"))
-        valid = _zoo.names(), _step.methods(), _device.formats(), _export.precisions()
+        valid = _zoo.names(), _step.methods(), _device.loads(), _export.precisions()
         cells = _plan.plan(suite, *valid)
         assert cells, name
         for cell in cells:

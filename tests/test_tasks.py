@@ -221,14 +221,16 @@ def test_a_bad_mask_is_named(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("file\na.png\n", "needs columns file, NAME_x"),
-        ("file,a_x,a_y\na.png,1,one\n", "line 2: a cell is no number"),
-        ("file,a_x,a_y\na.png,1,inf\n", "line 2: a cell is no number"),
-        ("file,a_x,a_y\na.png,1\n", "line 2: a cell is no number"),
-        ("file,a_x,a_y\na.png,1,2\n", "cannot read picture"),
+        ("file,a\na.png,1\n", "needs columns file, NAME_x"),
+        ("file,a_x,a_y\na.png,1,one\n", "line 2: a cell of 'a' is no number"),
+        ("file,a_x,a_y\na.png,1,inf\n", "line 2: a cell of 'a' is no number"),
+        ("file,a_x,a_y\na.png,1\n", "line 2: 2 cells, where the first row has 3"),
+        ("file,a_x,a_y\nb.png,1,2\n", "line 2: there is no file .*b.png; did you mean 'a.png'"),
+        ("file,a_x,a_y\na.png,1,2\n", "cannot read picture .*a.png"),
     ],
 )
 def test_a_bad_table_is_named(tmp_path: Path, table: str, message: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
     (tmp_path / "keypoints.csv").write_text(table)
     with pytest.raises(UserError, match=message):
         _data.load(f"keypoints_csv:{tmp_path}", "test", None, SIZE, "keypoints")

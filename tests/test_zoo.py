@@ -189,7 +189,7 @@ def test_normalisation_is_folded_also_inside_of_what_cannot_be_traced() -> None:
     net = nn.Sequential(Branching(), conv_bn(4, 4, 1)).eval()
     x = torch.rand(2, 3, 8, 8)
     _random.initialise(net, x, 0)
-    small = _fold.folded(net)
+    small = _fold.folded(net, x)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in small.modules())
     assert any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
     with torch.no_grad():

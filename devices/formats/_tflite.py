@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,15 @@ from paretomark.devices._device import Port, require
 from paretomark.models.export import _tflite_model
 
 DELEGATE = "DELEGATE"  # how interpreters call a node that stands for what a delegate has taken
+MOST_VALUES = 16
 
 
 @dataclass(frozen=True)
 class Tensor:
     """A tensor of a subgraph: `type` as in the schema ("INT8"); -1 in `shape` is not fixed.
 
-    A constant has its values in the file; everything else is computed or given.
+    A constant has its values in the file; everything else is computed or given. `values` are those
+    of an INT32 constant of up to MOST_VALUES: axes, margins, sizes.
     """
 
     index: int
@@ -27,13 +30,15 @@ class Tensor:
     type: str
     shape: tuple[int, ...]
     constant: bool
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Operator:
     """An operator: the name of the builtin ("CONV_2D") or of the custom one.
 
-    Omitted optional inputs are left out. `options` are the bytes that a custom operator is given.
+    Omitted optional inputs are left out. `options` are the bytes that a custom operator is given,
+    `fields` the numbers and flags that a builtin one is, by their names in the schema ("strideH").
     """
 
     name: str
@@ -41,6 +46,7 @@ class Operator:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     options: bytes = field(default=b"", repr=False)
+    fields: Mapping[str, float] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,10 @@ def read(file: Path) -> tuple[Subgraph, ...]:
 def port(details: Mapping[str, Any]) -> Port:
     """Make a port of what an interpreter says of an input or output in `get_input_details()`."""
     scale, zero_point = details["quantization"]
-    shape = tuple(int(size) for size in details["shape"])
+    # The signature has -1 where `shape` has a stand-in for a size that is not fixed.
+    signature = details.get("shape_signature", ())
+    open_sizes = len(signature) == len(details["shape"])
+    shape = tuple(int(size) for size in (signature if open_sizes else details["shape"]))
     dtype = np.dtype(details["dtype"]).name
     return Port(details["name"], shape, dtype, float(scale), int(zero_point))
 
@@ -112,6 +121,7 @@ def _subgraph(model: Any, graph: Any) -> Subgraph:
                 inputs=chosen(operator.inputs),
                 outputs=chosen(operator.outputs),
                 options=_bytes(operator.customOptions) if custom else b"",
+                fields=_fields(operator.builtinOptions),
             )
         )
     return Subgraph(tuple(operators), chosen(graph.inputs), chosen(graph.outputs))
@@ -126,7 +136,21 @@ def _tensor(model: Any, index: int, tensor: Any) -> Tensor:
         type=_tflite_model.type_name(tensor),
         shape=tuple(signature) if signature else _tflite_model.shape(tensor),
         constant=_tflite_model.is_constant(model, tensor),
+        values=_values(model, tensor),
     )
+
+
+def _values(model: Any, tensor: Any) -> tuple[int, ...]:
+    small = math.prod(_tflite_model.shape(tensor)) <= MOST_VALUES
+    if not small or _tflite_model.type_name(tensor) != "INT32":
+        return ()
+    stored = _tflite_model.stored(model, tensor)
+    return () if stored is None else tuple(int(value) for value in stored)
+
+
+def _fields(options: Any) -> dict[str, float]:
+    given = vars(options) if options is not None else {}
+    return {name: value for name, value in given.items() if isinstance(value, (int, float))}
 
 
 def _numbers(vector: Sequence[int] | None) -> list[int]:

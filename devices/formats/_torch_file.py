@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Program:
     outputs: Sequence[Port]
     operators: int
     products: int
+    notes: Sequence[str] = ()  # what a reader of its figures has to know
 
 
 def register() -> None:
@@ -59,16 +60,45 @@ def read(model: Path, target: str, precisions: Sequence[str], place: str = "cpu"
         net=program.module(),
         precision=precision,
         inputs=_ports(program, program.graph_signature.user_inputs),
-        outputs=_ports(program, program.graph_signature.user_outputs),
+        outputs=_named(program, _ports(program, program.graph_signature.user_outputs)),
         operators=len(calls),
+        notes=_training(program),
         products=sum(call.startswith(("aten.conv", "aten.linear")) for call in calls),
     )
+
+
+def _named(program: Any, ports: list[Port]) -> list[Port]:
+    """Outputs that come in a dictionary, by their keys in it."""
+    from torch.utils import _pytree
+
+    packed = _pytree.tree_unflatten(list(range(len(ports))), program.call_spec.out_spec)
+    if not isinstance(packed, dict):
+        return ports
+    keys = {number: str(key) for key, number in packed.items() if isinstance(number, int)}
+    return [replace(port, name=keys.get(i, port.name)) for i, port in enumerate(ports)]
+
+
+def _training(program: Any) -> list[str]:
+    """Say that operators act as in training: exported without eval(), a net answers by chance."""
+    acting = {
+        str(node.target)
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        for argument, value in zip(node.target._schema.arguments, node.args, strict=False)
+        if argument.name in ("train", "training") and value is True
+    }
+    names = ", ".join(sorted(acting))
+    return [f"{names} of the file acts as in training: export the net after eval()"] * bool(acting)
 
 
 def _ports(program: Any, names: Iterable[str]) -> list[Port]:
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
     return [
-        Port(name, tuple(values[name].shape), str(values[name].dtype).removeprefix("torch."))
+        Port(
+            name,
+            tuple(size if isinstance(size, int) else -1 for size in values[name].shape),
+            str(values[name].dtype).removeprefix("torch."),
+        )
         for name in names
     ]
 
@@ -106,5 +136,8 @@ def cast(tensor: Any, dtype: Any) -> Any:
 
 
 def flat(outputs: Any) -> Sequence[Any]:
-    """List the outputs of a net that has one, or several."""
-    return outputs if isinstance(outputs, tuple | list) else (outputs,)
+    """List the outputs of a net that has one, or several, in whatever they are packed."""
+    from torch.utils import _pytree
+
+    leaves: list[Any] = _pytree.tree_leaves(outputs)
+    return [leaf for leaf in leaves if leaf is not None]

@@ -19,7 +19,7 @@ from paretomark.devices import _device, _host
 from paretomark.devices.measure import _parity, _run
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._request import RunRequest
-from paretomark.models.build import _build
+from paretomark.models.build import _artifact, _build
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.data import _data
 from paretomark.suites.records import _store
@@ -102,7 +102,7 @@ def _collect(
         ended = {r.cell for r in records if r.status not in ("ok", "fallback")}
         for cell in cells:
             if cell.key not in ended and (why := obstacle(cell, absent)):
-                writer.append(_record(cell, 0, utc_now(), None, why))
+                writer.append(as_record(cell, 0, utc_now(), None, why))
         total = suite.blocks * len(possible)
         for count, (block, cell) in enumerate(_run.blocks(possible, suite.blocks, suite.seed), 1):
             if (cell.key, block) in done or cell.key in ended:
@@ -111,18 +111,32 @@ def _collect(
             started = utc_now()
             if isinstance(artifact, Artifact):
                 spec = visit_spec(suite, cell, artifact, score=block == 0)
-                visit = _run.visit(spec, suite.deadline_s, suite.foreign_load_cores)
+                visit = _visit(spec, artifact, suite)
             else:
                 visit = _run.Visit(artifact.status, "build", artifact.reason)
-            record = _record(cell, block, started, artifact, visit)
+            record = as_record(cell, block, started, artifact, visit)
             writer.append(record)
             if visit.status not in ("ok", "fallback"):
                 ended.add(cell.key)
             progress.visiting(count, total, record)
 
 
+def _visit(spec: VisitSpec, artifact: Artifact, suite: Suite) -> _run.Visit:
+    """Visit what the digest of the artifact is of, or say that the files are others by now."""
+    if _artifact.intact(artifact):
+        return _run.visit(spec, suite.deadline_s, suite.foreign_load_cores)
+    folder = Path(artifact.file).parent
+    reason = f"the cached files in {folder} are not what was built any more; run again to rebuild"
+    return _run.Visit("failed", "load", reason)
+
+
 def obstacle(cell: Cell, absent: Mapping[str, Probe]) -> _run.Visit | None:
     """Say why a cell cannot be visited, as far as that is known beforehand; None if it can."""
+    loads = _device.loads()[cell.device]
+    if cell.file_format not in ("", *loads):
+        own = " and ".join(f".{form}" for form in loads)
+        reason = f"{cell.device} loads {own}, not .{cell.file_format}"
+        return _run.Visit("unsupported", "plan", reason)
     if cell.device in absent:
         probe = absent[cell.device]
         return _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
@@ -140,7 +154,12 @@ def build_artifacts(
     formats = _device.formats()
     specs = {
         cell.key: BuildSpec(
-            cell.model, cell.recipe, formats[cell.device], cell.batch, suite.examples, suite.seed
+            cell.model,
+            cell.recipe,
+            cell.file_format or formats[cell.device],
+            cell.batch,
+            suite.examples,
+            suite.seed,
         )
         for cell in cells
     }
@@ -173,9 +192,10 @@ def visit_spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> Vis
     )
 
 
-def _record(
+def as_record(
     cell: Cell, block: int, started: str, artifact: Artifact | Refused | None, visit: _run.Visit
 ) -> Record:
+    """Make the record of a visit, with what is known of the artifact."""
     of_artifact: dict[str, Any] = {}
     if isinstance(artifact, Artifact):
         of_artifact = {
@@ -211,7 +231,7 @@ def _record(
         "started": started,
         "status": visit.status,
         "stage": visit.stage,
-        "reason": visit.reason,
+        "reason": _named(cell, visit),
         "flags": visit.flags,
         **of_artifact,
         **visit.measured,
@@ -220,12 +240,22 @@ def _record(
     return Record.from_json(table)
 
 
+def _named(cell: Cell, visit: _run.Visit) -> str:
+    """Why there is no visit, with the file of the user's that it was to be of."""
+    name = Path(cell.model.net).name if cell.model.kind in ("file", "python") else ""
+    if visit.status != "failed" or name.partition(":")[0] in visit.reason:
+        return visit.reason
+    return f"{name}: {visit.reason}"
+
+
 def _probes(cells: Sequence[Cell]) -> list[Probe]:
     """What the devices of these cells say of themselves. Raise UserError if none is here."""
     targets = list(dict.fromkeys(cell.device for cell in cells))
     probes = list(_run.probe(targets).values())
-    if not any(p.available for p in probes):
-        reasons = "; ".join(f"{p.device}: {p.reason} ({p.remedy})" for p in probes)
+    useful = {cell.device for cell in cells if not obstacle(cell, {})} or set(targets)
+    if not any(p.available for p in probes if p.device in useful):
+        absent = [p for p in probes if not p.available]
+        reasons = "; ".join(f"{p.device}: {p.reason} ({p.remedy})" for p in absent)
         raise UserError(f"no device is available: {reasons}")
     return probes
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from paretomark.devices import _host
 from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.suites.spec._errors import LONGEST, last_line
 
 
 @dataclass(frozen=True)
@@ -135,5 +136,5 @@ def _cause(end: _Exit, folder: Path, deadline_s: float) -> str:
             what += " (often: out of memory)"
     else:
         what = f"exited with {end.code} and no answer"
-    log = (folder / "log.txt").read_bytes()[-2000:].decode(errors="replace").strip()
-    return f"{what}: {log.splitlines()[-1]}"[:500] if log else what
+    said = last_line((folder / "log.txt").read_bytes()[-2000:].decode(errors="replace"))
+    return f"{what}: {said}"[:LONGEST] if said else what

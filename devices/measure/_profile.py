@@ -134,7 +134,7 @@ def _resolve(request: ProfileRequest) -> tuple[Suite, Cell]:
         recipe={} if model.file else {recipe.name: dataclasses.replace(recipe, devices=())},
     )
     methods, precisions = _step.methods(), _export.precisions()
-    [cell] = _plan.plan(one, _zoo.names(), methods, _device.formats(), precisions)
+    [cell] = _plan.plan(one, _zoo.names(), methods, _device.loads(), precisions)
     if no := _collect.obstacle(cell, {}):
         raise UserError(f"{cell.key}: {no.reason}")
     _request.check(cell, suite.name)
@@ -159,12 +159,12 @@ def _as_is(request: ProfileRequest, file: str) -> Recipe:
     for option in ("recipe", "batch"):
         if getattr(request, option) is not None:
             raise UserError(f"{file} is profiled as it is, without --{option}")
-    form, formats = Path(file).suffix.removeprefix("."), _device.formats()
-    if form != formats[request.device]:
-        loaders = ", ".join(sorted(t for t, f in formats.items() if f == form)) or "none"
+    form, loads = Path(file).suffix.removeprefix("."), _device.loads()
+    if form not in loads[request.device]:
+        loaders = ", ".join(sorted(t for t, forms in loads.items() if form in forms)) or "none"
+        own = " and ".join(f".{own}" for own in loads[request.device])
         raise UserError(
-            f"{request.device} loads .{formats[request.device]} files, not {file}; devices for it: "
-            f"{loaders}"
+            f"{request.device} loads {own} files, not {file}; devices for it: {loaders}"
         )
     return Recipe(AS_IS, (), AS_IS)
 

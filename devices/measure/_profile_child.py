@@ -26,7 +26,8 @@ from paretomark.devices._device import (
     open_device,
 )
 from paretomark.devices.measure import _inputs, _visit, _worker
-from paretomark.devices.measure._inputs import VisitSpec, Wrong
+from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._wrong import Wrong
 
 ROUNDS = 5
 # Units, as adapters and runtimes call them, that are not the host's processor.

@@ -49,9 +49,8 @@ class RunRequest:
             if name not in suite.model and _is_net(name)
         }
         suite = dataclasses.replace(suite, model={**suite.model, **others})
-        formats = _device.formats()
-        precisions = _export.precisions()
-        cells = _plan.plan(suite, _zoo.names(), _step.methods(), formats, precisions)
+        loads, precisions = _device.loads(), _export.precisions()
+        cells = _plan.plan(suite, _zoo.names(), _step.methods(), loads, precisions)
         cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
         for cell in {(cell.model.name, cell.recipe.name): cell for cell in cells}.values():
             check(cell, suite.name)

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from paretomark.devices import _host
 from paretomark.devices._device import Arrays, Device, Placement, open_device
 from paretomark.devices.measure import _inputs, _worker
-from paretomark.devices.measure._inputs import VisitSpec, Wrong
+from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._wrong import Wrong
+from paretomark.suites.spec._errors import explained
 
 SETTLE_S = 0.05
 BUSY_S = 0.3
@@ -248,7 +250,7 @@ def _outcome(check: Callable[[Loaded], str], it: Loaded) -> tuple[bool, str]:
     except Wrong as error:
         return False, str(error)
     except Exception as error:
-        return False, f"{type(error).__name__}: {error}"
+        return False, explained(error)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,14 @@ from paretomark.devices._device import (
     Placement,
     open_device,
 )
-from paretomark.devices.measure import _inputs, _timing, _worker
-from paretomark.devices.measure._inputs import VisitSpec, Wrong
+from paretomark.devices.measure import _answers, _inputs, _timing, _worker
+from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._kept import Keeper
 from paretomark.devices.measure._parity import Parity
+from paretomark.devices.measure._wrong import Wrong
+from paretomark.models.data import _full_masks
 from paretomark.suites.tasks import _task
-from paretomark.suites.tasks._task import Misfit, Scorer
+from paretomark.suites.tasks._task import FullScorer, Misfit, Scorer
 
 
 def visit(spec: VisitSpec, stage: Path) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def visit(spec: VisitSpec, stage: Path) -> dict[str, Any]:
     before = _host.resident_bytes()
     stage.write_text("load")
     start = time.perf_counter()
-    placement = device.load(Path(spec.file), spec.threads)
+    placement = _inputs.ready(spec, device)
     load_s = time.perf_counter() - start
     answer = {
         "placement": dict(placement.operators),
@@ -59,9 +62,12 @@ def visit(spec: VisitSpec, stage: Path) -> dict[str, Any]:
     _inputs.check_outputs(outputs, placement)
     stage.write_text("timing")
     answer |= latency(spec, device, placement, inputs)
+    said = {"warnings": [*placement.warnings, *_answers.notes(spec, placement)]}
     if spec.score and spec.images:
         stage.write_text("scoring")
-        answer |= _score(spec, device, placement)
+        said = _told(said, _score(spec, device, placement))
+    stage.write_text("first input again")
+    answer |= _told({"broken": _answers.unsteady(device, inputs[0], outputs)}, said)
     if isinstance(device, Closing):
         device.close()
     return answer
@@ -103,22 +109,26 @@ def _score(spec: VisitSpec, device: Device, placement: Placement) -> dict[str, A
     """
     truths = _inputs.rows(spec.labels, spec.batch) if spec.labels else itertools.repeat(None)
     references = _inputs.rows(spec.reference, spec.batch) if spec.reference else iter(())
+    full = _full_masks.read(Path(spec.full)) if spec.full else iter(())
+    at = _answers.chosen(spec, placement)
     scorer: Scorer | None = None
-    parity = Parity()
+    parity, keeper = Parity(), Keeper(spec, placement)
     batches = _inputs.rows(spec.images, spec.batch)
-    for images, truth in zip(batches, truths, strict=bool(spec.labels)):
-        count = len(images)
-        if count < spec.batch:  # fill the last batch up; the filling is not scored
-            images = np.concatenate([images, np.repeat(images[-1:], spec.batch - count, axis=0)])
-        outputs = device.run(_inputs.encode(spec, placement, images))
-        _inputs.check_outputs(outputs, placement)
-        scorer = scorer or _task.module(spec.task).scorer(images.shape[1:3], spec.label_offset)
-        raw = placement.outputs[0].decode(outputs[0])
-        raw = raw if len(raw) == spec.batch else raw.reshape(spec.batch, -1)
-        try:
-            answers = scorer.read(raw[:count])
+    try:
+        for images, truth in zip(batches, truths, strict=bool(spec.labels)):
+            count = len(images)  # the last batch is filled up; the filling is not scored
+            encoded = _inputs.encode(spec, placement, _inputs.filled(images, spec.batch))
+            keeper.given(encoded, count)
+            outputs = device.run(encoded)
+            _inputs.check_outputs(outputs, placement)
+            scorer = scorer or _answers.scorer(spec, placement.outputs[at], images.shape[1:3])
+            raw = placement.outputs[at].decode(outputs[at])
+            answers = scorer.read(_answers.rows(raw, spec.batch)[:count])
+            keeper.told(answers)
             if truth is not None:
                 scorer.add(answers, truth)
+            if isinstance(scorer, FullScorer):
+                scorer.add_full(answers, list(itertools.islice(full, len(answers))))
             if (floats := next(references, None)) is not None:
                 reference = scorer.read(floats.astype(np.float32))
                 answers = answers[: len(reference)]
@@ -126,18 +136,31 @@ def _score(spec: VisitSpec, device: Device, placement: Placement) -> dict[str, A
                     pair = f"answers of shape {answers.shape}, the float net's {reference.shape}"
                     raise Wrong(pair)
                 parity.add(answers, reference, scorer)
-        except Misfit as error:
-            raise Wrong(str(error)) from None
-    assert scorer is not None
-    scored = {"metric": _task.metric(spec.task), **scorer.result()} if spec.labels else {}
-    return scored | _parity(parity, spec.parity_limit)
+        assert scorer is not None
+        keeper.done(scorer)
+        scored = {"metric": _task.metric(spec.task), **scorer.result()} if spec.labels else {}
+    except Misfit as error:
+        raise Wrong(str(error)) from None
+    return _told(scored, _parity(parity, spec.parity_limit))
+
+
+def _told(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a record of several parts, with the warnings of all, and the first fault."""
+    whole: dict[str, Any] = {}
+    for part in parts:
+        warnings = [*whole.get("warnings", ()), *part.get("warnings", ())]
+        broken = whole.get("broken") or part.get("broken", "")
+        whole |= {**part, "warnings": warnings, "broken": broken}
+    return whole
 
 
 def _parity(parity: Parity, limit: float | None) -> dict[str, Any]:
     """What is recorded of it; nothing without a float net. Raise Wrong if it is off too far."""
     if not parity.values:
         return {}
-    if limit is not None and parity.mean > limit * parity.spread:
+    if limit is None:
+        return parity.result() | parity.quantized()
+    if parity.mean > limit * parity.spread:
         raise Wrong(
             f"wrong answers: they differ from the float net's by {parity.mean:.3g} on average, "
             f"whose own spread is {parity.spread:.3g}"

@@ -18,8 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from paretomark.devices.measure._inputs import VisitSpec, Wrong
+from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._wrong import Wrong
 from paretomark.suites.spec import _schema
+from paretomark.suites.spec._errors import LONGEST, explained, line
 
 Answer = dict[str, Any]
 
@@ -43,8 +45,8 @@ def work_on(work: Callable[[str, Path], Answer]) -> NoReturn:
         answer = work(source, out.with_name(out.name + ".stage"))
     except Exception as error:
         traceback.print_exc()
-        text = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
-        answer = {"error": " ".join(text.split())[:500]}
+        told = line(str(error))[:LONGEST] if isinstance(error, Wrong) else explained(error)
+        answer = {"error": told}
     part = out.with_name(out.name + ".part")
     part.write_text(json.dumps(answer))
     part.replace(out)

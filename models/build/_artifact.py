@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.models import _cache, _sources
+from paretomark.models.build import _model_files
 from paretomark.models.data import _data
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
 from paretomark.suites.spec import _plugins, _schema
-from paretomark.suites.spec._model import RANDOM, Model, Preprocess, Recipe
+from paretomark.suites.spec._model import RANDOM, Input, Model, Preprocess, Reading, Recipe
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 ARTIFACT = "artifact.json"
+REFERENCE = "reference.npy"
 CALIBRATION_EXAMPLES = 256
 UNTRAINED = "random weights"  # in place of a data set: there is no accuracy
 NO_DATA = ("", "test")  # what `calibration` says besides data sets
@@ -63,6 +66,8 @@ class Artifact:
     preprocess: Preprocess
     label_offset: int
     task: str = CLASSIFICATION
+    reading: Reading = dataclasses.field(default_factory=Reading)
+    inputs: dict[str, Input] = dataclasses.field(default_factory=dict)
     parameters: int | None = None
     nonzeros: int | None = None
     macs: int | None = None
@@ -98,7 +103,7 @@ def folder(spec: BuildSpec) -> Path:
     )
     parts = [json.dumps(dataclasses.asdict(anonymous), sort_keys=True)]
     if model.file:
-        parts += [_cache.sha256(Path(model.file)), _sources.digest(MAKER)]
+        parts += [_cache.sha256(*_model_files.parts(Path(model.file))), _sources.digest(MAKER)]
     else:
         exporter = _plugins.module_name("formats", spec.format)
         parts += [json.dumps(_export.versions(spec.format)), _sources.digest(MAKER, exporter)]
@@ -110,6 +115,7 @@ def folder(spec: BuildSpec) -> Path:
 def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     """Return the folder where the float net after these steps is, or will be kept."""
     used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
+    used["output"] = model.output
     parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
     parts += [*_of_net(model, steps), *_of_data(data(model))]
     return _cache.folder() / "nets" / _cache.key(parts)
@@ -123,12 +129,31 @@ def prepared(source: str, preprocess: Preprocess, count: int, task: str) -> Path
 
 
 def lookup(spec: BuildSpec) -> Artifact | None:
-    """Return the artifact, if it was built before. Raises UserError as `folder` does."""
-    path = folder(spec) / ARTIFACT
+    """Return the artifact, if it was built before and is still what was built; what was changed
+    since is removed from the cache. Raises UserError as `folder` does."""
+    place = folder(spec)
     try:
-        return _schema.typed(Artifact, json.loads(path.read_text()))
+        artifact = _schema.typed(Artifact, json.loads((place / ARTIFACT).read_text()))
     except FileNotFoundError:
         return None
+    if intact(artifact):
+        return artifact
+    shutil.rmtree(place)
+    return None
+
+
+def files(file: Path) -> list[Path]:
+    """Return the files that make an artifact, of which `file` is the one that a device loads."""
+    beside = (ARTIFACT, REFERENCE)
+    return sorted(f for f in file.parent.rglob("*") if f.is_file() and f.name not in beside)
+
+
+def intact(artifact: Artifact) -> bool:
+    """Tell whether the files of an artifact are those that its digest is of."""
+    try:
+        return _cache.sha256(*files(Path(artifact.file))) == artifact.sha256
+    except OSError:
+        return False
 
 
 def own_plugins(spec: BuildSpec) -> dict[str, str]:

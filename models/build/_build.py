@@ -22,6 +22,7 @@ from typing import IO
 from paretomark.models.build import _artifact
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.suites.spec import _schema
+from paretomark.suites.spec._errors import LONGEST, UserError, last_line
 from paretomark.suites.spec._model import Recipe
 
 MEMORY_PER_CHILD_BYTES = 3 * 2**30  # a converter of a small net takes about half of that
@@ -41,7 +42,11 @@ def build(
     done: dict[str, Artifact | Refused] = {}
     groups: dict[str, list[BuildSpec]] = defaultdict(list)
     for spec in specs:
-        hit = _artifact.lookup(spec)
+        hit: Artifact | Refused | None
+        try:
+            hit = _artifact.lookup(spec)
+        except UserError as error:  # the file that the user brings is damaged, or a package missing
+            hit = Refused("failed", str(error))
         if hit is not None:
             done[key(spec)] = hit
             report(spec, hit)
@@ -120,10 +125,10 @@ class Child:
         assert self._process is not None
         code = self._process.wait()
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - TAIL_BYTES))
-        tail = self._log.read().decode(errors="replace").strip().splitlines()
+        said = last_line(self._log.read().decode(errors="replace"))
         self._stop()
         what = f"took over {self._deadline_s:g} s" if late else f"exited with {code}"
-        return Refused("failed", f"the build {what}: {tail[-1] if tail else 'no output'}"[:500])
+        return Refused("failed", f"the build {what}: {said or 'no output'}"[:LONGEST])
 
     def _started(self) -> tuple[subprocess.Popen[str], IO[str]]:
         if self._process is None or self._answers is None:

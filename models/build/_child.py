@@ -20,15 +20,15 @@ import numpy as np
 import torch
 
 from paretomark.models import _cache
-from paretomark.models.build import _artifact, _float_net, _identity
+from paretomark.models.build import _artifact, _float_net, _identity, _model_files
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.build._float_net import FloatNet
 from paretomark.models.data import _data
 from paretomark.models.export import _export, _fold
 from paretomark.models.nets import _load
 from paretomark.suites.spec import _schema
-from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Preprocess, Recipe
+from paretomark.suites.spec._errors import UserError, explained
+from paretomark.suites.spec._model import RANDOM, Model, Preprocess, Recipe
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 FEWEST_UNSCORED = 16  # pictures of noise
@@ -44,7 +44,8 @@ def make(spec: BuildSpec) -> Artifact:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=target.parent, prefix="part-"))
     try:
-        artifact = _adopt(spec) if spec.model.file else _export_net(spec, part, target)
+        make = _adopt if spec.model.file else _export_net
+        artifact = make(spec, part, target)
         (part / _artifact.ARTIFACT).write_text(json.dumps(dataclasses.asdict(artifact), indent=1))
         try:
             part.rename(target)
@@ -56,35 +57,61 @@ def make(spec: BuildSpec) -> Artifact:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _adopt(spec: BuildSpec) -> Artifact:
-    """A file that the user brings, as it is."""
+def _adopt(spec: BuildSpec, part: Path, target: Path) -> Artifact:
+    """A file that the user brings, copied with all that it refers to: what is measured is what is
+    hashed, whatever becomes of the original."""
     model = spec.model
-    file = Path(model.file)
+    source = Path(model.file)
     if model.data and model.preprocess is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
+    for file in _model_files.parts(source):
+        copy = part / file.relative_to(source.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    files = _artifact.files(part / source.name)
     preprocess, task = model.preprocess or Preprocess((0, 0)), _artifact.task(model)
     images, labels = (
         _float_net.prepare(model.data, preprocess, spec.examples, task) if model.data else ("", "")
     )
-    digest = _cache.sha256(file)
+    digest = _cache.sha256(*files)
     facts = _identity.of_file(spec, digest, preprocess, task)
-    lineage = {"parent": {"file": file.name, "sha256": digest}, "steps": []}
+    lineage = {"parent": {"file": source.name, "sha256": digest}, "steps": []}
+    about = _of_data(images)
+    sparse_path, (weights, zeros) = _of_zeros(spec.format, part / source.name)
+    unsafe = [f"XNNPACK on Arm: {sparse_path}"] if sparse_path.startswith("unsafe") else []
     return Artifact(
-        file=str(file),
+        file=str(target / source.name),
         format=spec.format,
         identity=_identity.digest(facts),
         sha256=digest,
-        bytes=file.stat().st_size,
+        bytes=sum(file.stat().st_size for file in files),
         lineage=_lineage(spec, lineage, facts),
         data=model.data,
         images=str(images),
-        labels=str(labels),
+        labels="" if model.data == _data.NOISE else str(labels),  # noise has nothing to be told
         reference="",
         preprocess=preprocess,
         label_offset=model.label_offset,
         task=task,
-        **_of_data(images),
+        reading=model.reading,
+        inputs=model.inputs,
+        file_weights=weights,
+        file_zeros=zeros,
+        sparse_path=sparse_path if zeros else "",
+        classes=about["classes"],
+        warnings=(*about["warnings"], *unsafe),
     )
+
+
+def _of_zeros(format: str, file: Path) -> tuple[str, tuple[int | None, int | None]]:
+    """What a file of the user's says of its zeros; nothing where it cannot be read here."""
+    try:
+        exporter = _export.module(format)
+        counts = exporter.zeros(file) if hasattr(exporter, "zeros") else (None, None)
+        return (exporter.sparse_path(file) if hasattr(exporter, "sparse_path") else ""), counts
+    except Exception:  # whatever a parser raises; the runtime says what is wrong with the file
+        traceback.print_exc()
+        return "", (None, None)
 
 
 def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
@@ -96,7 +123,7 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
     count = spec.examples if net.scored else unscored
     task = CLASSIFICATION if net.data == _data.NOISE else net.task
     images, labels = _float_net.prepare(net.data, net.preprocess, count, task)
-    np.save(part / "reference.npy", _float_net.answers(*request, images))
+    np.save(part / _artifact.REFERENCE, _float_net.answers(*request, images))
     name, sparse_path = f"model.{spec.format}", ""
     if recipe.storage == "sparse":
         dense = _made(spec, dataclasses.replace(recipe, storage="dense"))
@@ -104,17 +131,14 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
     elif recipe.precision == "fp32":
         sample = _load.inputs(net.preprocess, np.load(images, mmap_mode="r")[: spec.batch])
         sample = torch.cat([sample] * spec.batch)[: spec.batch]
-        exporter.export(_fold.folded(net.module), sample, part / name)
+        exporter.export(_fold.folded(net.module, sample), sample, part / name)
     else:
         exact = _made(spec, dataclasses.replace(recipe, precision="fp32", quantization={}))
         static = recipe.precision == "int8"
         calibration = _float_net.calibration(spec, net) if static else np.empty(0, np.float32)
         model_file, options = Path(exact.file), recipe.quantization
         exporter.quantize(model_file, part / name, recipe.precision, calibration, **options)
-    # Some formats are more than one file, some a folder.
-    files = sorted(f for f in part.glob("model.*/**/*") if f.is_file()) or sorted(
-        part.glob("model.*")
-    )
+    files = _artifact.files(part / name)  # some formats are more than one, some a folder
     counts = exporter.zeros(part / name) if hasattr(exporter, "zeros") else (None, None)
     weights = _artifact.weights(model)
     digest = _cache.sha256(weights) if weights else net.digest
@@ -140,14 +164,15 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         data=_scores_on(model, net),
         images=str(images),
         labels=str(labels) if net.scored else "",
-        reference=str(target / "reference.npy"),
+        reference=str(target / _artifact.REFERENCE),
         preprocess=net.preprocess,
         label_offset=model.label_offset,
         task=net.task,
+        reading=model.reading,
         parameters=net.parameters,
         nonzeros=net.nonzeros,
         macs=net.macs,
-        encoded_bytes=net.encoded_bytes,
+        encoded_bytes=_encoded_bytes(spec, net, part / name),
         steps_s=net.steps_s,
         file_weights=counts[0],
         file_zeros=counts[1],
@@ -163,6 +188,16 @@ def _of_data(images: Path | str) -> dict[str, Any]:
     """What an artifact says of its pictures."""
     classes, notes = _float_net.about(Path(images)) if images else ((), ())
     return {"classes": classes, "warnings": notes}
+
+
+def _encoded_bytes(spec: BuildSpec, net: FloatNet, file: Path) -> int | None:
+    """Of the weights as they are in the file; None where they are random, or cannot be read."""
+    exporter, recipe = _export.module(spec.format), spec.recipe
+    if net.encoded_bytes is None or not recipe.precision.startswith("int"):
+        return net.encoded_bytes
+    if recipe.storage == "sparse":
+        return _made(spec, dataclasses.replace(recipe, storage="dense")).encoded_bytes
+    return _float_net.encoded(exporter.weights(file)) if hasattr(exporter, "weights") else None
 
 
 def _made(spec: BuildSpec, recipe: Recipe) -> Artifact:
@@ -196,13 +231,15 @@ def _answer(line: str) -> Artifact | Refused:
         return Refused("failed", str(error))
     except Exception as error:
         traceback.print_exc()
-        return Refused("failed", f"{type(error).__name__}: {error}".splitlines()[0][:500])
+        return Refused("failed", explained(error))
 
 
 def _refusal(spec: BuildSpec) -> Refused | None:
     """Why the format cannot be what the recipe says; None if it can."""
+    if spec.model.file:
+        return None
     exporter, recipe = _export.module(spec.format), spec.recipe
-    if recipe.precision not in (AS_IS, *exporter.PRECISIONS):
+    if recipe.precision not in exporter.PRECISIONS:
         can = f"written as {' and '.join(exporter.PRECISIONS)}, not as {recipe.precision}"
         return Refused("unsupported", f".{spec.format} is {can}")
     for option, value in recipe.quantization.items():

@@ -20,7 +20,7 @@ from paretomark.models.compress import reparameterize
 from paretomark.models.compress._step import Context
 from paretomark.models.nets import _libraries, _zoo
 from paretomark.models.nets._macs import macs
-from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._errors import UserError, explained
 from paretomark.suites.spec._model import Preprocess
 
 
@@ -30,17 +30,17 @@ def describe(name: str) -> dict[str, Any]:
         try:
             with torch.device(device):
                 net, preprocess, licence = _bare(name)
-            counts = _counts(net.eval(), preprocess, device)
+            counts = _counts(net.eval(), preprocess)
             break
         except UserError:
             raise
         except Exception:
             if device == "cpu":
                 raise
-    fused: dict[str, int] = {}
+    fused: dict[str, int | None] = {}
     with contextlib.suppress(UserError), torch.device(device):
         deployed = reparameterize.apply(net, Context("", preprocess, 0))
-        fused = _counts(deployed, preprocess, device)
+        fused = _counts(deployed, preprocess)
     return {
         **counts,
         "fused_parameters": fused.get("parameters"),
@@ -50,10 +50,10 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def _counts(net: nn.Module, preprocess: Preprocess, device: str) -> dict[str, int]:
+def _counts(net: nn.Module, preprocess: Preprocess) -> dict[str, int | None]:
     return {
         "parameters": sum(p.numel() for p in net.parameters()),
-        "macs": macs(net, preprocess, device),
+        "macs": macs(net, preprocess),
     }
 
 
@@ -78,10 +78,7 @@ def main() -> None:
         try:
             answer = describe(name)
         except Exception as error:
-            what = (
-                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            )
-            answer = {"error": " ".join(what.split())[:300]}
+            answer = {"error": explained(error, 300)}
         print(json.dumps(answer), file=out, flush=True)
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from paretomark.models.build import _artifact, _encode
 from paretomark.models.build._artifact import CALIBRATION_EXAMPLES, NO_DATA, BuildSpec
 from paretomark.models.compress import _step
 from paretomark.models.compress._step import Compressed
-from paretomark.models.data import _data
+from paretomark.models.data import _data, _full_masks
 from paretomark.models.data._data import NOISE
 from paretomark.models.nets import _load, _macs, _structure
 from paretomark.suites.spec._errors import UserError
@@ -44,7 +45,7 @@ class FloatNet:
     preprocess: Preprocess
     parameters: int
     nonzeros: int
-    macs: int
+    macs: int | None  # None if that cannot be counted, see `_macs`
     encoded_bytes: int | None  # of the parameters, losslessly encoded; None if all are random
     steps_s: float  # processor time that the steps took, training included
     asked: dict[str, float]  # what the steps were to reach, see `_step.Reached`
@@ -88,13 +89,26 @@ def compressed(model: Model, steps_json: str, seed: int) -> FloatNet:
         steps_s=after.seconds,
         asked=after.asked,
         reached=after.reached,
-        warnings=after.warnings,
+        warnings=(*loaded.warnings, *after.warnings),
     )
 
 
 def _encoded_bytes(named: Mapping[str, torch.Tensor]) -> int:
     # Pruning by a product leaves -0.0, which the encoder keeps as another number.
-    return len(_encode.encode({name: (p + 0.0).numpy() for name, p in named.items()}))
+    return encoded({name: (p + 0.0).numpy() for name, p in named.items()})
+
+
+def encoded(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Return how many bytes arrays take in `_encode`'s container; a type that it lacks is taken for
+    one of its size, but four bits, which NumPy keeps in eight, for int8."""
+    alike = {1: "|u1", 2: "<f2", 4: "<i4", 8: "<i8"}
+    plain = {}
+    for name, array in arrays.items():
+        array = array.astype(np.int8) if array.dtype.name.endswith("int4") else array
+        lacks = array.dtype.newbyteorder("<").str not in _encode.DTYPES
+        whole = np.ascontiguousarray(array).reshape(array.shape)
+        plain[name] = whole.view(alike[array.dtype.itemsize]) if lacks else whole
+    return len(_encode.encode(plain))
 
 
 def _keep(made: Compressed, file: Path) -> Compressed:
@@ -126,6 +140,8 @@ def prepare(source: str, preprocess: Preprocess, count: int, task: str) -> tuple
         np.save(part / "labels.npy", examples.labels)
         about = {"classes": examples.classes, "notes": examples.notes}
         (part / ABOUT).write_text(json.dumps(about))
+        if full := _data.full_masks(source, count, preprocess, task):
+            _full_masks.write(full, part / _full_masks.FILE)
         try:
             part.rename(folder)
         except OSError:  # another process prepared the same in the meantime

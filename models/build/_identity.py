@@ -24,7 +24,7 @@ from paretomark.models.data import _data
 from paretomark.models.export import _export
 from paretomark.models.nets import _load, _structure
 from paretomark.models.training import _teacher
-from paretomark.suites.spec._model import RANDOM, Preprocess
+from paretomark.suites.spec._model import RANDOM, Model, Preprocess, Reading
 
 DIGITS = 32
 CONTENT_BYTES = 4 * 2**30  # of data on disk; of larger sets, names and sizes count only
@@ -48,6 +48,7 @@ def of_net(spec: BuildSpec, net: FloatNet) -> Facts:
             "task": net.task,
             "preprocess": _preprocess(net.preprocess),
             "label_offset": model.label_offset,
+            **_reading(model),
         },
         "recipe": {
             "steps": [_identified(step, net) for step in recipe.steps],
@@ -69,6 +70,7 @@ def of_file(spec: BuildSpec, sha256: str, preprocess: Preprocess, task: str) -> 
             "task": task,
             "preprocess": _preprocess(preprocess),
             "label_offset": spec.model.label_offset,
+            **_reading(spec.model),
         },
         "data": data(spec.model.data),
     }
@@ -92,7 +94,7 @@ def data(source: str) -> str:
 @functools.lru_cache(maxsize=64)
 def _content(stamp: str, path: Path) -> str:
     """A digest of the files at a path; the stamp says whether they are still the same."""
-    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    files = [file for file in _data.files(path) if file.is_file()]
     whole = sum(f.stat().st_size for f in files) <= CONTENT_BYTES
     digest = hashlib.sha256()
     for file in files:
@@ -100,6 +102,15 @@ def _content(stamp: str, path: Path) -> str:
         content = _cache.sha256(file) if whole else ""
         digest.update(f"{name} {file.stat().st_size} {content}\n".encode())
     return digest.hexdigest()[:DIGITS]
+
+
+def _reading(model: Model) -> Facts:
+    """What is declared of inputs and outputs, where anything is."""
+    table = {"reading": model.reading, "inputs": model.inputs}
+    defaults = {"reading": Reading(), "inputs": {}}
+    declared = {name: value for name, value in table.items() if value != defaults[name]}
+    facts: Facts = json.loads(json.dumps(declared, default=dataclasses.asdict))
+    return facts
 
 
 def _preprocess(preprocess: Preprocess) -> Facts:

@@ -11,35 +11,39 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.optimization import fuse
 
 from paretomark.models.data import _data
+from paretomark.models.export import _fold
+from paretomark.models.nets import _load
 from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     from paretomark.models.compress._step import Context
 
 Layer: TypeAlias = nn.Conv2d | nn.Linear
+SAMPLE = 2  # pictures, to see that answers stay
 
 
-def folded(net: nn.Module) -> fx.GraphModule:
+def folded(net: nn.Module, ctx: Context) -> fx.GraphModule:
     """Return a copy of the net as a graph, batch normalisation folded as it is for export.
 
-    Layers keep their names. Raises UserError if a layer is called more than once.
+    Layers keep their names. Raises UserError if a layer is called more than once, or the graph does
+    not answer as the net does.
     """
+    sample = _load.pictures(ctx.preprocess, SAMPLE)
+    graph = _fold.graph(copy.deepcopy(net).eval(), ((sample,), {}))
     # Folding leaves biases that were none without gradients: no training would ever move them.
-    graph = cast(fx.GraphModule, fuse(copy.deepcopy(net).eval(), inplace=True))
     graph.requires_grad_(True)
     for node in graph.graph.nodes:
         node.type = None  # an annotation that is a string cannot be pickled
     graph.recompile()
-    names = [str(n.target) for n in graph.graph.nodes if layer_of(graph, n) is not None]
-    for name in set(names):
-        if names.count(name) > 1:
+    called = names(graph)
+    for name in called:
+        if called.count(name) > 1:
             raise UserError(
                 f"layer {name} is called more than once: it cannot be prepared for int8"
             )
@@ -53,8 +57,13 @@ def layer_of(net: fx.GraphModule, node: fx.Node) -> Layer | None:
 
 
 def layers(net: fx.GraphModule) -> list[Layer]:
-    """Return those of a graph, by name, in the order in which they are called."""
+    """Return those of a graph, in the order in which they are called."""
     return [layer for node in net.graph.nodes if (layer := layer_of(net, node)) is not None]
+
+
+def names(net: fx.GraphModule) -> list[str]:
+    """Return their names."""
+    return [str(n.target) for n in net.graph.nodes if layer_of(net, n) is not None]
 
 
 def scales(weight: Tensor, bits: int = 8, per_channel: bool = True) -> Tensor:
@@ -92,22 +101,24 @@ def lockstep(
 
     `adapt(layer, target, inputs)` gets the outputs that the layer had in the net as it was, and
     the inputs that it has after all layers before it were adapted; it changes the layer and
-    returns its outputs. All pictures go through the net at once, so memory grows with them.
+    returns its outputs. All pictures go through the net at once, so memory grows with them. Layers
+    must not share what is changed.
     """
 
-    class Both(fx.Interpreter):
-        """The net as it was on the first half of every batch, as it becomes on the second."""
-
-        def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-            layer = self.fetch_attr(target)
-            if not isinstance(layer, nn.Conv2d | nn.Linear):
-                return super().call_module(target, args, kwargs)
-            before, after = args[0].chunk(2)
-            target = layer(before)
-            return torch.cat([target, adapt(layer, target, after)])
-
+    before, after = fx.Interpreter(net), fx.Interpreter(net)
+    for run in (before, after):
+        run.args_iter = iter([x])
     with torch.no_grad():
-        Both(net).run(torch.cat([x, x]))
+        for node in net.graph.nodes:
+            before.env[node] = before.run_node(node)
+            layer = layer_of(net, node)
+            if layer is None:
+                after.env[node] = after.run_node(node)
+            else:
+                inputs = after.env[node.args[0]]
+                after.env[node] = adapt(layer, before.env[node], inputs)
+            for read in before.user_to_last_uses.get(node, ()):
+                del before.env[read], after.env[read]
 
 
 class FakeWeight(nn.Module):

@@ -6,7 +6,8 @@ operands one, a concatenation puts them behind each other, a flatten repeats eac
 depthwise convolution and a normalisation have those of their input. So residual sums, concatenated
 branches and gates come out right without a rule for any of them. The channel WHOLE can never go: it
 stands for inputs and outputs of the net, and for what is tied to a size that the net's own code
-fixes (channels padded with zeros, or sliced) or to a convolution in groups.
+fixes (channels padded with zeros, or sliced), to a convolution in groups, or to a layer that shares
+its weight with another.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from paretomark.suites.spec._errors import UserError
+from paretomark.models.compress import _ties
+from paretomark.suites.spec._errors import UserError, explained
 
 Channels: TypeAlias = NDArray[np.intp]
 Alive: TypeAlias = NDArray[np.bool_]  # by channel
@@ -100,7 +102,7 @@ def follow(net: nn.Module, sample: Tensor) -> Graph:
     try:
         program = torch.export.export(net, (sample,))
     except Exception as error:
-        why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        why = explained(error, 200)
         raise UserError(f"the net's channels cannot be followed, its export fails: {why}") from None
     signature = program.graph_signature
     walk = _Walk(net, {**signature.inputs_to_parameters, **signature.inputs_to_buffers})
@@ -119,6 +121,8 @@ def remove(net: nn.Module, graph: Graph, alive: Alive, sample: Tensor) -> None:
             _shrink(layer, alive)
         for norm, channels in graph.norms.values():
             rows = torch.from_numpy(alive[channels])
+            if rows.all():
+                continue
             norm.num_features = int(rows.sum())
             for name, parameter in list(norm.named_parameters()):
                 setattr(norm, name, nn.Parameter(parameter[rows], parameter.requires_grad))
@@ -128,12 +132,14 @@ def remove(net: nn.Module, graph: Graph, alive: Alive, sample: Tensor) -> None:
         try:
             net(sample)
         except (RuntimeError, ValueError) as error:
-            why = str(error).splitlines()[0][:200]
+            why = explained(error, 200)
             raise UserError(f"the net's code expects channels that would go: {why}") from None
 
 
 def _shrink(layer: Layer, alive: Alive) -> None:
     module = layer.module
+    if alive[layer.outputs].all() and alive[layer.inputs].all():
+        return  # and keeps what it shares with others
     rows, columns = (torch.from_numpy(alive[c]) for c in (layer.outputs, layer.inputs))
     weight = module.weight[rows] if layer.depthwise else module.weight[rows][:, columns]
     module.weight = nn.Parameter(weight, module.weight.requires_grad)
@@ -152,6 +158,7 @@ class _Walk:
 
     def __init__(self, net: nn.Module, names: dict[str, str]) -> None:
         self.net = net
+        self.shared = _ties.sharers(net).keys()
         self.names = names  # of parameters and buffers in the net, by that of their node
         self.parent = [WHOLE]  # of each channel; one that is its own stands for all tied to it
         self.of: dict[fx.Node, list[int]] = {}  # the channels along axis 1
@@ -211,13 +218,14 @@ class _Walk:
             raise self._refusal(node, name)
         groups = module.groups if isinstance(module, nn.Conv2d) else 1
         positions = 0
+        shared = bool(self.shared & {f"{path}.weight", f"{path}.bias"})
         if path in self.layers:
             _, outputs, inputs, positions = self.layers[path]
             self._tie(source, inputs)
-        elif groups == 1:
+        elif groups == 1 and not shared:
             outputs = list(range(len(self.parent), len(self.parent) + shape[1]))
             self.parent += outputs
-        elif groups == len(source) == shape[1]:
+        elif groups == len(source) == shape[1] and not shared:
             outputs = source
         else:
             outputs = self._whole(source, shape)
@@ -225,9 +233,12 @@ class _Walk:
         return outputs
 
     def _norm(self, node: fx.Node, source: list[int]) -> list[int]:
+        shape = _shape(node)
         path, module = self._module(node, 3)  # its running mean; weights it may have none
         if not isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             raise self._refusal(node, "batch_norm")
+        if self.shared & {f"{path}.weight", f"{path}.bias"}:
+            return self._whole(source, shape)
         if path in self.norms:
             self._tie(source, self.norms[path][1])
         self.norms[path] = (module, source)

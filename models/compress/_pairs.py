@@ -18,9 +18,16 @@ class Pair:
     first: Layer
     second: Layer
     name: str  # of the first
+    other: str  # name of the second
     relu6: fx.Node | None
+    channels_last: bool  # of what goes into the ReLU6: the last axis, not the second
     padded: bool
     factor: Tensor  # of each channel, so far
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Name what is scaled."""
+        return f"{self.name}.weight", f"{self.name}.bias", f"{self.other}.weight"
 
 
 def find(net: fx.GraphModule) -> list[Pair]:
@@ -30,38 +37,62 @@ def find(net: fx.GraphModule) -> list[Pair]:
     Each is all that uses the other; the net is one of `_fake_quant.folded`.
     """
     import torch
-    from torch import nn
-    from torch.nn import functional
 
     from paretomark.models.compress import _fake_quant
 
-    relu = (nn.ReLU, torch.relu, functional.relu, "relu")
-    still = (nn.Identity, nn.Dropout, nn.MaxPool2d, nn.Flatten, torch.flatten, "flatten")
     pairs = []
     for node in net.graph.nodes:
         first = _fake_quant.layer_of(net, node)
-        at, clipped, padded = node, None, False
-        while first is not None and len(at.users) == 1:
+        if first is None:
+            continue
+        # Channels are the last axis of what a linear layer puts out, and else the second.
+        at, last = node, first.weight.ndim == 2
+        relu6, relu6_last, padded = None, False, False
+        while len(at.users) == 1:
             at = next(iter(at.users))
-            second = _fake_quant.layer_of(net, at)
+            second, kind = _fake_quant.layer_of(net, at), _kind(net, at)
             if second is not None:
                 channels = first.weight.shape[0]
-                if channels == second.weight.shape[1] * getattr(second, "groups", 1):
+                takes = second.weight.shape[1] * getattr(second, "groups", 1)
+                if channels == takes and last == (second.weight.ndim == 2):
                     padded |= any(getattr(second, "padding", ()))
+                    names = str(node.target), str(at.target)
                     one = torch.ones(channels)
-                    pairs.append(Pair(first, second, str(node.target), clipped, padded, one))
+                    pairs.append(Pair(first, second, *names, relu6, relu6_last, padded, one))
                 break
-            module = net.get_submodule(str(at.target)) if at.op == "call_module" else None
-            kind = at.target if module is None else type(module)
-            if kind in (nn.ReLU6, functional.relu6) and clipped is None:
-                clipped = at
-            elif kind is nn.ZeroPad2d:
-                padded = True
-            elif not (
-                kind in relu or kind in still or (kind == "mean" and at.args[1:] == ((2, 3),))
-            ):
+            if kind == "relu6" and relu6 is None:
+                relu6, relu6_last = at, last
+            elif kind not in ("still", "flat") and (last or kind not in ("space", "padded")):
                 break
+            last, padded = last or kind == "flat", padded or kind == "padded"
     return pairs
+
+
+def _kind(net: fx.GraphModule, node: fx.Node) -> str:
+    """What a node does to channels: nothing ("still"), nothing if they are the second axis, with
+    zeros around or not ("padded", "space"), cuts them ("relu6"), makes them the last axis
+    ("flat"), or anything else ("")."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    module = net.get_submodule(str(node.target)) if node.op == "call_module" else None
+    kind, arguments = node.target if module is None else type(module), (*node.args[1:],)
+    if kind in (nn.ReLU6, functional.relu6):
+        return "relu6"
+    if kind in (nn.ReLU, torch.relu, functional.relu, "relu", nn.Identity, nn.Dropout):
+        return "still"
+    if kind is nn.MaxPool2d:
+        return "space"
+    if kind is nn.ZeroPad2d:
+        return "padded"
+    if isinstance(module, nn.Flatten):
+        return "flat" if (module.start_dim, module.end_dim) == (1, -1) else ""
+    if kind in (torch.flatten, "flatten"):
+        return "flat" if (arguments, node.kwargs) in (((1,), {}), ((), {"start_dim": 1})) else ""
+    if kind == "mean" and arguments[:1] in (((2, 3),), ([2, 3],)):
+        return "space" if True in (*arguments[1:], *node.kwargs.values()) else "flat"
+    return ""
 
 
 def into(layer: Layer, channels: Tensor) -> Tensor:

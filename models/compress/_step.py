@@ -16,7 +16,14 @@ none, is said by
     def pictures(*, by: str) -> str
 
 if it has that, likewise; else one with Tuning looks at "train", any other at nothing. A method that
-gives layers other names says RENAMES = True.
+gives layers other names says RENAMES = True. What of its target is in the net, which may have
+weights that the method leaves alone, is said by
+
+    def reached(before, after, ctx, *, sparsity: float) -> dict[str, Reached]
+
+by quantity ("sparsity"), see `_reached.py`; a gap is a warning in the record. Without it, a method
+with the parameter `sparsity`, `ratio` or `macs` is held to that share of all weights, channels or
+multiply-accumulates.
 """
 
 from __future__ import annotations
@@ -31,6 +38,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from paretomark.models.compress import _reached
+from paretomark.models.compress._reached import Reached
 from paretomark.models.nets import _zoo
 from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, at, unknown
@@ -149,11 +158,41 @@ def apply(net: nn.Module, step: Mapping[str, Any], ctx: Context) -> nn.Module:
 
 
 def compress(net: nn.Module, steps: Sequence[Mapping[str, Any]], ctx: Context) -> Compressed:
-    """Return the net after all steps, for inference."""
-    start = time.process_time()
-    for step in steps:
+    """Return the net after all steps, for inference, and what each step has come to."""
+    seconds, asked, reached, warnings = 0.0, {}, {}, []
+    for i, step in enumerate(steps):
+        before, method, start = net, step["method"], time.process_time()
         net = apply(net, step, ctx).eval()
-    return Compressed(net.requires_grad_(False), time.process_time() - start)
+        seconds += time.process_time() - start
+        again = sum(s["method"] == method for s in steps[:i])
+        name = f"{again + 1} {method}" if again else method
+        for quantity, target in targets(before, net, step, ctx).items():
+            if target.reached is not None:
+                asked[f"{name} {quantity}"] = float(target.asked)
+                reached[f"{name} {quantity}"] = float(target.reached)
+            if target.warning:
+                warnings.append(f"{name}: {target.warning}")
+        if lost := _reached.lost(before, net):
+            warnings.append(f"{name}: {lost}")
+    return Compressed(net.requires_grad_(False), seconds, asked, reached, tuple(warnings))
+
+
+def targets(
+    before: nn.Module, after: nn.Module, step: Mapping[str, Any], ctx: Context
+) -> dict[str, Reached]:
+    """Return what a step was to reach and what it did, by quantity."""
+    module, values = _module(step["method"]), _given(step)
+    if hasattr(module, "reached"):
+        result: dict[str, Reached] = module.reached(
+            before, after, ctx, **_examined(module, module.reached, values)
+        )
+        return result
+    return {
+        name: compared
+        for name, compare in _reached.BY_PARAMETER.items()
+        if (value := values.get(name))
+        and (compared := compare(before, after, ctx.preprocess, value))
+    }
 
 
 def complete(step: Mapping[str, Any]) -> dict[str, Any]:

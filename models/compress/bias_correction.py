@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paretomark.models.compress import _ties
 from paretomark.models.compress._step import Context
 from paretomark.models.data import _data
 from paretomark.suites.spec._errors import UserError, unknown
@@ -49,7 +50,7 @@ def apply(
     """Return a copy of the net, folded, that once rounded has the mean outputs of the float net.
 
     They are means over `count` pictures of the split of its data set. Raises UserError if the
-    data set has no such split.
+    data set has no such split, or layers share a bias.
     """
     import torch
 
@@ -66,6 +67,8 @@ def apply(
         layer.bias += shift.flatten()
         return y + shift
 
-    result = _fake_quant.folded(net)
+    result = _fake_quant.folded(net, ctx)
+    biases = [f"{name}.bias" for name in _fake_quant.names(result)]
+    _ties.refuse(result, biases, "each would take back its own error; use another method")
     _fake_quant.lockstep(result, _fake_quant.pictures(ctx, split, count), correct)
     return result

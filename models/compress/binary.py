@@ -16,7 +16,9 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
-from paretomark.models.compress import _budgets, _tuning
+from paretomark.models.compress import _budgets, _reached, _tuning
+from paretomark.models.compress._budgets import Layer
+from paretomark.models.compress._reached import Reached
 from paretomark.models.compress._step import Context
 from paretomark.suites.spec._errors import UserError
 
@@ -67,27 +69,59 @@ def apply(
             return binary(weight.detach()) + (weight - weight.detach())
 
     net = copy.deepcopy(net)
-    layers = _budgets.prunable(net, exclude=exclude, first=True, depthwise=binarize_depthwise)
-    every = _budgets.prunable(net, first=True, depthwise=True)
-    for name, included in ((next(iter(every)), binarize_first), (list(every)[-1], binarize_last)):
-        if not included:
-            layers.pop(name, None)
-    if not layers:
-        raise UserError("no layer is left to binarize but the first and the last")
+    layers = _layers(net, inputs, exclude, binarize_first, binarize_last, binarize_depthwise)
     masks = {n: m for n, m in _tuning.zeros(net).items() if n.removesuffix(".weight") not in layers}
     for name, layer in layers.items():
-        parametrize.register_parametrization(layer, "weight", Sign())
+        parametrize.register_parametrization(layer.module, layer.attribute, Sign())
         if inputs:
-            parent, _, child = name.rpartition(".")
             before: list[nn.Module] = [Binarize(tuple(range(1, layer.weight.ndim)))]  # all its axes
-            if isinstance(layer, nn.Conv2d):
-                before.insert(0, nn.BatchNorm2d(layer.in_channels))
-            setattr(net.get_submodule(parent), child, nn.Sequential(*before, layer))
+            if isinstance(layer.module, nn.Conv2d):
+                before.insert(0, nn.BatchNorm2d(layer.module.in_channels))
+            _budgets.replace(net, name, nn.Sequential(*before, layer.module))
     if tuning.get("epochs"):
         _tuning.tune(net, ctx, masks=masks, **tuning)
     for layer in layers.values():
-        parametrize.remove_parametrizations(layer, "weight")
+        parametrize.remove_parametrizations(layer.module, layer.attribute)
     return net.eval()
+
+
+def reached(before: nn.Module, after: nn.Module, ctx: Context) -> dict[str, Reached]:
+    """Say which share of the weights has two values in each filter."""
+    weights = _reached.weights(after)
+    two = [
+        n
+        for n, w in weights.items()
+        if bool((w.abs().flatten(1) == w.abs().flatten(1)[:, :1]).all())
+    ]
+    return {"share": _reached.share(after, two, "binary")}
+
+
+def _layers(
+    net: nn.Module,
+    inputs: bool,
+    exclude: Sequence[str],
+    first: bool,
+    last: bool,
+    depthwise: bool,
+) -> dict[str, Layer]:
+    """Those to binarize: one whose inputs are as well must be called as a module."""
+    from torch import nn
+
+    every = _budgets.prunable(net, first=True, depthwise=True)
+    layers = _budgets.prunable(net, exclude=exclude, first=True, depthwise=depthwise)
+    for name, included in ((next(iter(every)), first), (list(every)[-1], last)):
+        if not included:
+            layers.pop(name, None)
+    kinds = nn.Conv2d | nn.Linear if inputs else nn.Module
+    names = _budgets.replaceable(net) if inputs else layers.keys()
+    layers = {
+        name: layer
+        for name, layer in layers.items()
+        if isinstance(layer.module, kinds) and layer.can_be_computed and name in names
+    }
+    if not layers:
+        raise UserError("no layer is left to binarize but the first and the last")
+    return layers
 
 
 def binary(weight: Tensor) -> Tensor:

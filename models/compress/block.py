@@ -13,10 +13,12 @@ they do not count: `sparsity` is that of the blocks. Scopes and layers left dens
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from paretomark.models.compress import _budgets
+from paretomark.models.compress import _budgets, _reached
+from paretomark.models.compress._budgets import Layer
+from paretomark.models.compress._reached import Reached
 from paretomark.models.compress._step import Context
 from paretomark.suites.spec._errors import UserError, unknown
 
@@ -51,19 +53,51 @@ def apply(
 
     Raises UserError for a layer to exclude that is none, and if no layer holds a whole block.
     """
+    import torch
+
     net = copy.deepcopy(net)
     outputs, inputs = _numbers(shape)
     layers = _budgets.prunable(net, exclude=exclude, first=prune_first, depthwise=prune_depthwise)
-    blocks = {name: _blocks(layer.weight.data, outputs, inputs) for name, layer in layers.items()}
-    norms = {n: b.abs().pow(NORMS[norm]).sum((1, 3)) for n, b in blocks.items() if b.numel()}
-    if not norms:
-        sizes = ", ".join(
-            f"{n} is {v.weight.shape[0]}x{v.weight.shape[1]}" for n, v in layers.items()
-        )
-        raise UserError(f"no layer holds a block of {shape}: {sizes}")
-    for name, mask in _budgets.masks(norms, layers, sparsity, scope).items():
-        blocks[name].mul_(mask[:, None, :, None])
+    norms = {
+        name: _blocks(weight, outputs, inputs).abs().pow(NORMS[norm]).sum((1, 3))
+        for name, weight in _holding(layers, shape).items()
+    }
+    for name, kept in _budgets.masks(norms, layers, sparsity, scope).items():
+        layer = layers[name]
+        mask = torch.ones_like(layer.swapped(layer.weight.data))
+        _blocks(mask, outputs, inputs).mul_(kept[:, None, :, None])
+        layer.weight.data.mul_(layer.swapped(mask))
     return net
+
+
+def reached(
+    before: nn.Module,
+    after: nn.Module,
+    ctx: Context,
+    *,
+    sparsity: float,
+    shape: str,
+    exclude: Sequence[str],
+    prune_first: bool,
+    prune_depthwise: bool,
+) -> dict[str, Reached]:
+    """Compare the sparsity of blocks with that of all weights."""
+    layers = _budgets.prunable(
+        before, exclude=exclude, first=prune_first, depthwise=prune_depthwise
+    )
+    return {"sparsity": _reached.sparsity(after, sparsity, _holding(layers, shape))}
+
+
+def _holding(layers: Mapping[str, Layer], shape: str) -> dict[str, Tensor]:
+    """The weights, outputs first, that hold a block. Raises UserError if none does."""
+    weights = {name: layer.swapped(layer.weight.data) for name, layer in layers.items()}
+    holding = {
+        n: weight for n, weight in weights.items() if _blocks(weight, *_numbers(shape)).numel()
+    }
+    if not holding:
+        sizes = ", ".join(f"{n} is {len(w)}x{w.shape[1]}" for n, w in weights.items())
+        raise UserError(f"no layer holds a block of {shape}: {sizes}")
+    return holding
 
 
 def _blocks(weight: Tensor, outputs: int, inputs: int) -> Tensor:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.models.compress import _budgets, _tuning
+from paretomark.models.compress import _budgets, _reached, _ties, _tuning
+from paretomark.models.compress._budgets import Layer
+from paretomark.models.compress._reached import Reached
 from paretomark.models.compress._step import Context
 from paretomark.suites.spec._errors import UserError, unknown
 
@@ -60,20 +62,68 @@ def apply(
     With `group`, that is so for every so many output channels; without `epochs` nothing is
     trained; which layers are left alone is said in `_budgets.prunable`.
     """
+    from torch import nn
     from torch.nn.utils import parametrize
 
     net = copy.deepcopy(net)
-    more = {"first": cluster_first, "depthwise": cluster_depthwise}
-    layers = _budgets.prunable(net, exclude=exclude, **more)
+    layers = _layers(net, exclude, cluster_first, cluster_depthwise)
     rng = np.random.default_rng(ctx.seed)
+    shared = []
     for layer in layers.values():
         codebook, indices = _shared(layer.weight.detach().numpy(), 1 << bits, group, init, rng)
-        parametrize.register_parametrization(layer, "weight", _lookup(codebook, indices))
+        lookup, users = _lookup(codebook, indices), _ties.users(net, layer.weight)
+        shared.append(users)
+        lists = []
+        for module, attribute in users:  # registering writes to the parameter that it finds
+            setattr(module, attribute, nn.Parameter(getattr(module, attribute).detach().clone()))
+        for module, attribute in users:
+            made: Any = parametrize.register_parametrization(module, attribute, lookup)
+            lists.append(made.parametrizations[attribute])
+            lists[-1].original = lists[0].original
     if tuning.get("epochs"):
         _tuning.tune(net, ctx, **tuning)
-    for layer in layers.values():
-        parametrize.remove_parametrizations(layer, "weight")
+    for users in shared:
+        for module, attribute in users:
+            parametrize.remove_parametrizations(module, attribute)
+            setattr(module, attribute, getattr(*users[0]))
     return net.eval()
+
+
+def reached(
+    before: nn.Module,
+    after: nn.Module,
+    ctx: Context,
+    *,
+    bits: int,
+    group: int,
+    exclude: Sequence[str],
+    cluster_first: bool,
+    cluster_depthwise: bool,
+) -> dict[str, Reached]:
+    """Count the values of the layer, or group, that has most, and the weights that have few."""
+    import torch
+
+    layers = _layers(after, exclude, cluster_first, cluster_depthwise)
+    counts = [
+        len(torch.unique(part[part != 0]))
+        for layer in layers.values()
+        for part in torch.split(layer.weight.detach(), group or len(layer.weight))
+    ]
+    most = f"{max(counts)} values in a layer, {1 << bits} asked" if max(counts) > 1 << bits else ""
+    return {
+        "values": Reached(1 << bits, max(counts), most),
+        "share": _reached.share(after, layers, "clustered"),
+    }
+
+
+def _layers(
+    net: nn.Module, exclude: Sequence[str], first: bool, depthwise: bool
+) -> dict[str, Layer]:
+    every = _budgets.prunable(net, exclude=exclude, first=first, depthwise=depthwise)
+    layers = {name: layer for name, layer in every.items() if layer.can_be_computed}
+    if not layers:
+        raise UserError("no layer is left to cluster: recurrent and transposed ones are left alone")
+    return layers
 
 
 def kmeans(values: Values, k: int, init: str, rng: np.random.Generator) -> Values:

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretomark.models.compress import _pairs
+from paretomark.models.compress import _pairs, _ties
 from paretomark.models.compress._step import Context
 from paretomark.suites.spec._errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from torch import Tensor, fx, nn
+    from torch import fx, nn
 
     from paretomark.models.compress._pairs import Pair
 
@@ -45,14 +45,22 @@ def check(*, relu6: str) -> None:
 def apply(net: nn.Module, ctx: Context, *, relu6: str = "skip", absorb: bool = False) -> nn.Module:
     """Return a copy of the net, folded and equalized.
 
-    Raises UserError if there is no pair of layers, or no normalisation left to absorb by.
+    Pairs of which a layer shares its weight or bias with another are left alone. Raises UserError
+    if there is no pair of layers, no normalisation left to absorb by, or if answers would change.
     """
     import torch
 
     from paretomark.models.compress import _fake_quant
+    from paretomark.models.export import _fold
+    from paretomark.models.nets import _load
 
-    result = _fake_quant.folded(net)
-    pairs = [pair for pair in _pairs.find(result) if relu6 != "skip" or pair.relu6 is None]
+    result = _fake_quant.folded(net, ctx)
+    joined = [pair for pair in _pairs.find(result) if relu6 != "skip" or pair.relu6 is None]
+    shared = _ties.sharers(result)
+    pairs = [pair for pair in joined if shared.keys().isdisjoint(pair.parameters)]
+    if joined and not pairs:
+        names = [name for pair in joined for name in pair.parameters]
+        _ties.refuse(result, names, "they cannot be scaled apart, and no other layers are joined")
     if not pairs:
         raise UserError(
             "equalize: no two layers are joined by nothing but ReLU, each used by the other only; "
@@ -64,10 +72,13 @@ def apply(net: nn.Module, ctx: Context, *, relu6: str = "skip", absorb: bool = F
                 break
         for pair in pairs:
             if pair.relu6 is not None:
-                _replace(result, pair.relu6, pair.factor if relu6 == "clip" else None)
+                _replace(result, pair, cut=relu6 == "clip")
+    result.recompile()
+    if relu6 != "relu":  # which is another net where something exceeds 6
+        _fold.check(net, result, _load.pictures(ctx.preprocess, _fake_quant.SAMPLE))
+    with torch.no_grad():
         if absorb:  # not through a cut, which would have to move too
             _absorb(net, [pair for pair in pairs if pair.relu6 is None or relu6 == "relu"])
-    result.recompile()
     return result
 
 
@@ -87,14 +98,17 @@ def _balance(pair: Pair) -> float:
     return float(ratio.log().abs().max())
 
 
-def _replace(net: fx.GraphModule, node: fx.Node, factor: Tensor | None) -> None:
-    """ReLU in place of ReLU6, cut at 6 / factor if there is one."""
+def _replace(net: fx.GraphModule, pair: Pair, *, cut: bool) -> None:
+    """ReLU in place of a pair's ReLU6, cut at 6 / factor or not."""
     import torch
 
+    node = pair.relu6
+    assert node is not None
     with net.graph.inserting_before(node):
         became = net.graph.call_function(torch.relu, (node.args[0],))
-        if factor is not None:
-            net.register_buffer(f"{node.name}_cap", (6 / factor).view(-1, 1, 1))
+        if cut:
+            shape = (-1,) if pair.channels_last else (-1, 1, 1)
+            net.register_buffer(f"{node.name}_cap", (6 / pair.factor).view(shape))
             cap = net.graph.get_attr(f"{node.name}_cap")
             became = net.graph.call_function(torch.minimum, (became, cap))
     node.replace_all_uses_with(became)
@@ -109,7 +123,7 @@ def _absorb(net: nn.Module, pairs: list[Pair]) -> None:
     norms: dict[str, nn.BatchNorm2d] = {}
     for node in traced.graph.nodes:
         module = traced.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d) and module.affine:
             norms[str(node.args[0].target)] = module
     if not norms:
         raise UserError(

@@ -20,6 +20,8 @@ from paretomark.suites.spec._errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
+reached = _budgets.reached
+
 
 def check(
     *,
@@ -82,7 +84,7 @@ def apply(
             masks[name].copy_(mask)
             layers[name].weight.data.copy_(values[name] * mask)
 
-    everything = _tuning.zeros(net) | {f"{name}.weight": mask for name, mask in masks.items()}
+    everything = _tuning.zeros(net) | _budgets.of_parameters(net, layers, masks)
     _tuning.tune(net, ctx, **tuning, masks=everything, remask=remask)
     return net.eval()
 

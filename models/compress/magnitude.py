@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 check = _budgets.check
+reached = _budgets.reached
 
 
 def apply(

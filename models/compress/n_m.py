@@ -14,10 +14,12 @@ nonzeros fall.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from paretomark.models.compress import _budgets
+from paretomark.models.compress import _budgets, _reached
+from paretomark.models.compress._budgets import Layer
+from paretomark.models.compress._reached import Reached
 from paretomark.models.compress._step import Context
 from paretomark.suites.spec._errors import UserError
 
@@ -42,15 +44,32 @@ def apply(
     net = copy.deepcopy(net)
     n, m = _numbers(pattern)
     layers = _budgets.prunable(net, exclude=exclude, depthwise=True)
-    fitting = [layer for layer in layers.values() if layer.weight.shape[1] % m == 0]
+    for layer in _fitting(layers, pattern).values():
+        mask = _mask(layer.swapped(layer.weight.data), n, m)
+        layer.weight.data.mul_(layer.swapped(mask))
+    return net
+
+
+def reached(
+    before: nn.Module, after: nn.Module, ctx: Context, *, pattern: str, exclude: Sequence[str]
+) -> dict[str, Reached]:
+    """Compare the sparsity of the pattern with that of all weights."""
+    n, m = _numbers(pattern)
+    layers = _budgets.prunable(before, exclude=exclude, depthwise=True)
+    return {"sparsity": _reached.sparsity(after, 1 - n / m, _fitting(layers, pattern))}
+
+
+def _fitting(layers: Mapping[str, Layer], pattern: str) -> dict[str, Layer]:
+    """The layers that fit the pattern. Raises UserError if none does."""
+    _, m = _numbers(pattern)
+    inputs = {name: layer.swapped(layer.weight).shape[1] for name, layer in layers.items()}
+    fitting = {name: layer for name, layer in layers.items() if inputs[name] % m == 0}
     if not fitting:
-        widths = ", ".join(f"{name} has {v.weight.shape[1]}" for name, v in layers.items())
+        widths = ", ".join(f"{name} has {width}" for name, width in inputs.items())
         raise UserError(
             f"{pattern} fits no layer: input channels must be a multiple of {m}; {widths}"
         )
-    for layer in fitting:
-        layer.weight.data.mul_(_mask(layer.weight.data, n, m))
-    return net
+    return fitting
 
 
 def _mask(weight: Tensor, n: int, m: int) -> Tensor:

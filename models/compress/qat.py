@@ -55,7 +55,7 @@ def apply(
 
     from paretomark.models.compress import _fake_quant
 
-    result = _fake_quant.folded(net)
+    result = _fake_quant.folded(net, ctx)
     layers = _fake_quant.layers(result)
     trained, activations = _observed(result)
     for layer in layers:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 STARTS = ("magnitude", "random")
+reached = _budgets.reached
 
 
 def check(
@@ -86,9 +87,12 @@ def apply(
         fraction = alpha / 2 * (1 + math.cos(math.pi * step / (until * steps)))
         for name, layer in layers.items():
             assert layer.weight.grad is not None
-            move(masks[name], layer.weight.detach(), layer.weight.grad, fraction)
+            tensors = masks[name], layer.weight.detach(), layer.weight.grad
+            mask, weight, gradient = (layer.swapped(tensor) for tensor in tensors)
+            move(mask, weight, gradient, fraction)
+            masks[name].copy_(layer.swapped(mask))
 
-    everything = _tuning.zeros(net) | {f"{name}.weight": mask for name, mask in masks.items()}
+    everything = _tuning.zeros(net) | _budgets.of_parameters(net, layers, masks)
     _tuning.tune(net, ctx, **tuning, masks=everything, remask=remask)
     return net.eval()
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretomark.models.compress import bias_correction
+from paretomark.models.compress import _ties, bias_correction
 from paretomark.models.compress._step import Context
 from paretomark.suites.spec._errors import UserError
 
@@ -58,7 +58,8 @@ def apply(
     """Return a copy of the net, folded, whose weights are rounded.
 
     It is learnt on `count` pictures of the split of its data set, without labels, in so many
-    steps a layer. Raises UserError if the data set has no such split.
+    steps a layer. Raises UserError if the data set has no such split, or layers share a
+    weight.
     """
     import torch
 
@@ -71,7 +72,9 @@ def apply(
         y: Tensor = layer(x)
         return y
 
-    result = _fake_quant.folded(net)
+    result = _fake_quant.folded(net, ctx)
+    weights = [f"{name}.weight" for name in _fake_quant.names(result)]
+    _ties.refuse(result, weights, "its rounding cannot be the best for both; use another method")
     _fake_quant.lockstep(result, _fake_quant.pictures(ctx, split, count), learn)
     return result
 

@@ -14,11 +14,18 @@ the process that times a device must stay small. Optional are
     SIZE = (8, 8)                           of its pictures, height and width, if they stay so
     splits(argument) -> tuple[Split, ...]   those that it has, if some may lack; raises UserError
                                             for data that is not as it must be
+    holds(split, argument) -> Holding       what is in a split, without reading its pictures
+    full_masks(split, count, preprocess, argument)
+                                            of a segmentation, yields the masks of the pictures that
+                                            `load` gives, uint8 (H, W), each in its own size: of
+                                            what the net sees of the picture
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -58,6 +65,16 @@ class Examples:
     images: NDArray[np.uint8]
     labels: NDArray[Any]
     mirrored: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What is in a split of a data set: how many pictures, and `classes` and `notes` as `Examples`
+    has them, but for what only a look at every picture can tell."""
+
+    pictures: int
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -105,9 +122,23 @@ def stamp(spec: str) -> str:
     path = Path(spec.partition(":")[2])
     if not spec.partition(":")[2] or not path.exists():
         return spec
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    listing = [f"{f}:{s.st_size}:{s.st_mtime_ns}" for f in files if (s := f.stat())]
+    listing = [f"{f}:{s.st_size}:{s.st_mtime_ns}" for f in files(path) if (s := f.stat())]
     return _cache.key([spec, *listing])
+
+
+def files(path: Path) -> list[Path]:
+    """Return what lies at a path, folders and files, also behind links to folders; sorted."""
+    if not path.is_dir():
+        return [path]
+    entries: list[Path] = []
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()  # a link to what is above it
+            continue
+        seen.add(real)
+        entries += [p for name in (*folders, *names) if (p := Path(folder, name)).exists()]
+    return sorted(entries)
 
 
 def tasks(spec: str) -> tuple[str, ...]:
@@ -139,6 +170,18 @@ def splits(spec: str) -> tuple[Split, ...]:
     return present
 
 
+def holds(spec: str) -> dict[Split, Holding]:
+    """Return what is in each split of a data set, without reading its pictures; nothing of a data
+    set that does not say.
+
+    Raises UserError as `module` does, and for data that is not as it must be.
+    """
+    plugin, argument = module(spec)
+    if not hasattr(plugin, "holds"):
+        return {}
+    return {split: plugin.holds(split, argument) for split in splits(spec)}
+
+
 def load(
     spec: str,
     split: Split,
@@ -158,8 +201,47 @@ def load(
     further = (task,) if hasattr(plugin, "TASKS") else ()
     examples: Examples = plugin.load(split, count, preprocess, argument, *further)
     if not len(examples.labels):
-        raise UserError(f"data set '{spec}' has no pictures in its {split} split")
-    return examples
+        told = "".join(f"; {note}" for note in examples.notes)
+        raise UserError(f"data set '{spec}' has no pictures in its {split} split{told}")
+    return examples if preprocess is None else _channelled(examples, len(preprocess.mean))
+
+
+def _channelled(examples: Examples, channels: int) -> Examples:
+    """Grey pictures for a net of three channels, and the reverse, by ITU-R BT.601 as Pillow has
+    it. Raises UserError for other numbers of channels."""
+    there = examples.images.shape[-1]
+    if there == channels:
+        return examples
+    if {there, channels} != {1, 3}:
+        raise UserError(
+            f"pictures have {there} channels, preprocess.mean has {channels} values: declare one "
+            "of mean and std for each channel"
+        )
+    if there == 1:
+        note = "grey pictures were shown as three equal channels, one for each value of mean"
+        images = np.repeat(examples.images, 3, axis=-1)
+        return replace(examples, images=images, notes=(*examples.notes, note))
+    images = np.empty((*examples.images.shape[:3], 1), np.uint8)
+    coloured = 0
+    for grey, colour in zip(images, examples.images, strict=True):
+        shades = colour.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+        grey[..., 0] = (shades + 0x8000) >> 16
+        coloured += bool((colour != colour[..., :1]).any())
+    note = f"pictures were read as grey, {coloured} of {len(images)} of which have colours"
+    notes = (*examples.notes, note) if coloured else examples.notes
+    return replace(examples, images=images, notes=notes)
+
+
+def full_masks(
+    spec: str, count: int, preprocess: Preprocess, task: str
+) -> Iterator[NDArray[np.uint8]] | None:
+    """Return the masks of the first `count` test pictures at their own sizes; None where the data
+    has none, or none of another size than the net's."""
+    plugin, argument = module(spec)
+    if task != "segmentation" or not hasattr(plugin, "full_masks"):
+        return None
+    masks: Iterator[NDArray[np.uint8]] = plugin.full_masks("test", count, preprocess, argument)
+    return masks
 
 
 def pictures(

@@ -1,22 +1,105 @@
-"""Reading pictures from files, for the data sets that are folders."""
+"""Pictures in folders: which there are, how they are shared out, and how they become a net's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from paretomark.models.data import _data, _pictures
 from paretomark.models.data._data import SPLITS, Examples, Split
+from paretomark.models.data._notes import Notes, some
+from paretomark.models.data._pictures import SUFFIXES
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import Preprocess
 
 Size = tuple[int, int]
 T = TypeVar("T")
 TEST = ("val", "test")  # what the folder of the test split may be called
+# Names in small letters.
+SYSTEM_FOLDERS = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "lost+found")
+SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "system volume information")
+
+
+class Listing(NamedTuple):
+    """What lies in a folder, each sorted by name."""
+
+    pictures: list[Path]
+    folders: list[Path]
+    hidden: list[Path]  # what a system, not the user, put there
+    others: list[Path]
+
+
+def is_hidden(name: str) -> bool:
+    """Say whether a file or folder is hidden, or put there by a system."""
+    return name.startswith(".") or name.lower() in (*SYSTEM_FOLDERS, *SYSTEM_FILES)
+
+
+def listing(folder: Path) -> Listing:
+    """Return what lies in a folder. Raises UserError if it cannot be read."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"cannot read the folder {folder}: {error.strerror}") from None
+    sorts = Listing([], [], [], [])
+    for entry in entries:
+        if is_hidden(entry.name):
+            sorts.hidden.append(entry)
+        elif entry.suffix.lower() in SUFFIXES:  # even a folder: it is named when it is read
+            sorts.pictures.append(entry)
+        else:
+            (sorts.folders if entry.is_dir() else sorts.others).append(entry)
+    return sorts
+
+
+def pictures_below(folder: Path) -> int:
+    """Return how many pictures are in a folder and those in it."""
+    found = [f for f in _data.files(folder) if f.suffix.lower() in SUFFIXES]
+    return sum(not any(map(is_hidden, f.relative_to(folder).parts)) for f in found)
+
+
+def merged(one: Listing, other: Listing) -> Listing:
+    """Return what lies in either of two folders."""
+    return Listing(*(a + b for a, b in zip(one, other, strict=True)))
+
+
+def passed_over(there: Iterable[Listing], notes: Notes) -> None:
+    """Note what lies beside pictures and is none."""
+    listings = list(there)
+    for where, which in (
+        ("of the system or hidden", [f for x in listings for f in x.hidden]),
+        ("without a suffix of pictures", [f for x in listings for f in x.others]),
+    ):
+        if which:
+            names = some(dict.fromkeys(f.name for f in which))
+            notes.count(f"file {where} passed over: {names}", len(which))
+
+
+def text(path: Path) -> str:
+    """Return the text of a table in UTF-8, or in UTF-16 that says so.
+
+    Raises UserError with the line that is in another encoding.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    wide = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        content = raw.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}, line {line}: this is not UTF-8 ({raw[error.start : error.start + 1]!r}); "
+            "save the file as UTF-8"
+        ) from None
+    if "\0" in content:
+        raise UserError(f"{path} is no text in UTF-8: save the file as UTF-8")
+    return content
 
 
 def part(root: Path, split: Split) -> Path:
@@ -86,16 +169,6 @@ def moved(points: NDArray[np.float32], size: Size, preprocess: Preprocess) -> ND
     return np.stack([x, y, np.where(inside, points[:, 2], 0)], axis=1).astype(np.float32)
 
 
-def opened(path: Path) -> Image.Image:
-    """Return a picture. Raises UserError that names the file that cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"cannot read picture {path}: {error}") from None
-
-
 def sized(preprocess: Preprocess | None) -> Preprocess:
     """Return the preprocessing. Raises UserError if there is none."""
     if preprocess is None:
@@ -103,10 +176,15 @@ def sized(preprocess: Preprocess | None) -> Preprocess:
     return preprocess
 
 
-def read(files: Sequence[Path], labels: Sequence[int], preprocess: Preprocess | None) -> Examples:
+def read(
+    files: Sequence[Path], labels: Sequence[int], preprocess: Preprocess | None, notes: Notes
+) -> Examples:
     """Read and resize pictures. Raises UserError that names the file that cannot be read."""
     size = sized(preprocess).size
     images = np.empty((len(files), *size, 3), np.uint8)
     for image, path in zip(images, files, strict=True):
-        image[:] = np.asarray(resized(opened(path).convert("RGB"), sized(preprocess)))
-    return Examples(images, np.asarray(labels, np.int64))
+        picture = _pictures.read(path, notes)
+        if picture.is_turned:
+            notes.count("picture turned as EXIF says")
+        image[:] = np.asarray(resized(picture.turned, sized(preprocess)))
+    return Examples(images, np.asarray(labels, np.int64), notes=notes.told())

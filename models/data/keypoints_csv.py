@@ -10,23 +10,39 @@ Without, all is the test split.
 
 from __future__ import annotations
 
-import csv
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from paretomark.models.data import _files
-from paretomark.models.data._data import Examples, Split
+from paretomark.models.data import _files, _pictures, _table
+from paretomark.models.data._data import Examples, Holding, Split
+from paretomark.models.data._files import Size
+from paretomark.models.data._notes import Notes, some
+from paretomark.models.data._pictures import Picture
+from paretomark.models.data._table import Names
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import Preprocess
 
 PATH = "folder"
 TASKS = ("keypoints",)
 TABLE = "keypoints.csv"
+ENDS = ("_x", "_y", "_v")
 SEEN = 2.0
 SIDES = {"left_": "right_", "right_": "left_"}
+Points = NDArray[np.float32]  # (K, 3): x, y and visibility
+
+
+class Table(NamedTuple):
+    """What a table says: the names of the points, and of each picture its points."""
+
+    names: list[str]
+    rows: list[tuple[Path, Points]]
 
 
 def load(
@@ -37,17 +53,22 @@ def load(
     task: str = "keypoints",
 ) -> Examples:
     """Return pictures in one seeded shuffle. Raises UserError with the line of a bad row."""
-    size = _files.sized(preprocess)
-    folder = _files.part(Path(argument), split)
-    names, rows = _rows(folder / TABLE)
+    size, notes = _files.sized(preprocess), Notes()
+    names, rows = _read(_files.part(Path(argument), split), notes)
     chosen = _files.share(rows, split)[:count]
     images = np.empty((len(chosen), *size.size, 3), np.uint8)
-    points = np.empty((len(chosen), len(names), 3), np.float32)
-    for image, point, (file, labelled) in zip(images, points, chosen, strict=True):
-        picture = _files.opened(folder / file).convert("RGB")
+    labels = np.empty((len(chosen), len(names), 3), np.float32)
+    for image, label, (file, points) in zip(images, labels, chosen, strict=True):
+        picture = _position(_pictures.read(file, notes), points, notes)
         image[:] = np.asarray(_files.resized(picture, size))
-        point[:] = _files.moved(labelled, picture.size, size)
-    return Examples(images, points, _mirrored(names))
+        label[:] = _files.moved(points, picture.size, size)
+        off, labelled = _off(points, picture.size), points[:, 2] > 0
+        notes.count("keypoint outside of the picture, not scored", int(off.sum()))
+        cut = labelled & ~off & (label[:, 2] == 0)
+        notes.count("keypoint cut off with the edge of the picture, not scored", int(cut.sum()))
+        if not (label[:, 2] > 0).any():
+            notes.count("picture without a keypoint that is labelled and seen by the net")
+    return Examples(images, labels, _mirrored(names), notes=notes.told())
 
 
 def splits(argument: str) -> tuple[Split, ...]:
@@ -55,38 +76,93 @@ def splits(argument: str) -> tuple[Split, ...]:
     return _files.splits(Path(argument))
 
 
-def _rows(table: Path) -> tuple[list[str], list[tuple[str, NDArray[np.float32]]]]:
-    """The names of the points, and per row of the table its file and its points (K, 3)."""
+def holds(split: Split, argument: str) -> Holding:
+    """Return what is in a split. Raises UserError as `load` does, but for broken pictures."""
+    notes = Notes()
+    rows = _files.share(_read(_files.part(Path(argument), split), notes).rows, split)
+    return Holding(len(rows), (), notes.told())
+
+
+def _position(picture: Picture, points: Points, notes: Notes) -> Image.Image:
+    """The picture as the points lie in it: turned as its EXIF says, unless they only fit the
+    other."""
+    if not picture.is_turned:
+        return picture.turned
+    if _off(points, picture.turned.size).any() and not _off(points, picture.stored.size).any():
+        notes.count("picture not turned as EXIF says, since the keypoints fit what is stored")
+        return picture.stored
+    notes.count("picture turned as EXIF says, the keypoints taken for those of what is turned")
+    return picture.turned
+
+
+def _off(points: Points, size: Size) -> NDArray[np.bool_]:
+    """Which labelled points, (K,), are outside of a picture of `size` (width, height)."""
+    outside = ((points[:, :2] < 0) | (points[:, :2] > size)).any(1)
+    off: NDArray[np.bool_] = np.logical_and(outside, points[:, 2] > 0)
+    return off
+
+
+def _read(folder: Path, notes: Notes) -> Table:
+    """The points of all pictures. Raises UserError with the line of a bad row."""
+    table = folder / TABLE
     if not table.is_file():
         raise UserError(f"{table} is missing: it needs columns file, NAME_x, NAME_y, ...")
-    with table.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        names = [c.removesuffix("_x") for c in columns[1:] if c.endswith("_x")]
-        if not names or any(f"{name}_y" not in columns for name in names):
-            raise UserError(f"{table}: needs columns file, NAME_x, NAME_y, ..., got {columns}")
-        rows = []
-        for row in reader:
-            try:
-                points = [_point(row, name) for name in names]
-            except (TypeError, ValueError):
-                raise UserError(f"{table}, line {reader.line_num}: a cell is no number") from None
-            rows.append((row[columns[0]], np.array(points, np.float32)))
-    return names, rows
+    header, *rows = _table.rows(table)
+    columns = [name[:-2] + name[-2:].lower() for name in header.cells]
+    names = [c.removesuffix("_x") for c in columns if c.endswith("_x")]
+    if not names or any(f"{name}_y" not in columns for name in names):
+        raise UserError(f"{table}: needs columns file, NAME_x, NAME_y, ..., got {columns}")
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
+        raise UserError(f"{table}: column {twice[0]} is there twice")
+    of_points = [c for c, name in enumerate(columns) if name[:-2] in names and name[-2:] in ENDS]
+    found = Names(folder)
+    file = found.column(rows, table, of_points) if rows else 0
+    if unused := [c for i, c in enumerate(columns) if i != file and i not in of_points]:
+        notes.say(f"{TABLE}: columns not used: {some(unused)}")
+    of: dict[str, tuple[list[str], Path, Points]] = {}
+    for line, cells in rows:
+        path = found.file(cells[file], table, line)
+        row = dict(zip(columns, cells, strict=True))
+        try:
+            points = np.array([_point(row, name) for name in names], np.float32)
+        except ValueError as error:
+            raise UserError(f"{table}, line {line}: {error}") from None
+        first, *_ = of.setdefault(os.path.normpath(path), (cells, path, points))
+        if first != cells:
+            raise UserError(f"{table}, line {line}: {cells[file]} stands in an earlier line too")
+    notes.count("row left out as a repetition of another", len(rows) - len(of))
+    found.outside([path for _, path, _ in of.values()], notes)
+    listing = [(path, points) for _, path, points in of.values()]
+    _check_range(np.concatenate([p for _, p in listing]) if listing else None, table, notes)
+    return Table(names, listing)
 
 
-def _point(row: dict[str, str], name: str) -> tuple[float, float, float]:
-    """x, y and visibility. Raises TypeError or ValueError for what is not a finite number."""
-    if None in row.values():
-        raise ValueError("the row is too short")
-    if not row[f"{name}_x"].strip() or not row[f"{name}_y"].strip():
+def _point(row: Mapping[str, str], name: str) -> tuple[float, float, float]:
+    """x, y and visibility. Raises ValueError for what is none."""
+    if not row[f"{name}_x"] or not row[f"{name}_y"]:
         return 0.0, 0.0, 0.0
-    x, y = float(row[f"{name}_x"]), float(row[f"{name}_y"])
-    seen = float(row[f"{name}_v"]) if f"{name}_v" in row else SEEN
+    try:
+        x, y = float(row[f"{name}_x"]), float(row[f"{name}_y"])
+        seen = float(row[f"{name}_v"]) if f"{name}_v" in row else SEEN
+    except ValueError:
+        raise ValueError(f"a cell of '{name}' is no number") from None
     if not math.isfinite(x + y + seen):
-        raise ValueError(name)
+        raise ValueError(f"a cell of '{name}' is no number that is finite")
+    if seen not in (0, 1, 2):
+        raise ValueError(f"{name}_v must be 0 (not labelled), 1 (hidden) or 2 (seen), got {seen:g}")
     return x, y, seen
+
+
+def _check_range(points: Points | None, table: Path, notes: Notes) -> None:
+    """Note points that may be missing ones. Raises UserError for shares of the picture."""
+    labelled = points[points[:, 2] > 0, :2] if points is not None else np.empty((0, 2))
+    if len(labelled) > 1 and (labelled >= 0).all() and 0 < labelled.max() <= 1:
+        raise UserError(
+            f"{table}: no coordinate is above 1; they must be in pixels of the picture, not in "
+            "shares of its width and height"
+        )
+    corner = int((labelled == 0).all(1).sum())
+    notes.count("keypoint at 0, 0 scored: the cells of a missing one must be empty", corner)
 
 
 def _mirrored(names: list[str]) -> tuple[int, ...]:

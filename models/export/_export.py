@@ -12,6 +12,8 @@
                                               and their values, the default first
     def sparsify(model, out) -> str           optional: the same file with its zeros left out;
                                               whether a runtime can skip them, and why
+    def sparse_path(model) -> str             optional: the same of a file that the user brings
+    def weights(model) -> dict               optional: its constants as stored, arrays by name
     def zeros(model) -> tuple[int, int]       optional: the weights that a file holds, and how many
                                               of them are zero in it: `_zeros.counted`
 

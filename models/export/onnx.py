@@ -16,7 +16,7 @@ int4-weights   the same in int4. ONNX Runtime unpacks either anew in every infer
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,13 +81,19 @@ def quantize(
         _mark(model, out, precision)
 
 
-def zeros(model: Path) -> tuple[int, int]:
-    """Count its weights, and the zeros among them; of integers, what equals their zero point."""
+def weights(model: Path) -> dict[str, NDArray[Any]]:
+    """Return its constants as they are stored, by name: integers, their scales and zero points."""
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(model).graph
-    arrays = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    return {c.name: numpy_helper.to_array(c) for c in onnx.load(model).graph.initializer}
+
+
+def zeros(model: Path) -> tuple[int, int]:
+    """Count its weights, and the zeros among them; of integers, what equals their zero point."""
+    import onnx
+
+    graph, arrays = onnx.load(model).graph, weights(model)
     places = {"DequantizeLinear": (0, 2), "ConvInteger": (1, 3), "MatMulInteger": (1, 3)}
     for node in graph.node:
         weight, zero = places.get(node.op_type, (0, len(node.input)))

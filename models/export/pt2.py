@@ -53,13 +53,21 @@ def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.flo
 
 def zeros(model: Path) -> tuple[int, int]:
     """Count its weights, and the zeros among them; int8 ones are symmetric."""
+    return _zeros.counted(tensor.float().numpy() for tensor in _tensors(model).values())
+
+
+def weights(model: Path) -> dict[str, NDArray[Any]]:
+    """Return its constants as they are stored, by name: integers, their scales and zero points."""
+    return {name: tensor.numpy() for name, tensor in _tensors(model).items()}
+
+
+def _tensors(model: Path) -> dict[str, Tensor]:
     import torch
     from torch.ao.quantization.fx import _decomposed  # noqa: F401  (operators of int8 programs)
 
     program = torch.export.load(model)
-    tensors = [*program.state_dict.values(), *program.constants.values()]
-    arrays = (t.detach().float().numpy() for t in tensors if isinstance(t, torch.Tensor))
-    return _zeros.counted(arrays)
+    tensors = {**program.state_dict, **program.constants}
+    return {n: t.detach() for n, t in tensors.items() if isinstance(t, torch.Tensor)}
 
 
 def _save(program: Any, out: Path, precision: str) -> None:

@@ -12,6 +12,7 @@ int4-weights   the same in int4, but int8 for depthwise convolutions, which Lite
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,17 @@ def sparsify(model: Path, out: Path) -> str:
 
     Raises UserError if XNNPACK would give wrong answers from it.
     """
-    from paretomark.models.export import _sparse_check, _sparse_tflite
+    from paretomark.models.export import _sparse_tflite
 
     _sparse_tflite.sparsify(model, out)
-    verdict = _sparse_check.verdict(out)
+    return sparse_path(out)
+
+
+def sparse_path(model: Path) -> str:
+    """Tell whether XNNPACK skips the zeros of a file, and why; "sparse", "dense" or "unsafe"."""
+    from paretomark.models.export import _sparse_check
+
+    verdict = _sparse_check.verdict(model)
     return f"{verdict.kind}: {verdict.reason}"
 
 
@@ -95,6 +103,23 @@ def zeros(model: Path) -> tuple[int, int]:
     filters = [node.filter for node in _sparse_graph.graph(_sparse_graph.load(model)).nodes]
     stored = [filter for filter in filters if filter]
     return sum(f.weights for f in stored), sum(f.zeros for f in stored)
+
+
+def weights(model: Path) -> dict[str, NDArray[Any]]:
+    """Return its constants as they are stored, by name and place, and the scales of integers."""
+    from paretomark.models.export import _tflite_model
+
+    net = _tflite_model.load(model)
+    arrays: dict[str, NDArray[Any]] = {}
+    for tensor in (tensor for graph in net.subgraphs for tensor in graph.tensors):
+        numbers, shape = _tflite_model.stored(net, tensor), _tflite_model.shape(tensor)
+        if numbers is None or (name := str(tensor.buffer)) in arrays:
+            continue
+        arrays[name] = numbers.reshape(shape) if numbers.size == math.prod(shape) else numbers
+        scale = None if tensor.quantization is None else tensor.quantization.scale
+        if scale is not None and len(scale):
+            arrays[f"{name} scale"] = np.asarray(scale, np.float32)
+    return arrays
 
 
 def _recipe(precision: str, weights: str, symmetric: bool) -> list[dict[str, Any]]:

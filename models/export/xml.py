@@ -71,13 +71,17 @@ def quantize(
     openvino.save_model(net, out, compress_to_fp16=precision == "fp16")
 
 
-def zeros(model: Path) -> tuple[int, int]:
-    """Count its weights, and the zeros among them; NNCF's integers are symmetric."""
+def weights(model: Path) -> dict[str, NDArray[Any]]:
+    """Return its constants as they are stored, by name: integers and their scales."""
     import openvino
 
-    net = openvino.Core().read_model(model)
-    constants = (op.data for op in net.get_ops() if op.get_type_name() == "Constant")
-    return _zeros.counted(constants)
+    constants = [op for op in openvino.Core().read_model(model).get_ops() if hasattr(op, "data")]
+    return {op.get_friendly_name(): op.data for op in constants}
+
+
+def zeros(model: Path) -> tuple[int, int]:
+    """Count its weights, and the zeros among them; NNCF's integers are symmetric."""
+    return _zeros.counted(weights(model).values())
 
 
 def _static(

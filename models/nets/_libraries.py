@@ -65,7 +65,7 @@ def names(library: str) -> dict[str, list[str]]:
         return tags
     models = import_torchvision().models
     nets = sorted(models.list_models(module=models))
-    return {name: [w.name for w in models.get_model_weights(name)] for name in nets}
+    return {name: list(models.get_model_weights(name).__members__) for name in nets}
 
 
 def entry(library: str, name: str, size: Size | None) -> Entry:
@@ -111,7 +111,7 @@ def _of_timm(name: str, size: Size | None) -> Entry:
 def _of_torchvision(name: str, size: Size | None) -> Entry:
     models = import_torchvision().models
     base, _, tag = name.partition(".")
-    by_name = {w.name: w for w in models.get_model_weights(base)}
+    by_name = models.get_model_weights(base).__members__  # with its alias, DEFAULT
     if tag and tag not in by_name:
         raise unknown("weights", tag, by_name, f"torchvision:{base}")
     weights = by_name[tag] if tag else models.get_model_weights(base).DEFAULT

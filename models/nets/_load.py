@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import importlib
 import importlib.util
+import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from paretomark.models.data import _data
-from paretomark.models.nets import _libraries, _random, _zoo
-from paretomark.suites.spec._errors import UserError
+from paretomark.models.nets import _answer, _libraries, _random, _sound, _zoo
+from paretomark.suites.spec._errors import UserError, at, explained
 from paretomark.suites.spec._model import RANDOM, Model, Preprocess
 
 PICTURES = 16  # to draw random weights for
@@ -36,7 +37,8 @@ PICTURES = 16  # to draw random weights for
 class Net:
     """A net in evaluation mode, float32 (N, C, H, W) to logits, and how it wants to see pictures.
 
-    `data` is "" where neither suite nor net name a data set; `weights` says which they are.
+    `data` is "" where neither suite nor net name a data set; `weights` says which they are;
+    `warnings` what a reader must know of the net.
     """
 
     module: nn.Module
@@ -44,11 +46,15 @@ class Net:
     data: str
     task: str
     weights: str
+    warnings: tuple[str, ...] = ()
 
 
 def load(model: Model, seed: int) -> Net:
-    """Return the net of a model with its weights. Raises UserError if there is no such, or none
-    fit."""
+    """Return the net of a model with its weights.
+
+    Raises UserError if there is no such, if none fit, or if its answers would mean nothing, see
+    `_sound.py`.
+    """
     torch.manual_seed(seed)
     what = _zoo.split(model.net)
     trained = not model.weights
@@ -72,6 +78,7 @@ def load(model: Model, seed: int) -> Net:
             f"{model.name or model.net}: declare how pictures are prepared, as in "
             "preprocess = { size = [224, 224] }"
         )
+    warnings = () if what.kind in _libraries.NAMES else _sound.floats(net)
     if model.weights not in ("", RANDOM) or (trained and not what.kind):
         file = Path(model.weights) if model.weights else _zoo.weights(what.name)
         _fill(net, file)
@@ -79,23 +86,34 @@ def load(model: Model, seed: int) -> Net:
     if what.kind in _libraries.NAMES:
         net = _libraries.plain(net)
     net.eval()
-    if what.size:
-        _try(net, preprocess, model.net)
-    if model.weights == RANDOM:
-        _random.initialise(net, _pictures(preprocess), seed)
-        weights, data = f"random, seed {seed}", ""
+    known = what.kind in _libraries.NAMES and not model.output
+    with at(model.name or model.net):
+        sample, other = pictures(preprocess, 4).chunk(2)
+        if what.size or not known:
+            _try(net, sample)
+        if not known:
+            net, more = _answer.single(net, sample, model.output)
+            warnings += more
+        warnings += _sound.plain(net, sample)
+        if model.weights == RANDOM:
+            _random.initialise(net, pictures(preprocess, PICTURES), seed)
+            weights, data = f"random, seed {seed}", ""
+        _sound.finite(net)
+        if not known and (why := _sound.unsteady(net, sample, other)):
+            raise UserError(f"the net's answers in evaluation are {why}")
     task = model.task or _zoo.task(model.net)
-    return Net(net, preprocess, model.data or data, task, weights)
+    return Net(net, preprocess, model.data or data, task, weights, warnings)
 
 
-def _try(net: nn.Module, preprocess: Preprocess, name: str) -> None:
-    """Raise UserError if a net cannot have its input at another size than its own."""
+def _try(net: nn.Module, sample: torch.Tensor) -> None:
+    """Raise UserError if a net cannot have its input."""
     try:
         with torch.no_grad():
-            net(torch.zeros(1, len(preprocess.mean), *preprocess.size))
+            net(sample)
     except Exception as error:
-        why = " ".join(str(error).split())[:200]
-        raise UserError(f"{name}: the net does not take an input of this size ({why})") from None
+        why = explained(error, 200)
+        shape = f"float32 {tuple(sample.shape)}"
+        raise UserError(f"the net does not take an input of this size, {shape} ({why})") from None
 
 
 def digest(net: nn.Module) -> str:
@@ -114,8 +132,9 @@ def inputs(preprocess: Preprocess, images: Any) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 
-def _pictures(preprocess: Preprocess) -> torch.Tensor:
-    return inputs(preprocess, _data.load("noise", "calibration", PICTURES, preprocess).images)
+def pictures(preprocess: Preprocess, count: int) -> torch.Tensor:
+    """Return pictures of noise as the net wants them, the same in every run."""
+    return inputs(preprocess, _data.load("noise", "calibration", count, preprocess).images)
 
 
 def _of_library(net: str, entry: _libraries.Entry, trained: bool) -> nn.Module:
@@ -208,7 +227,11 @@ def imports_kept() -> Iterator[None]:
 
 def _fill(net: nn.Module, weights: Path) -> None:
     try:
-        net.load_state_dict(load_file(weights))
+        state = load_file(weights)
+        for name, twin in _twins(net):  # of tensors that are one, a file may hold one
+            if name not in state and twin in state:
+                state[name] = state[twin]
+        net.load_state_dict(state)
     except FileNotFoundError:
         raise UserError(
             f"{weights} is missing: name trained weights with 'weights = \"...\"' in the suite, "
@@ -219,3 +242,19 @@ def _fill(net: nn.Module, weights: Path) -> None:
     except RuntimeError as error:
         lines = str(error).splitlines()
         raise UserError(f"{weights} does not fit the net: {' '.join(lines[1:3]).strip()}") from None
+    for name, twin in _twins(net):
+        if not torch.equal(state[name].nan_to_num(), state[twin].nan_to_num()):
+            raise UserError(
+                f"{weights} does not fit the net: {name} and {twin} are one tensor in the net, and "
+                "two that differ in the file"
+            )
+
+
+def _twins(net: nn.Module) -> Iterator[tuple[str, str]]:
+    """Names of tensors of a net that are one in memory, both ways."""
+    names: dict[tuple[object, ...], list[str]] = {}
+    for name, tensor in net.state_dict().items():
+        if tensor.numel():
+            place = tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+            names.setdefault(place, []).append(name)
+    yield from (pair for same in names.values() for pair in itertools.permutations(same, 2))

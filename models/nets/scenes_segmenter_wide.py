@@ -1,7 +1,7 @@
-"""The segmenter with a fifth more channels: what makes up for the weights that pruning takes.
+"""The segmenter with a fifth more channels, to be pruned and put beside the dense one of width 1.
 
 "Accelerating Neural Networks on Mobile and Web with Sparse Inference" (Google AI blog, 9 March
-2021) finds a net that is 20 % wider and 70 % sparse as good as the dense one.
+2021) reports that a net that is 20 % wider and 70 % sparse is as good as the dense one.
 """
 
 from __future__ import annotations

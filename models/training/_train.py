@@ -190,9 +190,9 @@ def _loss_of(
 
 
 def _scores(task: str, answers: Tensor, truth: Tensor, size: tuple[int, int]) -> float:
-    """The sum over the pictures of the measure of the task, each 0..1."""
+    """The sum over the pictures of the measure of the task, each 0..1; 0 of one without a label."""
     scores = _task.module(task).scores(answers.detach().numpy(), truth.numpy(), size)
-    return float(scores.sum())
+    return float(np.nansum(scores))
 
 
 def accuracy(

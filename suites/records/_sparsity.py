@@ -24,7 +24,8 @@ DENSE_KERNELS = ("onnxruntime", "openvino", "pytorch", "executorch")
 def with_verdict(row: Row, twin: Row | None, ratio: Ratio | None, features: Sequence[str]) -> Row:
     """Write into a row what its zeros brought, and why. `twin`: the same without pruning; `ratio`:
     its time over that of the row, paired; `features`: instruction sets of the machine."""
-    pruned = (row.sparsity or 0) - (twin.sparsity or 0 if twin else 0) > PRUNED
+    share = row.file_sparsity if row.sparsity is None else row.sparsity  # of a file of the user's
+    pruned = (share or 0) - (twin.sparsity or 0 if twin else 0) > PRUNED
     if not pruned or row.status != "ok":
         return row
     path = _path(row, features)

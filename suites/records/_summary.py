@@ -78,7 +78,8 @@ def summarise(run: Run) -> Summary:
     compared = [
         _sparsity.with_verdict(r, twin, ratio(r, twin, visits) if twin else None, features)
         for r in compared
-        for twin in [whole.get((r.model, r.precision, *r.group))]
+        for same in [whole.get((r.model, r.precision, *r.group))]
+        for twin in [None if same is r and r.sparsity is None else same]  # a file of the user's
     ]
     return Summary(run, tuple(with_fronts(_adjusted(compared), visits)), visits)
 

@@ -1,4 +1,5 @@
-"""The one exception that means "the user can fix this", and how near misses are named.
+"""The one exception that means "the user can fix this", how near misses are named, and what others'
+exceptions say in one line.
 
 Everything raised as `UserError` reaches the terminal as one line and exit code 2;
 any other exception is a fault of this program and keeps its traceback.
@@ -8,10 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MOST = 100  # valid names that are all told
+LONGEST = 500  # characters of what an exception says
+# Escape sequences of a terminal: CSI, which colours; OSC, which links and titles; other short ones.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
 
 
 class UserError(Exception):
@@ -44,3 +53,71 @@ def at(where: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def explained(error: BaseException, limit: int = LONGEST) -> str:
+    """Return what an exception says, in one line of at most `limit` characters, with its type.
+
+    What others raise often only tells which step failed. So the cause that it was raised from comes
+    first, the innermost that says something, and the exception itself behind it: "ValueError: no
+    such layer; TorchExportError: the export failed". What it was raised after, while that was
+    handled, comes last. Of a group each member is told. A UserError speaks for itself.
+    """
+    texts: list[str] = []
+    for each in _chain(error):
+        if (text := _said(each)) not in texts:
+            texts.append(text)
+    spoken = [text for text in texts if not text.isidentifier()] or texts[:1]
+    whole = "; ".join(spoken)
+    if len(whole) <= limit:
+        return whole
+    first, *rest = spoken
+    behind = f"; {shortened('; '.join(rest), limit // 3)}" if rest else ""
+    return shortened(first, limit - len(behind)) + behind
+
+
+def line(text: str) -> str:
+    """Return foreign text as one line, without escape sequences and control characters."""
+    plain = _ESCAPES.sub("", text)
+    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+
+
+def last_line(log: str) -> str:
+    """Return the last line of a log that says something; "" if none does."""
+    return next(filter(None, map(line, reversed(log.splitlines()))), "")
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return both ends of a text that is longer than `limit`: what is wrong may stand in either."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 3) // 3
+    return f"{text[: limit - 3 - tail].rstrip()} … {text[-tail:].lstrip()}"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception with its causes, the innermost first, then those that it was raised after."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    after: list[BaseException] = []
+    inner = causes[-1]
+    while not inner.__suppress_context__ and (context := inner.__context__) is not None:
+        if context in causes or context in after:
+            break
+        after.append(inner := context)
+    return [*reversed(causes), *after]
+
+
+def _said(error: BaseException) -> str:
+    """The type and the message of one exception, the type alone where it has no message."""
+    if isinstance(error, BaseExceptionGroup):
+        members = " | ".join(explained(member) for member in error.exceptions)
+        return f"{type(error).__name__}: {line(error.message)}: {members}"
+    try:
+        text = line(str(error))
+    except Exception:  # a faulty __str__ must not hide the fault that it should tell
+        text = ""
+    if isinstance(error, UserError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Meaning = Literal["", "logits", "probabilities", "classes"]
 KINDS = ("file", "python", "timm", "torchvision")  # of nets, before the colon
 RANDOM = "random"  # instead of trained weights: drawn by the seed, and no accuracy is stated
 AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
@@ -31,6 +32,26 @@ class Preprocess:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What is declared of the answers that are scored, see `Model`."""
+
+    output: str = ""
+    answers: Meaning = ""
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input that no picture fills: it gets numbers drawn evenly, the same in every run.
+
+    Whole numbers from `range[0]` to `range[1]`, both included, if the input is one of integers.
+    """
+
+    shape: tuple[int, ...]  # -1 stands for the batch
+    range: tuple[float, float] = (0.0, 1.0)  # least and greatest number
+
+
+@dataclass(frozen=True)
 class Model:
     """A net, or a file. Paths are relative to the suite; `${VAR}` is expanded.
 
@@ -47,6 +68,10 @@ class Model:
     devices: tuple[str, ...] = ()  # by default all
     label_offset: int = 0  # outputs before class 0, as TensorFlow's "background"
     task: str = ""  # of a file or a function: classification, if it is not said
+    output: str = ""  # the one that is scored, by name or number, where there are several
+    answers: Meaning = ""  # what that output holds; by default told by its values
+    threshold: float | None = None  # of a single output; 0 for logits, 0.5 for probabilities
+    inputs: dict[str, Input] = field(default_factory=dict, hash=False)  # without pictures, by name
     preprocess: Preprocess | None = None  # by default the net's own
 
     @property
@@ -54,6 +79,11 @@ class Model:
         """One of KINDS; "" for a net of the zoo's own."""
         kind, colon, _ = self.net.partition(":")
         return kind if colon else ""
+
+    @property
+    def reading(self) -> Reading:
+        """What is declared of its answers."""
+        return Reading(self.output, self.answers, self.threshold)
 
     @property
     def file(self) -> str:

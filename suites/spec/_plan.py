@@ -7,6 +7,7 @@ Everything here is pure: nothing is loaded, built or looked up on a device. What
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,25 +33,34 @@ class Cell:
         """What names this cell in records: the same in every run of the same suite."""
         return f"{self.model.name}/{self.recipe.name}/{self.device}/b{self.batch}/t{self.threads}"
 
+    @property
+    def file_format(self) -> str:
+        """The format of the file that the user brings; "" for a net, which is exported."""
+        return _file_format(self.model)
+
 
 def plan(
     suite: Suite,
     nets: Sequence[str],
     methods: Mapping[str, Sequence[str]],
-    formats: Mapping[str, str],
+    loads: Mapping[str, tuple[str, ...]],
     precisions: Sequence[str],
 ) -> list[Cell]:
     """Return the cells of a suite, in the order of the file.
 
-    `nets`: the zoo's own; `methods`: parameters by compression method; `formats`: the file format
+    `nets`: the zoo's own; `methods`: parameters by compression method; `loads`: the file formats
     that each known device target loads; `precisions`: what some format can be written in. A file
-    that the user brings meets only the devices that load its format. Raises UserError for a name
-    that is none of these.
+    that the user brings meets all its devices, also those that do not load it, if one does. Raises
+    UserError for a name that is none of these or cannot stand in a key, and for a cell that is
+    there twice.
     """
     where = f"suite '{suite.name}'"
+    for kind, names in (("model", suite.model), ("recipe", suite.recipe)):
+        for name in names:
+            _check_name(name, kind, where)
     for device in suite.devices:
-        if device not in formats:
-            raise unknown("device", device, formats, where)
+        if device not in loads:
+            raise unknown("device", device, loads, where)
     met = {d for model in suite.model.values() for d in model.devices or suite.devices}
     for recipe in suite.recipe.values():
         for device in recipe.devices:
@@ -63,7 +73,7 @@ def plan(
             _check_step(step, methods, f"{where}, [recipe.{recipe.name}]")
     cells: list[Cell] = []
     for model in suite.model.values():
-        recipes, devices = _offers(suite, model, nets, formats, where)
+        recipes, devices = _offers(suite, model, nets, loads, where)
         cells += [
             Cell(model, recipe, device, batch, threads)
             for recipe in recipes
@@ -73,7 +83,27 @@ def plan(
         ]
     if not cells:
         raise UserError(f"{where}: no recipe is for a device that its models have")
+    _check_keys(cells, where)
     return cells
+
+
+def _check_keys(cells: Sequence[Cell], where: str) -> None:
+    """Raise UserError if results of one cell would stand under the key of another."""
+    key, count = Counter(cell.key for cell in cells).most_common(1)[0]
+    if count > 1:
+        what = "a device, recipe, batch or number of threads is named twice; name each once"
+        raise UserError(f"{where}: {key} is planned {count} times: {what}")
+
+
+def _check_name(name: str, kind: str, where: str) -> None:
+    """Raise UserError for a name that would not stand apart in the key of a cell, or on a line."""
+    if not name or "/" in name or not name.isprintable() or name != name.strip():
+        may = "be empty, start or end with a space, or have '/', line breaks or control characters"
+        raise UserError(f"{where}: the name of a {kind} may not {may}; rename [{kind}.{name!r}]")
+
+
+def _file_format(model: Model) -> str:
+    return Path(model.file).suffix.removeprefix(".")
 
 
 def _sizes(suite: Suite, device: str) -> Iterable[tuple[int, int]]:
@@ -103,22 +133,25 @@ def _axis(cell: Cell, kind: str) -> str:
 
 
 def _offers(
-    suite: Suite, model: Model, nets: Sequence[str], formats: Mapping[str, str], where: str
+    suite: Suite,
+    model: Model,
+    nets: Sequence[str],
+    loads: Mapping[str, tuple[str, ...]],
+    where: str,
 ) -> tuple[list[Recipe], list[str]]:
     """The recipes and devices that a model meets."""
     devices = list(model.devices or suite.devices)
     for device in devices:
-        if device not in formats:
-            raise unknown("device", device, formats, f"{where}, [model.{model.name}]")
+        if device not in loads:
+            raise unknown("device", device, loads, f"{where}, [model.{model.name}]")
     if model.file:
-        kind = Path(model.file).suffix.removeprefix(".")
-        if kind not in formats.values():
-            raise unknown("model format", kind, set(formats.values()), model.file)
-        matching = [d for d in devices if formats[d] == kind]
-        if not matching:
-            loaders = ", ".join(sorted(d for d, f in formats.items() if f == kind))
+        kind, every = _file_format(model), {form for forms in loads.values() for form in forms}
+        if kind not in every:
+            raise unknown("model format", kind, every, model.file)
+        if not any(kind in loads[device] for device in devices):
+            loaders = ", ".join(sorted(d for d, forms in loads.items() if kind in forms))
             raise UserError(f"{where}: no device of the suite loads {model.file}; add {loaders}")
-        return [Recipe(AS_IS, (), AS_IS)], matching
+        return [Recipe(AS_IS, (), AS_IS)], devices
     if model.kind and model.kind not in KINDS:
         raise unknown("kind of net", model.kind, KINDS, f"{where}, [model.{model.name}]")
     if not model.kind and model.net.partition("@")[0] not in nets:

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, explained, unknown
 
 GROUP = "paretomark.plugins"  # of entry points
 VARIABLE = "PARETOMARK_PLUGINS"  # by which child processes learn of folders
@@ -87,8 +87,7 @@ def module(kind: str, name: str, needs: Sequence[str] = ()) -> ModuleType:
     except Exception as error:
         if not is_own(kind, name) or isinstance(error, UserError):
             raise
-        what = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} cannot be imported: {what}") from error
+        raise UserError(f"{path} cannot be imported: {explained(error)}") from error
 
 
 def check(kind: str, name: str, needs: Sequence[str]) -> None:

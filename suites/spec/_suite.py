@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from paretomark.suites.spec import _plugins, _published, _schema
 from paretomark.suites.spec._errors import UserError, unknown
-from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Preprocess, Recipe
+from paretomark.suites.spec._model import AS_IS, RANDOM, Input, Model, Preprocess, Recipe
 from paretomark.suites.spec._published import Published
 
 T = TypeVar("T")
@@ -180,6 +180,10 @@ def _check_model(model: Model, where: str) -> None:
         raise unknown("task", model.task, _plugins.names("tasks"), where)
     if model.preprocess:
         _check_preprocess(model.preprocess, where)
+    if model.inputs and not model.file:
+        raise UserError(f'{where}: inputs can be declared for files only, as in net = "file:PATH"')
+    for name, declared in model.inputs.items():
+        _check_input(declared, f"{where}, inputs.{name}")
 
 
 def _check_preprocess(preprocess: Preprocess, where: str) -> None:
@@ -192,6 +196,16 @@ def _check_preprocess(preprocess: Preprocess, where: str) -> None:
     if preprocess.crop is not None and not 0 < preprocess.crop <= 1:
         crop = f"above 0 and at most 1, got {preprocess.crop}"
         raise UserError(f"{where}: crop of preprocess is {crop}")
+
+
+def _check_input(declared: Input, where: str) -> None:
+    if any(size < 1 and size != -1 for size in declared.shape):
+        raise UserError(f"{where}: sizes are at least 1, or -1 for the batch, got {declared.shape}")
+    low, high = declared.range
+    if low > high:
+        raise UserError(
+            f"{where}: range goes from the least number to the greatest, got {low, high}"
+        )
 
 
 def _with_defaults(model: Model, suite: Suite) -> Model:

@@ -8,7 +8,7 @@
                                             ("lower", "higher" or ""), what it is
     MIXES = True                            optional: labels are classes of whole pictures, so that
                                             pictures can be mixed in training
-    def scorer(size, label_offset) -> Scorer      gathers the scores of all test pictures
+    def scorer(question) -> Scorer                gathers the scores of all test pictures
     def scores(answers, truth, size) -> Scores    of each picture, 0..1
     def loss(answers, truth, size) -> Tensor      what training makes smaller, for one batch
     def distance(answers, taught, temperature) -> Tensor
@@ -24,10 +24,12 @@ inside functions only: the process that times a device scores with the same file
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from paretomark.suites.spec import _plugins
+from paretomark.suites.spec._model import Reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 CLASSIFICATION = "classification"  # the task of what says none
 DIGITS = 6  # of a score that is recorded
 NEEDS = (
-    *("METRIC", "LONG", "scorer(size, label_offset)", "scores(answers, truth, size)"),
+    *("METRIC", "LONG", "scorer(question)", "scores(answers, truth, size)"),
     *("loss(answers, truth, size)", "distance(answers, taught, temperature)"),
 )
 
@@ -57,22 +59,46 @@ class Measure(NamedTuple):
     description: str
 
 
+@dataclass(frozen=True)
+class Question:
+    """What answers are answers to, as far as it is known before the first one comes."""
+
+    size: tuple[int, int]  # of the pictures, height and width
+    label_offset: int = 0  # outputs before class 0
+    reading: Reading = field(default_factory=Reading)  # what is declared of the answers
+    bare: bool = False  # answers are integers without a scale
+    classes: int = 0  # of the data; 0 where it does not say
+    span: tuple[float, float] | None = None  # least and greatest answer of the float net, if known
+
+
 class Scorer(Protocol):
     def read(self, answers: Floats) -> Floats:
-        """The part of the raw answers that counts, in a layout that does not depend on a format."""
+        """The part of the raw answers that counts, in a layout that does not depend on a format.
+        Raises Misfit for answers that cannot be such."""
         ...
 
     def add(self, answers: Floats, truth: NDArray[Any]) -> None:
         """Score a batch. Raises Misfit for answers that do not fit the truth."""
         ...
 
-    def agreeing(self, answers: Floats, reference: Floats) -> tuple[int, int]:
-        """How many answers are the same, and of how many that can be said."""
+    def classes(self, answers: Floats) -> NDArray[np.int64] | None:
+        """The class that each answer, or each place of it, says; None where answers are none."""
         ...
 
     def result(self) -> dict[str, Any]:
         """What a record says: `examples`, and `outcomes` (a text of 0 and 1) or `scores` (numbers
-        from 0 to 1), one of each example; optional `measures`, by the names in MEASURES."""
+        from 0 to 1), one of each example; optional `measures`, by the names in MEASURES, `answers`,
+        what they were taken for, `warnings`, and `broken`, why they mean nothing. Raises Misfit."""
+        ...
+
+
+@runtime_checkable
+class FullScorer(Protocol):
+    """What the scorer of a task offers whose truth has a size of its own."""
+
+    def add_full(self, answers: Floats, truths: Sequence[NDArray[Any]]) -> None:
+        """Score a batch once more, against the truths of its pictures at their own sizes, if there
+        are any."""
         ...
 
 
@@ -111,7 +137,13 @@ def _literal(task: str, constant: str, otherwise: str) -> str:
     return str(_plugins.literal("tasks", task, constant))
 
 
-def recorded(scores: Sequence[Scores]) -> dict[str, Any]:
-    """The scores of all batches as a record has them."""
-    numbers = [round(float(score), DIGITS) for batch in scores for score in batch]
-    return {"examples": len(numbers), "scores": numbers}
+def recorded(scores: Sequence[Scores], unlabelled: str = "no label") -> dict[str, Any]:
+    """The scores of all batches as a record has them. A picture without a label has no score, NaN,
+    and is left out. Raises Misfit if none has one."""
+    every = [float(score) for batch in scores for score in batch]
+    numbers = [round(score, DIGITS) for score in every if score == score]
+    if not numbers:
+        raise Misfit(f"none of {len(every)} pictures can be scored: {unlabelled}")
+    out = len(every) - len(numbers)
+    left_out = [f"{out} of {len(every)} pictures are left out: {unlabelled}"] if out else []
+    return {"examples": len(numbers), "scores": numbers, "warnings": left_out}

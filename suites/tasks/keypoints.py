@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.suites.tasks._task import Misfit, Scorer, recorded
+from paretomark.suites.tasks._task import Misfit, Question, Scorer, recorded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,8 @@ MEASURES = {
     )
 }
 PCK_SHARE = 0.1  # of the size
+REACH = 4.0  # pictures that a typical coordinate may be away from the corner
+SWAP = 0.3  # in PCK that swapping x and y has to bring, to be called a fault
 # An error of a tenth of the picture costs about 1 in training, and counts squared below a fiftieth.
 UNIT, BETA = 0.1, 0.2
 
@@ -40,9 +42,9 @@ def scores(answers: Floats, truth: Floats, size: tuple[int, int]) -> Scores:
     return pck(distances(answers, truth, size))
 
 
-def scorer(size: tuple[int, int], label_offset: int) -> Scorer:
-    """The scorer of points in pictures of this size."""
-    return _Points(size)
+def scorer(question: Question) -> Scorer:
+    """The scorer of points in pictures of a size."""
+    return _Points(question.size)
 
 
 def loss(answers: Tensor, truth: Tensor, size: tuple[int, int]) -> Tensor:
@@ -85,9 +87,9 @@ def distances(answers: Floats, truth: Floats, size: tuple[int, int]) -> Scores:
 
 
 def pck(off: Scores) -> Scores:
-    """The share of the labelled keypoints that are near enough: (N, K) to (N,)."""
-    labelled = np.maximum((~np.isnan(off)).sum(1), 1)
-    shares: Scores = (off <= PCK_SHARE).sum(1) / labelled
+    """The share of the labelled keypoints that are near enough: (N, K) to (N,); NaN without any."""
+    with np.errstate(invalid="ignore"):
+        shares: Scores = (off <= PCK_SHARE).sum(1) / (~np.isnan(off)).sum(1)
     return shares
 
 
@@ -102,6 +104,8 @@ class _Points:
     size: tuple[int, int]
     scores: list[Scores] = field(default_factory=list)
     off: list[Scores] = field(default_factory=list)
+    swapped: list[Scores] = field(default_factory=list)  # scores if x and y were the other way
+    reach: list[float] = field(default_factory=list)
 
     def read(self, answers: Floats) -> Floats:
         return answers.reshape(len(answers), -1)
@@ -110,12 +114,24 @@ class _Points:
         off = distances(answers, truth, self.size)
         self.scores.append(pck(off))
         self.off.append(off)
+        self.reach.append(float(np.median(np.abs(answers))))
+        turned = answers.reshape(len(answers), -1, 2)[..., ::-1].reshape(answers.shape)
+        self.swapped.append(pck(distances(turned, truth, self.size)))
 
-    def agreeing(self, answers: Floats, reference: Floats) -> tuple[int, int]:
-        return 0, 0
+    def classes(self, answers: Floats) -> None:
+        return None
 
     def result(self) -> dict[str, Any]:
-        every = np.concatenate(self.off)
-        labelled = not np.isnan(every).all()
-        measures = {"keypoint_error": float(np.nanmean(every))} if labelled else {}
-        return recorded(self.scores) | {"measures": measures}
+        if (reach := float(np.median(self.reach))) > REACH:
+            raise Misfit(
+                f"answers are about {reach:.0f}, as if in pixels: the net must give x and y in "
+                "widths and heights of the picture, from 0 to 1"
+            )
+        result = recorded(self.scores, "no point is labelled")
+        own, turned = (float(np.nanmean(np.concatenate(s))) for s in (self.scores, self.swapped))
+        fault = f"x and y are swapped: PCK would be {turned:.0%}, not {own:.0%}"
+        return result | {
+            "answers": "x and y of points, in widths and heights",
+            "measures": {"keypoint_error": float(np.nanmean(np.concatenate(self.off)))},
+            "broken": fault if turned > own + SWAP else "",
+        }

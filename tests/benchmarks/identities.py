@@ -23,10 +23,11 @@ def main() -> None:
     suite, cells = request.plan()
     formats = _device.formats()
     orders = {
-        f"{cell.model.name}/{cell.recipe.name}.{formats[cell.device]}": BuildSpec(
-            cell.model, cell.recipe, formats[cell.device], cell.batch, suite.examples, suite.seed
+        f"{cell.model.name}/{cell.recipe.name}.{form}": BuildSpec(
+            cell.model, cell.recipe, form, cell.batch, suite.examples, suite.seed
         )
         for cell in cells
+        for form in [cell.file_format or formats[cell.device]]
     }
     distinct = list(orders.values())
     built = _build.build(distinct, suite.build_deadline_s, lambda order, result: None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.suites.tasks._task import Misfit, Scorer, recorded
+from paretomark.suites.tasks._task import Misfit, Question, Scorer, recorded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ def scores(answers: Floats, truth: NDArray[Any], size: tuple[int, int]) -> Score
     return np.maximum(0.0, 1 - _off(answers, truth) / 2)
 
 
-def scorer(size: tuple[int, int], label_offset: int) -> Scorer:
+def scorer(question: Question) -> Scorer:
     """The scorer of numbers."""
     return _Counts()
 
@@ -66,8 +66,9 @@ class _Counts:
         self.scores.append(scores(answers, truth, (0, 0)))
         self.off.append(_off(answers, truth))
 
-    def agreeing(self, answers: Floats, reference: Floats) -> tuple[int, int]:
-        return int((np.rint(answers) == np.rint(reference)).sum()), answers.size
+    def classes(self, answers: Floats) -> NDArray[np.int64]:
+        return np.rint(answers[:, 0]).astype(np.int64)
 
     def result(self) -> dict[str, Any]:
-        return recorded(self.scores) | {"measures": {"off": float(np.concatenate(self.off).mean())}}
+        off = float(np.concatenate(self.off).mean())
+        return recorded(self.scores) | {"answers": "numbers", "measures": {"off": off}}

@@ -1,0 +1,20 @@
+"""What reports print for programs: JSON that every reader takes."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def text(value: Any) -> str:
+    """Write plain values as JSON; null is what is no number, which JSON cannot say."""
+    return json.dumps(_plain(value), indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
