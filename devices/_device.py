@@ -81,7 +81,6 @@ class Placement:
     predicted_s: float | None = None
     simulated: str = ""  # "emulated" if another machine only pretends to be this one
     costs: Mapping[str, float] = field(default_factory=dict)  # by unit, share of estimated cost
-    notes: Sequence[str] = ()  # what a reader of its figures has to know, a sentence each
     warnings: Sequence[str] = ()  # what a reader has to know before believing the figures
 
     @property

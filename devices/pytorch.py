@@ -78,7 +78,7 @@ class _Cpu:
         if self._variant == "int8":
             home, operators = "int8", {"int8": kernels, "float": program.products - kernels}
         ports = program.inputs, program.outputs
-        return Placement(home, operators, *ports, compile_s, notes=program.notes)
+        return Placement(home, operators, *ports, compile_s, warnings=program.warnings)
 
     def _compile(self, inputs: Sequence[Port]) -> tuple[float, int]:
         """Compile for these inputs: the seconds that took, most of them in the C++ compiler, and

@@ -26,7 +26,7 @@ def table(
     return _html.table(
         [*(column.head(among) for column in columns), *more],
         list(zip(*cells, *more.values(), strict=True)),
-        [not row.valid for row in rows],
+        [not row.sound for row in rows],
         [_about(column) for column in columns],
     )
 

@@ -1,7 +1,7 @@
 """Accuracy over latency, with the front of every device, as SVG and as PNG.
 
 Colour is the device, the marker is the precision, the dash of a front is batch size and threads.
-What was not measured is hollow, with a dotted front; what is not valid is a cross.
+What was not measured is hollow, with a dotted front; what is not valid, or broken, is a cross.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def _point(axes: Axes, row: Row, colour: str, name: str, bottom: float) -> None:
     axes.plot([t, t], [low, high], **bars)
     axes.plot(
         [t], [a], gid=name, ls="", color=colour, zorder=4 if strong else 3,
-        marker=_MARKERS.get(row.precision, "^") if row.valid else "x",
-        ms=7 if strong else 5.5, mew=1.4, alpha=1 if strong or not row.valid else 0.45,
+        marker=_MARKERS.get(row.precision, "^") if row.sound else "x",
+        ms=7 if strong else 5.5, mew=1.4, alpha=1 if strong or not row.sound else 0.45,
         mfc="none" if row.simulated else colour, mec=colour,
     )  # fmt: skip
 
@@ -161,7 +161,7 @@ def _legend(
     ]
     lines += [
         Line2D([], [], color=INK, ls="", marker=_MARKERS.get(p, "^"), ms=6, label=clean(p))
-        for p in sorted({r.precision for r in rows if r.valid})
+        for p in sorted({r.precision for r in rows if r.sound})
     ]
     if any(r.simulated for r in rows):
         lines.append(
@@ -180,8 +180,9 @@ def _legend(
         lines.append(
             Line2D([], [], color=INK, ls="", marker="v", mfc="none", ms=6, label="below the plot")
         )
-    if not all(r.valid for r in rows):
-        lines.append(Line2D([], [], color=INK, ls="", marker="x", ms=6, label="not valid"))
+    if not all(r.sound for r in rows):
+        cross = Line2D([], [], color=INK, ls="", marker="x", ms=6, label="not valid, or broken")
+        lines.append(cross)
     axes.figure.legend(
         handles=lines, loc="outside lower left", ncols=4, frameon=False, fontsize=8.5
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +12,34 @@ from numpy.typing import NDArray
 from paretomark.devices.measure._look import VOID, ModelLook, Seen
 from paretomark.reports import _figure, _text
 from paretomark.reports._figure import COLOURS, INK
+from paretomark.suites.tasks import _task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLUMNS, SIDE = 4, 2.1  # of pictures, and inches of one
+DRAWN = {
+    "segmentation": "Lines are around the truth, coloured is what the net told.",
+    "keypoints": "Circles are the truth, crosses what the net told.",
+}
 CAPTION, NAME = 105, 28  # letters of a line
 GOOD, BAD, TRUTH = COLOURS[2], COLOURS[1], COLOURS[2]
 MARKS = {True: "✓", False: "✗", None: ""}
 
 
-def png(look: ModelLook, seen: Seen, words: Sequence[tuple[str, str, bool | None]]) -> bytes:
-    """Draw the pictures of a model, `words` being label, answer, and whether it is right."""
-    lines = textwrap.wrap(caption(look, seen), CAPTION)
+class Said(NamedTuple):
+    """What is to be said of a picture; its score is from 0 to 1, None where it has none."""
+
+    label: str
+    told: str
+    right: bool | None
+    score: float | None
+
+
+def png(look: ModelLook, seen: Seen, words: Sequence[Said]) -> bytes:
+    """Draw the pictures of a model as it is given them, with words below each."""
+    lines = textwrap.wrap(f"{caption(look, seen)} {DRAWN.get(look.task, '')}", CAPTION)
     rows = -(-len(seen.values) // COLUMNS)
     title = _text.clean(f"{look.model} · {look.data} · {look.task}")
 
@@ -39,7 +53,7 @@ def png(look: ModelLook, seen: Seen, words: Sequence[tuple[str, str, bool | None
             place.set(xticks=[], yticks=[])
             place.autoscale(False)
             _answers(place, look, seen, i)
-            _words(place, words[i])
+            _words(place, words[i], _task.metric(look.task))
 
     size = COLUMNS * SIDE, rows * (SIDE + 0.4) + 0.3 + 0.16 * len(lines)
     return _figure.render(title, size, draw, "picture", ()).png
@@ -49,16 +63,16 @@ def caption(look: ModelLook, seen: Seen) -> str:
     """Say what the net is given, in numbers, and how it is drawn."""
     preprocess = look.preprocess
     assert preprocess is not None
-    what = f"input {seen.dtype} {seen.shape}" if seen.shape else "no cell got pictures; prepared"
-    parts = [what, f"values {_number(seen.least)} … {_number(seen.most)}"]
+    given = f"input {seen.dtype} {seen.shape}"
+    what = given if seen.shape else "no cell took the pictures, which as prepared have"
+    parts = [what, f"values {_span(seen.least, seen.most)}"]
     low, high = float(seen.values.min()), float(seen.values.max())
     if abs(low - seen.least) + abs(high - seen.most) > 1e-6 * (high - low):
-        parts.append(f"which mean {_number(low)} … {_number(high)}")
+        parts.append(f"which mean {_span(low, high)}")
     parts += [f"order {preprocess.order}"] if seen.values.shape[3] > 1 else ["grey"]
     for name, each in (("mean", preprocess.mean), ("std", preprocess.std)):
-        parts.append(f"{name} {', '.join(f'{value:g}' for value in dict.fromkeys(each))}")
-        if len(set(each)) > 1:
-            parts[-1] = f"{name} {', '.join(f'{value:g}' for value in each)}"
+        numbers = each if len(set(each)) > 1 else each[:1]
+        parts.append(f"{name} {', '.join(f'{number:g}' for number in numbers)}")
     text = ", ".join(parts) + ". Drawn from the least value, black, to the greatest, white"
     if preprocess.order == "bgr" and seen.values.shape[3] > 1:
         text += ", in the order that the net gets: blue is drawn as red, and red as blue"
@@ -75,17 +89,19 @@ def shades(seen: Seen) -> NDArray[np.uint8]:
     return drawn
 
 
-def _number(value: float) -> str:
-    text = f"{value:.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.2f}"
-    return text.replace("-", "−")
+def _span(low: float, high: float) -> str:
+    places = 2 if max(abs(low), abs(high)) < 10 else 0
+    return f"{low:.{places}f} … {high:.{places}f}".replace("-", "−")
 
 
-def _words(place: Axes, words: tuple[str, str, bool | None]) -> None:
-    label, told, right = words
-    lines = [f"is {_text.clean(label, NAME)}" if label else ""]
-    lines.append(f"told {_text.clean(told, NAME)} {MARKS[right]}".rstrip() if told else "")
-    colour = {True: GOOD, False: BAD, None: INK}[right]
-    place.set_xlabel("\n".join(filter(None, lines)), fontsize=8, color=colour)
+def _words(place: Axes, said: Said, metric: str) -> None:
+    lines = [f"is {_text.clean(said.label, NAME)}"] if said.label else []
+    if said.told:
+        lines.append(f"told {_text.clean(said.told, NAME)} {MARKS[said.right]}".rstrip())
+    elif said.score is not None:
+        lines.append(f"{metric} {_text.percent(said.score, 0)}")
+    colour = {True: GOOD, False: BAD, None: INK}[said.right]
+    place.set_xlabel("\n".join(lines), fontsize=8, color=colour)
 
 
 def _answers(place: Axes, look: ModelLook, seen: Seen, i: int) -> None:

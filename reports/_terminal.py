@@ -76,7 +76,7 @@ def _timed(rows: Sequence[Row], widths: Mapping[str, int]) -> Table:
             for line, (text, style) in zip(lines, told, strict=True):
                 line.append(Text(text, style=style))
     for row, line in zip(rows, lines, strict=True):
-        body.add_row(*line, style="" if row.valid else "dim")
+        body.add_row(*line, style="" if row.sound else "dim")
     return body
 
 

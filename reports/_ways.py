@@ -121,12 +121,14 @@ def _front_line(value: Value, row: Row) -> Styled:
 
 
 def _front_cell(value: Value, row: Row, reach: float) -> Cell:
-    return Cell(esc(_text.front_note(row)), value.middle, row.mark if row.valid else "off")
+    return Cell(esc(_text.front_note(row)), value.middle, row.mark if row.sound else "off")
 
 
 def _status_cell(value: Value, row: Row, reach: float) -> Cell:
     if row.status == "ok" and not row.valid:
         return Cell("not valid", "not valid", "off")
+    if row.broken:
+        return Cell("broken", "broken", "off")
     return _html.text(row.status, "" if row.status == "ok" else "off")
 
 

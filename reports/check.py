@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from paretomark.devices.measure._look import VOID, ModelLook
 from paretomark.devices.measure._request import RunRequest
 from paretomark.reports import _console, _html, _json, _progress, _sheet, _text
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
+from paretomark.reports._sheet import Said
 from paretomark.suites.records._record import Record
 from paretomark.suites.spec import _suite
 from paretomark.suites.tasks import _task
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 CLASSES, CELLS, NAME = 24, 6, 40  # that are named, and letters of a name
 WOULD_RUN = ("ok", "fallback")
-Words = tuple[str, str, bool | None]  # label, answer, whether it is right
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,21 +78,17 @@ def write(check: Check, out: Path) -> dict[str, Path]:
     return sheets
 
 
-def words(look: ModelLook) -> list[Words]:
+def words(look: ModelLook) -> list[Said]:
     """Say of each of the first pictures what it is, what it was told to be, and whether rightly."""
     seen, said = look.seen, []
     for i in range(0 if seen is None else len(seen.values)):
         score = look.scores[i] if i < len(look.scores) else None
-        label = told = ""
-        right = None
-        if look.task == _task.CLASSIFICATION:
-            label = "" if look.labels is None else _class(look, int(look.labels[i]))
-            if seen is not None and seen.classes is not None:
-                told = _class(look, int(seen.classes[i]))
-            right = None if score is None else bool(score)
-        elif score is not None:
-            told = f"{_task.metric(look.task)} {_text.percent(score, 0)}"
-        said.append((label, told, right))
+        if look.task != _task.CLASSIFICATION:
+            said.append(Said("", "", None, score))
+            continue
+        label = "" if look.labels is None else _class(look, int(look.labels[i]))
+        told = "" if seen is None or seen.classes is None else _class(look, int(seen.classes[i]))
+        said.append(Said(label, told, None if score is None else bool(score), score))
     return said
 
 
@@ -119,7 +115,6 @@ def as_json(check: Check, sheets: dict[str, Path]) -> dict[str, Any]:
 
 
 def _model_json(look: ModelLook, sheets: dict[str, Path]) -> dict[str, Any]:
-    said = zip(words(look), look.scores or [None] * _sheet_size(look), strict=True)
     return {
         "model": look.model,
         "task": look.task,
@@ -134,16 +129,9 @@ def _model_json(look: ModelLook, sheets: dict[str, Path]) -> dict[str, Any]:
         "counts": {_class(look, number): times for number, times in look.counts.items()},
         "cell": look.cell,
         "input": "" if look.seen is None else _sheet.caption(look, look.seen),
-        "first": [
-            {"label": label, "told": told, "right": right, "score": score}
-            for (label, told, right), score in said
-        ],
+        "first": [said._asdict() for said in words(look)],
         "sheet": str(sheets.get(look.model, "")),
     }
-
-
-def _sheet_size(look: ModelLook) -> int:
-    return 0 if look.seen is None else len(look.seen.values)
 
 
 def _class(look: ModelLook, number: int) -> str:
@@ -166,7 +154,7 @@ def show(check: Check, sheets: dict[str, Path]) -> None:
     if told := _text.warnings(check.records):
         parts += ["", _table(("to know", "cells"), [(w, _text.some(c, CELLS)) for w, c in told])]
     for look in check.models:
-        parts += ["", *_model(look, sheets.get(look.model))]
+        parts += ["", *_model(look, sheets.get(look.model), {warning for warning, _ in told})]
     bad = sum(record.status not in WOULD_RUN or bool(record.broken) for record in check.records)
     verdict = f"{len(check.records) - bad} of {len(check.records)} cells would run"
     _console.show(*parts, "", f"{verdict}; latencies are measured by `run` only.")
@@ -192,7 +180,8 @@ def _scored(record: Record) -> str:
     return f"{score}; answers: {record.answers}" if record.answers else score
 
 
-def _model(look: ModelLook, sheet: Path | None) -> list[Any]:
+def _model(look: ModelLook, sheet: Path | None, said: Collection[str]) -> list[Any]:
+    """What is to be told of a model, but for what is `said` already."""
     parts: list[Any] = [_text.clean(f"{look.model} · {look.data} · {look.task}")]
     held = [f"{split} {each.pictures}" for split, each in look.splits.items()]
     if held:
@@ -203,8 +192,8 @@ def _model(look: ModelLook, sheet: Path | None) -> list[Any]:
         parts.append(f"  a run scores {look.pictures} pictures")
     if look.counts:
         parts.append(f"  {_held(look)}")
-    notes = dict.fromkeys(note for each in look.splits.values() for note in each.notes)
-    parts += [f"  {_text.clean(note)}" for note in notes]
+    notes = [_text.clean(note) for each in look.splits.values() for note in each.notes]
+    parts += [f"  {note}" for note in dict.fromkeys(notes) if note not in said]
     if look.seen is not None:
         parts.append(f"  {_sheet.caption(look, look.seen)}")
         parts.append(_first(look))
@@ -222,13 +211,15 @@ def _held(look: ModelLook) -> str:
     return f"{len(counts)} {what}: {', '.join(counts[:CLASSES])}{more}{without}"
 
 
-def _first(look: ModelLook) -> Table:
+def _first(look: ModelLook) -> Any:
+    """The first pictures, with label and answer, or with their scores."""
     by = f"told by {_text.clean(look.cell)}" if look.cell else "told"
-    said = enumerate(words(look), start=1)
+    said = words(look)
     if look.task == _task.CLASSIFICATION:
-        rows = [(str(i), label, told, _sheet.MARKS[ok]) for i, (label, told, ok) in said]
+        rows = [(str(i), s.label, s.told, _sheet.MARKS[s.right]) for i, s in enumerate(said, 1)]
         return _table(("", "label", by, ""), rows)
-    return _table(("", by), [(str(i), told or "cannot be scored") for i, (_, told, _) in said])
+    scores = ", ".join(_text.percent(each.score, 0) for each in said)
+    return f"  {_task.metric(look.task)} of the first pictures, {by}: {scores}"
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

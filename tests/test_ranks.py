@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paretomark.reports import _nets_plot, _ranks, report
+from paretomark.reports import _json, _nets_plot, _ranks, report
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import Row
 from paretomark.suites.records._summary import Summary, summarise
@@ -77,6 +77,24 @@ def test_the_net_that_breaks_the_order_is_named() -> None:
     assert ranking.rates == "10.0/s (net0) to 160/s (net7)"
     # d = -1 seven times, and 7: 1 - 6 * 56 / (8 * 63)
     assert ranking.rho == pytest.approx(1 - 336 / 504)
+
+
+def test_an_order_that_is_none_is_not_defined() -> None:
+    times = [float(i) for i in range(1, 9)]
+    for macs, seconds in (([70] * 8, times), (list(range(1, 9)), [1.0] * 8)):
+        (ranking,) = _ranks.rankings(summary_of(macs, seconds))
+        assert (ranking.rho, ranking.low, ranking.high) == (None, None, None)
+        assert "not defined" in _ranks.section([ranking], "")
+        assert "nan" not in _ranks.section([ranking], "").lower()
+        (table,) = json.loads(_json.text(_ranks.as_json(summary_of(macs, seconds))))
+        assert table["rho"] == [None, None, None]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_null_in_json(value: float) -> None:
+    text = _json.text({"a": [value, 1.5, (value, "NaN")], "b": {"c": value}})
+    assert json.loads(text) == {"a": [None, 1.5, [None, "NaN"]], "b": {"c": None}}
+    assert text.count("NaN") == 1
 
 
 def test_only_whole_nets_with_a_valid_time_count_and_places_are_apart() -> None:

@@ -267,3 +267,18 @@ def test_seconds(value: float | None, text: str) -> None:
 )
 def test_points(value: float, text: str) -> None:
     assert _text.points(value) == text
+
+
+def test_what_is_broken_is_on_no_front_and_is_named() -> None:
+    """However fast and right it seems."""
+    fine = [record(recipe=name, block=b, latency=2e-3, outcomes="1" * 80 + "0" * 20)
+            for name in ("dense",) for b in range(3)]  # fmt: skip
+    fault = "broken by quantization: answers agree with the float net's by 0% beyond chance"
+    wrong = [record(recipe="int8", block=b, latency=1e-3, outcomes="1" * 100,
+                    broken=fault if b == 0 else "", warnings=("2 pictures turned",))
+             for b in range(3)]  # fmt: skip
+    rows = {r.recipe: r for r in summarise(run([*fine, *wrong])).rows}
+    assert rows["dense"].on_front
+    assert not rows["int8"].on_front
+    assert not rows["int8"].sound
+    assert (rows["int8"].broken, rows["int8"].warnings) == (fault, ("2 pictures turned",))

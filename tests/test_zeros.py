@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paretomark.models.build import _float_net
 from paretomark.models.compress import _budgets, _step
 from paretomark.models.data import _data
 from paretomark.models.export import _export, _zeros
@@ -74,6 +75,33 @@ def test_no_quantizer_loses_them(
     assert held == total
     rounded = 0.35 if "4" in precision else 0.1  # of small weights; four bits round many
     assert zeros <= found <= zeros + rounded * total
+
+
+@pytest.mark.parametrize(
+    ("form", "precision", "bits"),
+    [
+        *((form, "int8", 8) for form in ("onnx", "tflite", "xml", "pt2")),
+        *((form, "int8-weights", 8) for form in ("onnx", "tflite", "xml")),
+        ("onnx", "int8-dynamic", 8),
+        ("onnx", "int4-weights", 4),
+        ("tflite", "int8-dynamic", 8),
+        ("tflite", "int4-weights", 4),
+    ],
+)
+def test_integer_files_are_encoded_as_the_integers_that_they_hold(
+    files: dict[str, Path], form: str, precision: str, bits: int, tmp_path: Path
+) -> None:
+    exporter = _export.module(form)
+    images = _data.load("digits", "calibration", 16, digits_cnn.PREPROCESS).images
+    ready = np.ascontiguousarray(np.moveaxis(_data.normalise(digits_cnn.PREPROCESS, images), -1, 1))
+    exporter.quantize(files[form], out := tmp_path / f"model.{form}", precision, ready)
+    total, zeros = exporter.zeros(files[form])
+    arrays = exporter.weights(out)
+    integers = [a for a in arrays.values() if a.ndim > 1 and a.dtype.itemsize == 1]
+    assert sum(a.size for a in integers) >= total * bits / 8
+    whole = _float_net.encoded(exporter.weights(files[form]))
+    assert _float_net.encoded(arrays) < whole - (total - zeros) * 2
+    assert _float_net.encoded(arrays) < 1.1 * sum(a.nbytes for a in arrays.values())
 
 
 def test_zeros_that_are_left_out_of_a_file_count(files: dict[str, Path], tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ it leaves open:
 - It maps a concatenation with a constant only if that is all zeros. Constants are not looked into,
   so it is left.
 
-All of the vendor's compiled files at hand agree: five nets, of which one is mapped in part.
+All five compiled files at hand agree, of which one, DeepLab V3, is mapped in part. That one set
+the limit of resizes, so it does not prove it.
 """
 
 from __future__ import annotations

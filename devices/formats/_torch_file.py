@@ -25,7 +25,7 @@ class Program:
     outputs: Sequence[Port]
     operators: int
     products: int
-    notes: Sequence[str] = ()  # what a reader of its figures has to know
+    warnings: Sequence[str] = ()  # what a reader of its figures has to know
 
 
 def register() -> None:
@@ -62,7 +62,7 @@ def read(model: Path, target: str, precisions: Sequence[str], place: str = "cpu"
         inputs=_ports(program, program.graph_signature.user_inputs),
         outputs=_named(program, _ports(program, program.graph_signature.user_outputs)),
         operators=len(calls),
-        notes=_training(program),
+        warnings=_training(program),
         products=sum(call.startswith(("aten.conv", "aten.linear")) for call in calls),
     )
 

@@ -67,7 +67,7 @@ def rows(raw: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
 
 def notes(spec: VisitSpec, placement: Placement) -> list[str]:
     """Say what a reader has to know of how pictures get into the model."""
-    notes = [*placement.notes]
+    notes: list[str] = []
     if not spec.images:
         return notes
     count = sum(len(part) for part in _inputs.rows(spec.images, 256))

@@ -71,21 +71,15 @@ def apply(
     shared = []
     for layer in layers.values():
         codebook, indices = _shared(layer.weight.detach().numpy(), 1 << bits, group, init, rng)
-        lookup, users = _lookup(codebook, indices), _ties.users(net, layer.weight)
-        shared.append(users)
-        lists = []
-        for module, attribute in users:  # registering writes to the parameter that it finds
-            setattr(module, attribute, nn.Parameter(getattr(module, attribute).detach().clone()))
-        for module, attribute in users:
-            made: Any = parametrize.register_parametrization(module, attribute, lookup)
-            lists.append(made.parametrizations[attribute])
-            lists[-1].original = lists[0].original
+        shared.append(_ties.users(net, layer.weight))
+        _parametrize(shared[-1], _lookup(codebook, indices))
     if tuning.get("epochs"):
         _tuning.tune(net, ctx, **tuning)
     for users in shared:
+        weight = nn.Parameter(getattr(*users[0]).detach(), requires_grad=True)
         for module, attribute in users:
-            parametrize.remove_parametrizations(module, attribute)
-            setattr(module, attribute, getattr(*users[0]))
+            parametrize.remove_parametrizations(module, attribute, leave_parametrized=False)
+            setattr(module, attribute, weight)
     return net.eval()
 
 
@@ -124,6 +118,20 @@ def _layers(
     if not layers:
         raise UserError("no layer is left to cluster: recurrent and transposed ones are left alone")
     return layers
+
+
+def _parametrize(users: Sequence[tuple[nn.Module, str]], lookup: nn.Module) -> None:
+    """Have all modules that share a weight look it up, by one tensor that is trained."""
+    from torch import nn
+    from torch.nn.utils import parametrize
+
+    for module, attribute in users:  # registering writes to the parameter that it finds
+        setattr(module, attribute, nn.Parameter(getattr(module, attribute).detach().clone()))
+    lists: list[Any] = []
+    for module, attribute in users:
+        made: Any = parametrize.register_parametrization(module, attribute, lookup)
+        lists.append(made.parametrizations[attribute])
+        lists[-1].original = lists[0].original
 
 
 def kmeans(values: Values, k: int, init: str, rng: np.random.Generator) -> Values:

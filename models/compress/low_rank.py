@@ -82,7 +82,8 @@ def reached(
 ) -> dict[str, Reached]:
     """Say which share of the weights is split, to which ranks; and what is left of the MACs."""
     new = _reached.weights(after)
-    ranks = {n: len(new[f"{n}.0"]) for n in _reached.weights(before) if f"{n}.0" in new}
+    layers = {n: n.partition(".parametrizations.")[0] for n in _reached.weights(before)}
+    ranks = {n: len(new[f"{la}.0"]) for n, la in layers.items() if f"{la}.0" in new}
     what = (
         f"split, to ranks of {min(ranks.values())} to {max(ranks.values())}" if ranks else "split"
     )

@@ -108,6 +108,11 @@ class Row:
         return self.status == "ok" and self.valid_visits > 0
 
     @property
+    def sound(self) -> bool:
+        """Whether it is valid, and its answers mean something."""
+        return self.valid and not self.broken
+
+    @property
     def group(self) -> Group:
         """The rows that it may share a front with."""
         place = self.data, self.device, self.batch, self.threads

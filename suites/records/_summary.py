@@ -228,7 +228,7 @@ def with_fronts(rows: Sequence[Row], visits: Mapping[str, Visits]) -> list[Row]:
     """Mark the fronts of the groups of the rows, whose visits are given by cell."""
     groups: dict[Group, list[Row]] = {}
     for row in rows:
-        if row.valid and row.accuracy is not None and not row.broken:
+        if row.sound and row.accuracy is not None:
             groups.setdefault(row.group, []).append(row)
     marks: dict[str, dict[str, Any]] = {}
     for group in groups.values():
