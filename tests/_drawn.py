@@ -99,7 +99,8 @@ class Drawn(nn.Module):
         return out
 
     def _operation(self, kind: str, i: int, x: Tensor, first: Tensor) -> Any:
-        layer, norm = self.layers[i], self.norms[i]
+        layer: Any = self.layers[i]
+        norm: Any = self.norms[i]
         if kind in ("attention", "products"):
             tokens = x.flatten(2).transpose(1, 2)
             if kind == "attention":
@@ -114,14 +115,14 @@ class Drawn(nn.Module):
         if kind == "pointwise":
             return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
         if kind == "functional":
-            mean, variance = norm.running_mean, norm.running_var
+            mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
             return functional.batch_norm(layer(x), mean, variance)
         if kind == "read":
-            return norm(layer(x)) + 0.1 * layer.weight.mean()
+            return norm(layer(x)) + 0.1 * layer.get_parameter("weight").mean()
         y = layer(norm(x) if kind == "before" else x)
         rules = {
             "again": lambda: norm(y) + norm(layer(y)),
-            "other_norm": lambda: norm(y) + self.norms[0](layer(x.neg())),
+            "other_norm": lambda: norm(y) + self.norms[0](layer(-x)),
             "residual": lambda: x + norm(y),
             "seen": lambda: norm(y) + 0.5 * y,
             "convolution": lambda: y,

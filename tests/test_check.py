@@ -15,9 +15,12 @@ from PIL import Image
 
 from paretomark import bench
 from paretomark.devices.measure import _check, _look
+from paretomark.devices.measure._collect import Progress
 from paretomark.devices.measure._look import ModelLook, Seen
+from paretomark.devices.measure._request import RunRequest
 from paretomark.models.data import _data
 from paretomark.reports import _sheet
+from paretomark.reports import check as report
 from paretomark.suites.spec._model import Preprocess
 
 if TYPE_CHECKING:
@@ -91,8 +94,8 @@ def test_a_net_that_runs_nowhere_is_shown_as_it_would_be_given(
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, dict[str, Any]]:
-    """The exit code, the text and the JSON of a check of data that is faulty in many ways."""
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[bool, str, dict[str, Any]]:
+    """Whether it failed, the text and the JSON of a check of data that is faulty in many ways."""
     folder = tmp_path_factory.mktemp("faulty")
     examples = _data.load("digits", "test", 200)
     swapped, large = examples.labels.copy(), examples.labels.copy()
@@ -107,18 +110,16 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, dict[str
     for name, truth in labels.items():
         np.savez(folder / f"{name}.npz", x_test=examples.images, y_test=truth)
         models += f'[model.{name}]\nnet = "digits_mlp"\ndata = "npz:{folder / name}.npz"\n'
-    path = folder / "s.toml"
-    path.write_text(f'devices = ["fake:ok"]\nexamples = 200\n{models}[recipe.fp32]\n')
-    said = []
-    for form in ([], ["--json"]):
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            code = bench.main(["check", str(path), "--out", str(folder / "out"), *form])
-        said.append(out.getvalue())
-    return code, said[0], json.loads(said[1])
+    text = f'devices = ["fake:ok"]\nexamples = 200\n{models}[recipe.fp32]\n'
+    check = _check.check(RunRequest(text, "s", str(folder)), Progress())
+    sheets = report.write(check, folder / "out")
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        report.show(check, sheets)
+    return check.failed, out.getvalue(), report.as_json(check, sheets)
 
 
 def test_swapped_labels_are_seen_beside_the_answers(
-    faulty: tuple[int, str, dict[str, Any]],
+    faulty: tuple[bool, str, dict[str, Any]],
 ) -> None:
     _, text, said = faulty
     first = next(m for m in said["models"] if m["model"] == "swapped")["first"]
@@ -129,10 +130,10 @@ def test_swapped_labels_are_seen_beside_the_answers(
 
 
 def test_labels_that_answers_cannot_be_right_about_are_found(
-    faulty: tuple[int, str, dict[str, Any]],
+    faulty: tuple[bool, str, dict[str, Any]],
 ) -> None:
-    code, text, said = faulty
-    assert code == bench.SOME_FAILED
+    failed, text, said = faulty
+    assert failed
     cells = {c["cell"].split("/")[0]: c for c in said["cells"]}
     assert (cells["swapped"]["status"], cells["swapped"]["broken"]) == ("ok", "")
     assert "answers are off by +1" in cells["shifted"]["broken"]

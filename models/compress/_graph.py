@@ -71,6 +71,7 @@ class Graph:
     layers: dict[str, Layer]
     norms: dict[str, tuple[nn.BatchNorm2d | nn.BatchNorm1d, Channels]]
     count: int  # channels, those that are tied to others included
+    shared: tuple[str, ...]  # weights that layers share, so that these stay whole
 
     def macs(self, alive: Alive) -> int:
         """Return multiply-accumulates of the net for one picture, with these channels."""
@@ -90,7 +91,8 @@ class Graph:
             if channel != WHOLE and fixed.isdisjoint(names):
                 groups[tuple(names)].append(channel)
         if not groups:
-            raise UserError("no channel of this net can go; exclude fewer layers")
+            shared = f", and share no weights ({', '.join(self.shared)})" if self.shared else ""
+            raise UserError(f"no channel of this net can go; exclude fewer layers{shared}")
         return [np.array(channels) for channels in groups.values()]
 
 
@@ -171,7 +173,7 @@ class _Walk:
             for name, (module, outputs, inputs, positions) in self.layers.items()
         }
         norms = {name: (norm, self._roots(c)) for name, (norm, c) in self.norms.items()}
-        return Graph(layers, norms, len(self.parent))
+        return Graph(layers, norms, len(self.parent), tuple(self.shared))
 
     def visit(self, node: fx.Node) -> None:
         if node.op == "call_function":

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weig
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._errors import UserError, explained
 
 BAKED = 1e-5  # of the largest answer, which removing hooks may change
 AGAIN = 1e-4  # of it, which may differ from one time to the next
@@ -99,7 +99,7 @@ def unsteady(net: nn.Module, sample: Tensor, other: Tensor) -> str:
     first = _answer(net, sample)  # the first time, caches may be filled
     state = {name: tensor.clone() for name, tensor in _tensors(net)}
     _answer(net, other)
-    again, alone = _answer(net, sample), _answer(net, sample[:1])
+    again = _answer(net, sample)
     changed = [
         n for n, t in _tensors(net) if not torch.equal(t.nan_to_num(), state[n].nan_to_num())
     ]
@@ -112,12 +112,16 @@ def unsteady(net: nn.Module, sample: Tensor, other: Tensor) -> str:
         )
     if first.ndim == 0 or len(first) != len(sample):
         return f"of shape {tuple(first.shape)} for {len(sample)} pictures: these must come first"
-    if not _close(first[:1].flatten(), alone.flatten(), BATCH, first):
-        return (
-            "dependent on the batch: a picture alone gets another answer than beside others, as by "
-            "a normalisation without running statistics"
-        )
-    return ""
+    try:
+        alone = _answer(net, sample[:1])
+    except Exception as error:
+        return f"dependent on the batch: a picture alone is not taken ({explained(error, 200)})"
+    if _close(first[:1].flatten(), alone.flatten(), BATCH, first):
+        return ""
+    return (
+        "dependent on the batch: a picture alone gets another answer than beside others, as by a "
+        "normalisation without running statistics"
+    )
 
 
 def _answer(net: nn.Module, x: Tensor) -> Tensor:
