@@ -44,6 +44,7 @@ def find(name: str) -> dict[str, Any]:
     path = Path(name)
     if path.exists():
         folder = path if path.is_dir() else path.parent
+        folder = folder.parent if folder.name == _artifact.OWN else folder
         artifacts = [table for table in [_read(folder / _artifact.ARTIFACT)] if table]
         if not artifacts:
             raise UserError(f"{name} was not built here: {folder} has no {_artifact.ARTIFACT}")

@@ -78,7 +78,7 @@ class Drawn(nn.Module):
         if kind == "dilated":
             return nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2, groups=2)
         if kind == "transposed":
-            return nn.ConvTranspose2d(WIDTH, WIDTH, 3, padding=1, groups=1 + i % 2)
+            return nn.ConvTranspose2d(WIDTH, WIDTH, 3, padding=1)
         if kind == "attention":
             return nn.MultiheadAttention(WIDTH, 2, batch_first=True)
         layer = nn.Conv2d(WIDTH, WIDTH, 1 + 2 * (i % 2), padding=i % 2, bias=kind != "normalised")
@@ -106,7 +106,9 @@ class Drawn(nn.Module):
             if kind == "attention":
                 mixed = layer(tokens, tokens, tokens, need_weights=False)[0]
             else:
-                mixed = functional.scaled_dot_product_attention(tokens, tokens, tokens)
+                heads = tokens.reshape(-1, SIZE * SIZE, 2, WIDTH // 2).transpose(1, 2)
+                mixed = functional.scaled_dot_product_attention(heads, heads, heads)
+                mixed = mixed.transpose(1, 2).flatten(2)
             return x + mixed.transpose(1, 2).unflatten(2, (SIZE, SIZE))
         if kind == "pool":
             return functional.max_pool2d(x, 3, 1, 1) + functional.avg_pool2d(x, 3, 1, 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from paretomark.models.compress import _budgets, _step
@@ -68,6 +70,14 @@ def test_weights_of_all_layers_may_be_pruned_by_their_names() -> None:
         assert name not in _budgets.prunable(Mixed(), exclude=[name])
     with pytest.raises(UserError, match="unknown layer to exclude 'words'"):
         _budgets.prunable(Mixed(), exclude=["words"])
+
+
+def test_weights_of_a_file_may_be_excluded_by_their_names(tmp_path: Path) -> None:
+    save_file({n: p.detach() for n, p in Mixed().named_parameters()}, tmp_path / "w.safetensors")
+    step = {"method": "magnitude", "sparsity": 0.5}
+    _step.check([step | {"exclude": [*PRUNABLE]}], tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="unknown layer to exclude 'attention'"):
+        _step.check([step | {"exclude": ["attention"]}], tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,10 @@ def profile(target: str, file: Path, runs: int = 30) -> Profile:
     placement = device.load(file, 1)
     rng = np.random.default_rng(0)
     inputs: list[Arrays] = [
-        [port.encode(rng.standard_normal(port.shape, np.float32)) for port in placement.inputs]
+        [
+            port.encode(rng.standard_normal(np.maximum(port.shape, 1), np.float32))
+            for port in placement.inputs
+        ]
         for _ in range(3)
     ]
     assert isinstance(device, Profiler)

@@ -27,6 +27,7 @@ from paretomark.suites.tasks._task import CLASSIFICATION
 
 ARTIFACT = "artifact.json"
 REFERENCE = "reference.npy"
+OWN = "own"  # the folder, within its own, of an artifact that is a file of the user's
 CALIBRATION_EXAMPLES = 256
 UNTRAINED = "random weights"  # in place of a data set: there is no accuracy
 NO_DATA = ("", "test")  # what `calibration` says besides data sets
@@ -144,8 +145,10 @@ def lookup(spec: BuildSpec) -> Artifact | None:
 
 def files(file: Path) -> list[Path]:
     """Return the files that make an artifact, of which `file` is the one that a device loads."""
-    beside = (ARTIFACT, REFERENCE)
-    return sorted(f for f in file.parent.rglob("*") if f.is_file() and f.name not in beside)
+    # Beside what the project writes may lie what only `quantize` needs.
+    pattern = "*" if file.parent.name == OWN else "model.*"
+    parts = [part for top in file.parent.glob(pattern) for part in (top, *top.rglob("*"))]
+    return sorted(part for part in parts if part.is_file())
 
 
 def intact(artifact: Artifact) -> bool:

@@ -65,10 +65,11 @@ def _adopt(spec: BuildSpec, part: Path, target: Path) -> Artifact:
     if model.data and model.preprocess is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
     for file in _model_files.parts(source):
-        copy = part / file.relative_to(source.parent)
+        copy = part / _artifact.OWN / file.relative_to(source.parent)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
-    files = _artifact.files(part / source.name)
+    copied = part / _artifact.OWN / source.name
+    files = _artifact.files(copied)
     preprocess, task = model.preprocess or Preprocess((0, 0)), _artifact.task(model)
     images, labels = (
         _float_net.prepare(model.data, preprocess, spec.examples, task) if model.data else ("", "")
@@ -77,10 +78,10 @@ def _adopt(spec: BuildSpec, part: Path, target: Path) -> Artifact:
     facts = _identity.of_file(spec, digest, preprocess, task)
     lineage = {"parent": {"file": source.name, "sha256": digest}, "steps": []}
     about = _of_data(images)
-    sparse_path, (weights, zeros) = _of_zeros(spec.format, part / source.name)
+    sparse_path, (weights, zeros) = _of_zeros(spec.format, copied)
     unsafe = [f"XNNPACK on Arm: {sparse_path}"] if sparse_path.startswith("unsafe") else []
     return Artifact(
-        file=str(target / source.name),
+        file=str(target / _artifact.OWN / source.name),
         format=spec.format,
         identity=_identity.digest(facts),
         sha256=digest,

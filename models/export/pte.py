@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretomark.models.export import _options, _ranges
+from paretomark.suites.spec._errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "executorch", "torchao")
 PRECISIONS = ("fp32", "int8")
 OPTIONS = _options.OPTIONS
+DIFFERENT = 1e-2  # of the standard deviation of answers
+NOISE = 1e-5  # of the largest
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     """Write the float32 program with fixed shapes, and beside it the graph it came from (.pt2).
 
-    What XNNPACK has taken is opaque, so a .pte cannot be quantized; its graph can.
+    What XNNPACK has taken is opaque, so a .pte cannot be quantized; its graph can. Raises UserError
+    if the program answers otherwise than the net.
     """
     import torch
 
@@ -45,6 +49,30 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
         program = torch.export.export(net, (sample,))
     torch.export.save(program, _graph(out))
     _lower(program, out)
+    _check(net, sample, out)
+
+
+def _check(net: nn.Module, sample: Tensor, out: Path) -> None:
+    """Run the program beside the net: where code reads the weight of a convolution besides calling
+    it, ExecuTorch 1.5.1 may make wrong answers, without an error."""
+    import torch
+    from executorch.runtime import Runtime
+
+    try:
+        answers = Runtime.get().load_program(out).load_method("forward").execute([sample])
+    except RuntimeError:  # what this runtime lacks, the device may have, or says so itself
+        return
+    with torch.no_grad():
+        expected = net(sample)
+    if len(answers) != 1 or not isinstance(expected, torch.Tensor):
+        return
+    answer = answers[0]
+    off, spread = float((answer - expected).abs().max()), float(expected.std(correction=0))
+    if off > DIFFERENT * spread + NOISE * float(expected.abs().max()):
+        raise UserError(
+            f".pte: ExecuTorch makes a program of this net that answers otherwise (by {off:.2g}, "
+            f"the standard deviation of answers is {spread:.2g}); take another format"
+        )
 
 
 def quantize(

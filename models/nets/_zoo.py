@@ -170,7 +170,8 @@ def size(net: str) -> tuple[int, int] | None:
 
 
 def layers(file: Path) -> set[str]:
-    """Return the convolutions and linear layers, from the head of a safetensors file.
+    """Return the layers with weights, and weights of other names (`attn.in_proj_weight`), from the
+    head of a safetensors file.
 
     Raises UserError for a file that is none, or cannot be read.
     """
@@ -181,7 +182,7 @@ def layers(file: Path) -> set[str]:
         return {
             name.removesuffix(".weight")
             for name, tensor in head.items()
-            if name.endswith(".weight") and len(tensor["shape"]) > 1
+            if name != "__metadata__" and len(tensor["shape"]) > 1
         }
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
