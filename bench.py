@@ -128,20 +128,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _request(arguments: argparse.Namespace) -> RunRequest:
     from paretomark.devices.measure._request import RunRequest
-    from paretomark.suites.spec import _suite
 
     if not arguments.suite:
         raise UserError("run wants either a suite or --resume RUN")
-    path = _suite.locate(arguments.suite)
-    return RunRequest(
-        suite=_suite.text(path),
-        name=path.stem,
-        folder=str(path.parent.absolute()),
-        devices=tuple(arguments.device),
-        models=tuple(arguments.model),
-        recipes=tuple(arguments.recipe),
-        threads=tuple(arguments.threads),
-    )
+    chosen = arguments.device, arguments.model, arguments.recipe, arguments.threads
+    return RunRequest.of(arguments.suite, *chosen)
 
 
 def _train(arguments: argparse.Namespace) -> int:

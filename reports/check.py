@@ -20,7 +20,6 @@ from paretomark.reports import _console, _html, _json, _progress, _sheet, _text
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 from paretomark.reports._sheet import Said
 from paretomark.suites.records._record import Record
-from paretomark.suites.spec import _suite
 from paretomark.suites.tasks import _task
 
 if TYPE_CHECKING:
@@ -43,18 +42,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Check, draw and print. Raises UserError for a suite that cannot be planned."""
-    path = _suite.locate(arguments.suite)
-    request = RunRequest(
-        suite=_suite.text(path),
-        name=path.stem,
-        folder=str(path.parent.absolute()),
-        devices=tuple(arguments.device),
-        models=tuple(arguments.model),
-        recipes=tuple(arguments.recipe),
-    )
+    chosen = arguments.device, arguments.model, arguments.recipe
+    request = RunRequest.of(arguments.suite, *chosen)
     with _progress.show(to_stderr=arguments.json) as progress:
         check = _check.check(request, progress)
-    sheets = write(check, arguments.out or Path("runs") / f"check-{path.stem}")
+    sheets = write(check, arguments.out or Path("runs") / f"check-{request.name}")
     if arguments.json:
         print(_json.text(as_json(check, sheets)))
     else:

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-import onnx.parser
 import pytest
 from PIL import Image
 
 from paretomark import bench
-from paretomark.devices.measure import _collect
-from paretomark.models.build import _artifact, _build, _model_files
-from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.records import _store, _summary
 from paretomark.suites.records._row import Row
-from paretomark.suites.spec import _plan, _suite
-from paretomark.suites.spec._errors import UserError
-from paretomark.suites.spec._model import AS_IS, Recipe
+from paretomark.tests._files import PLAIN, colours, measured, save, suite
 
 if TYPE_CHECKING:
     from paretomark.tests.conftest import Called
 
 pytestmark = pytest.mark.build
 
-PICTURES = 24
-PLAIN = "y = ReduceMean<axes=[2,3], keepdims=0>(x)"
 WORDS = "ids = Cast<to=1>(k) s = ReduceSum<keepdims=1>(ids) z = Mul(s, nought) n = Reshape(z, one)"
 NOUGHT = "<float nought = {0.0}, int64[1] one = {1}>"
 TOP = "m = ReduceMean<axes=[2,3], keepdims=0>(x) y = ArgMax<axis=1, keepdims=0>(m)"
@@ -95,56 +84,6 @@ FILES: list[tuple[str, str, str, str, str, float | str]] = [
 ]  # fmt: skip
 BROKEN = ("by_chance",)  # measured, but on no front
 SUSPECT = ("background", "mirrored")  # measured, and marked
-
-
-def save(path: Path, inputs: str, outputs: str, body: str) -> None:
-    text = f'<ir_version: 8, opset_import: ["": 13]> g ({inputs}) => ({outputs})'
-    initial, body = (
-        (body[: body.index("> ") + 1], body[body.index("> ") + 1 :])
-        if body[0] == "<"
-        else ("", body)
-    )
-    onnx.save(onnx.parser.parse_model(f"{text} {initial} {{ {body} }}"), path)
-
-
-def colours(folder: Path) -> None:
-    """Pictures whose class is the strongest channel."""
-    folder.mkdir()
-    rng = np.random.default_rng(3)
-    with (folder / "labels.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "class"])
-        for i in range(PICTURES):
-            label = int(rng.integers(0, 3))
-            pixels = rng.integers(20, 90, (9, 9, 3), np.uint8)
-            pixels[..., label] += 120
-            Image.fromarray(pixels).save(folder / f"{i}.png")
-            table.writerow([f"{i}.png", label])
-
-
-def suite(folder: Path, models: list[tuple[str, str]], data: str = "labels_csv:colours") -> Path:
-    head = 'devices = ["onnxruntime:cpu"]\nblocks = 1\nseconds = 0.01\nforeign_load_cores = 99.0\n'
-    tables = []
-    for name, says in models:
-        numbers = says if says.startswith(("mean", "std")) else ""
-        mean = "mean = [0.0, 0.0, 0.0], " if numbers.startswith("std") else ""
-        rest = "" if numbers else says
-        more = f", {mean}{numbers}" if numbers else ""
-        tables.append(
-            f'[model.{name}]\nnet = "file:{name}.onnx"\ndata = "{data}"\n'
-            f"preprocess = {{ size = [8, 8]{more} }}\n{rest}\n"
-        )
-    path = folder / "s.toml"
-    path.write_text(head + "\n".join(tables))
-    return path
-
-
-def measured(folder: Path, path: Path, code: int | None = None) -> dict[str, Row]:
-    out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    ended = bench.main(["run", str(path), "--out", str(out), "--json"])
-    assert code is None or ended == code
-    return {row.model: row for row in _summary.summarise(_store.read(out)).rows}
 
 
 @pytest.fixture(scope="module")
@@ -217,92 +156,6 @@ def test_words_are_timed_with_declared_inputs(tmp_path: Path) -> None:
         assert rows["text", batch].latency_s
         assert rows["text", batch].accuracy is None
         assert "ids = { shape = [...] }" in rows["open", batch].reason
-
-
-def external(folder: Path, sign: float) -> Path:
-    """A net whose weights lie in a file beside it."""
-    weight = np.zeros((3, 3000), np.float32)
-    weight[:, :3] = sign * np.eye(3)
-    text = (
-        '<ir_version: 8, opset_import: ["": 13]> g (float[1,3,8,8] x) => (float[1,3] y) '
-        "<int64[1] s = {0}, int64[1] e = {3}, int64[1] a = {1}> "
-        "{ m = ReduceMean<axes=[2,3], keepdims=0>(x) c = Slice(w, s, e, a) y = MatMul(m, c) }"
-    )
-    model = onnx.parser.parse_model(text)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
-    for old in folder.glob("net.onnx*"):
-        old.unlink()
-    file = folder / "net.onnx"
-    onnx.save(model, file, save_as_external_data=True, location="net.onnx.data", size_threshold=99)
-    return file
-
-
-def test_weights_beside_a_file_are_part_of_it(tmp_path: Path) -> None:
-    colours(tmp_path / "colours")
-    told = []
-    for sign in (1.0, -1.0):
-        file = external(tmp_path, sign)
-        row = measured(tmp_path, suite(tmp_path, [("net", "")]))["net"]
-        assert row.artifact_bytes == file.stat().st_size + 36_000
-        told.append((row.accuracy, row.sha256, row.identity))
-    (good, *before), (bad, *after) = told
-    assert (good, bad) == (1.0, 0.0)
-    assert before[0] != after[0]
-    assert before[1] != after[1]
-
-
-def test_weights_that_are_missing_or_lie_elsewhere_are_named(tmp_path: Path) -> None:
-    file = external(tmp_path, 1.0)
-    data = tmp_path / "net.onnx.data"
-    assert _model_files.parts(file) == [file, data]
-    data.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"no file .*net\.onnx\.data"):
-        _model_files.parts(file)
-    file.write_bytes(file.read_bytes().replace(b"net.onnx.data", b"../../secret!"))
-    with pytest.raises(UserError, match="does not lie beside it"):
-        _model_files.parts(file)
-    for content in (b"", b"<html>404</html>", file.read_bytes()[:-7]):
-        file.write_bytes(content)
-        with pytest.raises(UserError, match=str(file)):
-            _model_files.parts(file)
-    xml = tmp_path / "net.xml"
-    xml.write_text('<net><layer type="Const"/></net>')
-    with pytest.raises(UserError, match=r"net\.bin"):
-        _model_files.parts(xml)
-    (tmp_path / "net.bin").write_bytes(b"1")
-    assert _model_files.parts(xml) == [xml, tmp_path / "net.bin"]
-
-
-def spec_of(folder: Path) -> BuildSpec:
-    model = _suite.parse((folder / "s.toml").read_text(), "s", folder).model["plain"]
-    return BuildSpec(model, Recipe(AS_IS, (), AS_IS), "onnx", 1, PICTURES, 0)
-
-
-def test_what_is_measured_is_what_was_hashed(tmp_path: Path) -> None:
-    """Neither a new original nor a changed copy is timed under the old digest."""
-    colours(tmp_path / "colours")
-    original = tmp_path / "plain.onnx"
-    save(original, "float[1,3,8,8] x", "float[1,3] y", PLAIN)
-    path = suite(tmp_path, [("plain", "")])
-    spec = spec_of(tmp_path)
-    (built,) = _build.build([spec], 60, lambda *_: None).values()
-    assert isinstance(built, Artifact)
-    save(original, "float[1,3,8,8] x", "float[1,3] y", PLAIN.replace("y =", "m =") + " y = Neg(m)")
-    assert _artifact.intact(built)
-    assert Path(built.file).read_bytes() != original.read_bytes()
-    content = bytearray(Path(built.file).read_bytes())
-    content[-3] ^= 1
-    Path(built.file).write_bytes(content)
-    parsed = _suite.parse(path.read_text(), "s", tmp_path)
-    (cell,) = _plan.plan(parsed, [], {}, {"onnxruntime:cpu": ("onnx",)}, [])
-    visit = _collect._visit(_collect.visit_spec(parsed, cell, built, True), built, parsed)
-    assert visit.status == "failed"
-    assert "not what was built any more" in visit.reason
-    save(original, "float[1,3,8,8] x", "float[1,3] y", PLAIN)
-    assert _artifact.lookup(spec) is None
-    (again,) = _build.build([spec], 60, lambda *_: None).values()
-    assert isinstance(again, Artifact)
-    assert (again.sha256, again.file) == (built.sha256, built.file)
 
 
 def test_noise_has_no_accuracy(tmp_path: Path) -> None:

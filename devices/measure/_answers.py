@@ -70,7 +70,7 @@ def notes(spec: VisitSpec, placement: Placement) -> list[str]:
     notes: list[str] = []
     if not spec.images:
         return notes
-    count = sum(len(part) for part in _inputs.rows(spec.images, 256))
+    count = _inputs.count(spec.images)
     if count < spec.batch:
         notes.append(f"{count} pictures do not fill a batch of {spec.batch}: they were repeated")
     if not spec.reference:  # of the project's own exports, ranges come from such pictures

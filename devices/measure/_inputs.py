@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -234,12 +234,23 @@ def check_outputs(outputs: Arrays, placement: Placement) -> None:
             raise Wrong(f"output {port.name} is not finite")
 
 
+def count(path: str) -> int:
+    """Return how many rows an .npy file has."""
+    with Path(path).open("rb") as file:
+        return _head(file)[0][0]
+
+
 def rows(path: str, count: int) -> Iterator[NDArray[Any]]:
     """Read the rows of an .npy file, `count` at a time, without mapping the file into memory."""
     with Path(path).open("rb") as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        shape, dtype = _head(file)
         size = int(np.prod(shape[1:]))
         for start in range(0, shape[0], count):
             part = min(count, shape[0] - start)
             yield np.fromfile(file, dtype, part * size).reshape(part, *shape[1:])
+
+
+def _head(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return shape, dtype

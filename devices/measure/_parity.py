@@ -45,7 +45,7 @@ class Parity:
     comparable: int = 0
     said: Counter[int] = field(default_factory=Counter)  # how often each class is answered
     reference_said: Counter[int] = field(default_factory=Counter)
-    sums: Scores | None = None  # of the float net's answers, by output
+    sums: Scores | None = None  # of the float net's answers that are no classes, by output
     sums_of_squares: Scores | None = None
 
     def add(self, answers: Floats, reference: Floats, scorer: Scorer) -> None:
@@ -63,9 +63,10 @@ class Parity:
         exact = reference.astype(np.float64)
         self.reference_sum += float(exact.sum())
         self.reference_squares += float((exact**2).sum())
-        self.sums = exact.sum(0) + (0 if self.sums is None else self.sums)
-        before = 0 if self.sums_of_squares is None else self.sums_of_squares
-        self.sums_of_squares = (exact**2).sum(0) + before
+        if classes is None:  # of classes they are not asked, and may be of every pixel
+            self.sums = exact.sum(0) + (0 if self.sums is None else self.sums)
+            before = 0 if self.sums_of_squares is None else self.sums_of_squares
+            self.sums_of_squares = (exact**2).sum(0) + before
         self.values += error.size
         self.examples += len(reference)
 
@@ -85,12 +86,14 @@ class Parity:
         """Cohen's kappa of classes (Cohen, "A coefficient of agreement for nominal scales", 1960);
         else 1 less the squared error over the variance of the float net's answers, each around
         its own mean. None where the float net says the same of all, or there are too few."""
-        if self.examples < FEWEST or self.sums is None or self.sums_of_squares is None:
+        if self.examples < FEWEST:
             return None
         if self.comparable:
             shares = (n * self.said[c] for c, n in self.reference_said.items())
             chance = sum(shares) / self.comparable**2
             return (self.same / self.comparable - chance) / (1 - chance) if chance < 1 else None
+        if self.sums is None or self.sums_of_squares is None:
+            return None
         variance = float((self.sums_of_squares - self.sums**2 / self.examples).sum())
         return 1 - self.squares / variance if variance > 0 else None
 

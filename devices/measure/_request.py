@@ -5,10 +5,10 @@ before anything is probed, built or visited.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from paretomark.devices import _device
 from paretomark.models.build import _artifact, _facts
@@ -36,6 +36,20 @@ class RunRequest:
     models: tuple[str, ...] = ()  # of the suite, or nets that it does not have
     recipes: tuple[str, ...] = ()
     threads: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        suite: str,
+        devices: Sequence[str],
+        models: Sequence[str],
+        recipes: Sequence[str],
+        threads: Sequence[int] = (),
+    ) -> Self:
+        """Make the request for a suite given by name or path. Raise UserError if there is none."""
+        path = _suite.locate(suite)
+        narrowed = tuple(devices), tuple(models), tuple(recipes), tuple(threads)
+        return cls(_suite.text(path), path.stem, str(path.parent.absolute()), *narrowed)
 
     def plan(self) -> tuple[Suite, list[Cell]]:
         """Plan the suite and its cells. Raise UserError for all that can be known to be wrong."""

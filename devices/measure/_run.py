@@ -104,7 +104,9 @@ def _visited(
         return Visit("failed", answer.stage, answer.error)
     if why := _why_invalid(answer.table, spec):
         return Visit("failed", "answer", why)
-    measured, flags = {**answer.table, "peak_memory_bytes": answer.peak_bytes}, []
+    measured, flags = dict(answer.table), []
+    if measured.get("peak_memory_bytes") is None:  # it is not told from inside
+        measured["peak_memory_bytes"] = answer.peak_bytes
     if busy_s is not None:
         others = max(0.0, ((_host.busy_s() or busy_s) - busy_s - answer.cpu_s) / wall_s)
         measured["foreign_load_cores"] = others

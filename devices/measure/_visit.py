@@ -8,6 +8,7 @@ What these are is said in `_worker`.
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import time
 from pathlib import Path
@@ -62,6 +63,8 @@ def visit(spec: VisitSpec, stage: Path) -> dict[str, Any]:
     _inputs.check_outputs(outputs, placement)
     stage.write_text("timing")
     answer |= latency(spec, device, placement, inputs)
+    # Scoring has memory of its own, such as masks at their own sizes, which is not the model's.
+    answer["peak_memory_bytes"] = _host.peak_bytes(os.getpid())
     said = {"warnings": [*placement.warnings, *_answers.notes(spec, placement)]}
     if spec.score and spec.images:
         stage.write_text("scoring")

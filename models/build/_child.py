@@ -64,11 +64,10 @@ def _adopt(spec: BuildSpec, part: Path, target: Path) -> Artifact:
     source = Path(model.file)
     if model.data and model.preprocess is None:
         raise UserError(f"{model.name}: to be scored on data, a file needs a declared preprocess")
-    for file in _model_files.parts(source):
-        copy = part / _artifact.OWN / file.relative_to(source.parent)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
     copied = part / _artifact.OWN / source.name
+    _copy(source, copied)
+    if _artifact.folder(spec) != target:
+        raise UserError(f"{source} was changed while it was read; run again")
     files = _artifact.files(copied)
     preprocess, task = model.preprocess or Preprocess((0, 0)), _artifact.task(model)
     images, labels = (
@@ -102,6 +101,19 @@ def _adopt(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         classes=about["classes"],
         warnings=(*about["warnings"], *unsafe),
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file with all that it refers to. Raises UserError if it changes meanwhile: the folder
+    of the artifact is named by what was there before."""
+    parts = _model_files.parts(source)
+    copies = [target.parent / file.relative_to(source.parent) for file in parts]
+    before = _cache.sha256(*parts)
+    for file, copy in zip(parts, copies, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    if _cache.sha256(*copies) != before:
+        raise UserError(f"{source} was changed while it was read; run again")
 
 
 def _of_zeros(format: str, file: Path) -> tuple[str, tuple[int | None, int | None]]:
@@ -141,7 +153,7 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         exporter.quantize(model_file, part / name, recipe.precision, calibration, **options)
     files = _artifact.files(part / name)  # some formats are more than one, some a folder
     counts = exporter.zeros(part / name) if hasattr(exporter, "zeros") else (None, None)
-    weights = _artifact.weights(model)
+    weights, about = _artifact.weights(model), _of_data(images)
     digest = _cache.sha256(weights) if weights else net.digest
     facts = _identity.of_net(spec, net)
     lineage = {
@@ -178,8 +190,8 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         file_weights=counts[0],
         file_zeros=counts[1],
         sparse_path=sparse_path,
-        classes=_of_data(images)["classes"],
-        warnings=(*_of_data(images)["warnings"], *net.warnings),
+        classes=about["classes"],
+        warnings=(*about["warnings"], *net.warnings),
         asked=net.asked,
         reached=net.reached,
     )
