@@ -8,7 +8,9 @@ the list their first lines are read; imported is the file of the chosen command 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretomark.reports import _command
-from paretomark.reports._command import positive
+from paretomark.reports._command import duration, percentage, positive
 from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, unknown
 
@@ -29,6 +31,9 @@ USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: all well; 1: it ran, but some cells failed; 2: it could not run."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(number, _interrupt)
     try:
         shared, words = _shared().parse_known_args(arguments)
         for folder in shared.plugins:
@@ -43,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return BROKEN_PIPE
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Stop as for Ctrl-C: children are ended, and it is said how to go on."""
+    raise KeyboardInterrupt
 
 
 def _shared() -> argparse.ArgumentParser:
@@ -75,6 +85,24 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         run.add_argument(f"--{part}", action="append", default=[], help=some)
     instead = "instead of the suite's (repeatable)"
     run.add_argument("--threads", type=positive, action="append", default=[], help=instead)
+    run.add_argument(
+        "--effort",
+        choices=("quick", "gate", "publish"),
+        help="3, 8 or 20 visits of each cell, to know latencies to 2, 1 or 0.5 %% (default: as the "
+        "suite has it)",
+    )
+    run.add_argument(
+        "--precision",
+        type=percentage,
+        metavar="2%",
+        help="how well latencies are to be known: cells that are not get more visits",
+    )
+    run.add_argument(
+        "--time",
+        type=duration,
+        metavar="10m",
+        help="how long visits may go on for that (default: until cells have twice their visits)",
+    )
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     run.set_defaults(command=_run)
@@ -106,7 +134,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from paretomark.suites.records._summary import summarise
 
     if arguments.resume:
-        narrowed = ("suite", "out", "device", "model", "recipe", "threads")
+        narrowed = ("suite", "out", "device", "model", "recipe", "threads", "effort", "precision")
         if other := [name for name in narrowed if getattr(arguments, name)]:
             raise UserError(f"--resume goes on with the run as it was planned, without {other[0]}")
         out, work = arguments.resume, _collect.resume
@@ -132,7 +160,13 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
     if not arguments.suite:
         raise UserError("run wants either a suite or --resume RUN")
     chosen = arguments.device, arguments.model, arguments.recipe, arguments.threads
-    return RunRequest.of(arguments.suite, *chosen)
+    return RunRequest.of(
+        arguments.suite,
+        *chosen,
+        effort=arguments.effort or "",
+        precision=arguments.precision,
+        time_s=arguments.time,
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:

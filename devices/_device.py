@@ -4,6 +4,8 @@
     LOADS = ("onnx", "ort")                optional: what it loads, where that is more
     VARIANTS = ("cpu",)                    targets are `file:variant`; () if there is only `file`
     PRECISIONS = {"cpu": ("int8",)}        optional: what a variant runs, where that is not all
+    ALONE = ("cuda",)                      optional: variants with an accelerator of their own, of
+                                           which one visit at a time is loaded; ("",) for the file
     def device(variant: str) -> Device
 
 A runtime is imported only inside the methods, for the parent process imports these files.
@@ -225,6 +227,12 @@ def precisions(target: str) -> tuple[str, ...]:
     adapter = _plugins.module("devices", name)
     runs: tuple[str, ...] = getattr(adapter, "PRECISIONS", {}).get(variant, ())
     return runs
+
+
+def alone(target: str) -> bool:
+    """Tell whether a target has an accelerator, where no second visit may be loaded meanwhile."""
+    name, _, variant = target.partition(":")
+    return variant in getattr(_plugins.module("devices", name), "ALONE", ())
 
 
 def open_device(target: str) -> Device:

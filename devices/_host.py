@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from pathlib import Path
 
 from paretomark.suites.records._record import Host
@@ -90,6 +91,33 @@ def throttled_s() -> float:
             return int(table["throttled_usec"]) / 1e6
         return int(table.get("throttled_time", 0)) / 1e9
     return 0.0
+
+
+def family_s(*, children: bool) -> float:
+    """Tell the processor time of this process in seconds, and of its children that live if they are
+    to count: to the tick of the system clock, or nothing where it does not tell."""
+    own = time.process_time()
+    if not children:
+        return own
+    me, ticks = os.getpid(), 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended since
+            continue
+        if int(fields[1]) == me:
+            ticks += int(fields[11]) + int(fields[12])
+    return own + ticks / float(os.sysconf("SC_CLK_TCK"))
+
+
+def free_bytes() -> int | None:
+    """Tell how much memory can be had without swapping; None where it is not told."""
+    try:
+        info = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    free = re.search(r"^MemAvailable:\s+(\d+) kB", info, re.MULTILINE)
+    return int(free[1]) * 1024 if free else None
 
 
 def resident_bytes() -> int | None:

@@ -29,6 +29,7 @@ from paretomark.devices.formats import _edgetpu_file
 
 FORMAT = "tflite"
 VARIANTS = ("", "model")
+ALONE = ("",)
 PRECISIONS = {variant: ("int8",) for variant in VARIANTS}
 NAMES = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 LIBRARY = NAMES.get(platform.system(), "libedgetpu.so.1")

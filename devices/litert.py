@@ -7,6 +7,7 @@ from paretomark.devices._device import Device
 
 FORMAT = "tflite"
 VARIANTS = ("xnnpack", "reference", "xnnpack@aarch64", "gpu", "npu")
+ALONE = ("gpu", "npu")
 
 
 def device(variant: str) -> Device:

@@ -20,6 +20,7 @@ PROVIDERS = {
     "xnnpack": ("XnnpackExecutionProvider", "build onnxruntime with --use_xnnpack"),
 }
 VARIANTS = tuple(PROVIDERS)
+ALONE = ("cuda", "tensorrt", "coreml")
 # Not bf16 and tf32: it would compute in float32 under their names.
 INTEGER = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
 PRECISIONS = dict.fromkeys(VARIANTS, ("fp32", "fp16", *INTEGER))

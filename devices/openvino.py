@@ -15,6 +15,7 @@ from paretomark.devices.formats._counts import Node, macs, stored_bytes
 FORMAT = "xml"
 LOADS = ("xml", "onnx")
 VARIANTS = ("cpu", "gpu", "npu")
+ALONE = ("gpu", "npu")
 
 
 class _OpenVINO:

@@ -37,6 +37,7 @@ from paretomark.devices._device import (
 
 FORMAT = "onnx"
 VARIANTS = ()
+ALONE = ("",)
 PRECISIONS = {"": ("fp32", "tf32", "fp16", "bf16", "int8")}
 
 

@@ -44,6 +44,23 @@ def positive(text: str) -> int:
     return value
 
 
+def percentage(text: str) -> float:
+    """Read a share, as 0.02 or 2%. Raises what argparse puts into words."""
+    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1, as 0.02 or 2%")
+    return value
+
+
+def duration(text: str) -> float:
+    """Read a time in seconds, as 90, 90s, 10m or 2h. Raises what argparse puts into words."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    value = float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a time, as 90s, 10m or 2h")
+    return value
+
+
 def fraction(text: str) -> float:
     """Read a number between 0 and 1. Raises what argparse puts into words."""
     value = float(text)

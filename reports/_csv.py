@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from paretomark.reports import _columns, _text
-from paretomark.suites.records._summary import Summary, visit_median
+from paretomark.suites.records._summary import Summary, visit_s
 
 
 def cells(summary: Summary) -> str:
@@ -19,10 +19,10 @@ def visits(summary: Summary) -> str:
     table = []
     for r in summary.run.records:
         fields = r.to_json()
-        for heavy in ("samples_ns", "outcomes", "scores", "lineage"):
+        for heavy in ("slices_ns", "slices_at_s", "outcomes", "scores", "lineage"):
             del fields[heavy]
         fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
-        table.append(fields | {"median_s": visit_median(r) if r.timed else None})
+        table.append(fields | {"latency_s": visit_s(r) if r.timed else None})
     return text(table)
 
 

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from paretomark.devices.measure._collect import Progress
+from paretomark.devices.measure._work import Progress
 from paretomark.suites.records._record import Probe, Record
-from paretomark.suites.records._summary import visit_median
+from paretomark.suites.records._summary import visit_s
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def _absence(probe: Probe) -> str:
 
 def _outcome(record: Record) -> str:
     if record.timed:
-        result = f"{visit_median(record) * 1e3:.3f} ms {record.simulated}".strip()
+        result = f"{visit_s(record) * 1e3:.3f} ms {record.simulated}".strip()
         if record.status != "ok":
             result += f", {record.status}: {record.reason}"
     else:

@@ -10,6 +10,8 @@ from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import Group, Row
 
 MAX_TEXT = 400
+WIDEST = 0.30  # half width of an interval
+UNKNOWN = "not measured well enough"
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
@@ -67,6 +69,14 @@ def points(difference: float | None, places: int = 1) -> str:
         return "–"
     text = f"{difference * 100:+.{places}f}".replace("-", "−")
     return text[1:] if text.strip("+−0.") == "" else text
+
+
+def known(low: float | None, high: float | None) -> bool:
+    """Tell whether an interval is narrow enough to print what it is of: ±30 % at most.
+
+    Where there is none, as of a single visit, there is no claim that it would be of.
+    """
+    return low is None or high is None or (low > 0 and math.sqrt(high / low) - 1 <= WIDEST)
 
 
 def spread(low: float | None, high: float | None) -> str:

@@ -3,16 +3,20 @@
 A verdict is about latency and needs more than a small p value, for with enough visits every
 difference is significant, and with too few none is:
 
-    faster, slower   the ratio differs from 1 by more than chance, and by more than delta
+    faster, slower   the ratio differs from 1 by more than chance, and by more than half of delta
     same             the 95 % interval of the ratio lies inside the margin of delta
     inconclusive     neither; the minimum detectable effect says what the comparison could see
+
+What is common to all cells, the machine's better or worse day, is said by itself, and taken out of
+the verdicts (`suites/records/_common.py`). A change of the tail is a claim of its own: p90 over the
+floor, of each visit.
 
 What is compared is what is the same thing, whatever it is called: cells of one identity (see
 `models/build/_identity.py`) in one place. Where a name stands for another thing in the second
 run, the comparison says what is another, and gives a verdict only if it is asked to go by names.
 
-`same` is never the answer to a lack of data. All claims of a report together, of difference and
-of sameness, in latency and in accuracy, keep a false discovery rate of 5 % (Benjamini-Hochberg).
+`same` is never the answer to a lack of data. The claims of one kind in a report, of change, of
+sameness, of tails, of accuracy, keep a false discovery rate of 5 % each (Benjamini-Hochberg).
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from paretomark.reports._text import clean
-from paretomark.suites.records import _scores, _stats
+from paretomark.suites.records import _levels, _scores, _stats
 from paretomark.suites.records._changes import changes
+from paretomark.suites.records._common import Common, common
 from paretomark.suites.records._row import SIGNIFICANT, Row
-from paretomark.suites.records._summary import Summary, Visits
+from paretomark.suites.records._summary import Summary, Visits, tails
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.tasks import _task
 
@@ -37,8 +42,9 @@ Answer = Literal["slower", "faster", "inconclusive", "same", "not compared"]
 class Verdict:
     """One cell in run a and run b. `ratio` is the latency of b over that of a.
 
-    `p_different` and `p_same` are raw p values, `q_` those corrected over the whole report;
-    `detectable` is the relative change found with 80 % power. `accuracy_change` is b - a on the
+    `p_different` and `p_same` are raw p values, `q_` those corrected over the claims of their kind;
+    `detectable` is the relative change found with 80 % power. `tail` is by how much p90 over floor
+    has grown, and `tail_answer` "", "longer" or "shorter". `accuracy_change` is b - a on the
     same examples, None if they are not the same; `accuracy_answer` is "", "better" or "worse".
     """
 
@@ -60,6 +66,10 @@ class Verdict:
     q_different: float | None = None
     p_same: float | None = None
     q_same: float | None = None
+    tail: float | None = None
+    tail_p: float | None = None
+    tail_q: float | None = None
+    tail_answer: str = ""
     accuracy_change: float | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None
@@ -71,11 +81,39 @@ class Verdict:
     bytes_b: int | None = None
 
 
-_CLAIMS = (("p_different", "q_different"), ("p_same", "q_same"), ("accuracy_p", "accuracy_q"))
+# A family each: of claims of one kind.
+_CLAIMS = (
+    ("p_different", "q_different"),
+    ("p_same", "q_same"),
+    ("tail_p", "tail_q"),
+    ("accuracy_p", "accuracy_q"),
+)
+LEAST_TAIL = 0.1  # change of p90 over floor that is worth a word
+LEAST_PART = 0.5  # of delta, that a change must look larger than
 
 
-def compare(a: Summary, b: Summary, delta: float = 0.02, by_name: bool = False) -> list[Verdict]:
-    """Judge every cell of either run, in the order of a's plan, then of b's.
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs: a verdict for every cell of either, in the order of a's plan, then of b's; and what
+    is common to all of them."""
+
+    verdicts: tuple[Verdict, ...]
+    common: Common
+    delta: float
+
+    @property
+    def of_all(self) -> Literal["", "slower", "faster"]:
+        """Whether all cells together changed by more than delta, and more than chance."""
+        ratio = self.common.ratio
+        if not self.common.known or 1 / (1 + self.delta) <= ratio.value <= 1 + self.delta:
+            return ""
+        if _stats.p_different(ratio) >= SIGNIFICANT:
+            return ""
+        return "slower" if ratio.value > 1 else "faster"
+
+
+def compare(a: Summary, b: Summary, delta: float = 0.02, by_name: bool = False) -> Comparison:
+    """Judge every cell of either run.
 
     `delta` is the relative change of latency that does not matter: 0.02 is 2 %. With `by_name`
     cells of one name are compared even where they are not the same thing. Raises UserError if the
@@ -90,15 +128,42 @@ def compare(a: Summary, b: Summary, delta: float = 0.02, by_name: bool = False) 
             f"{a.run.folder} ran on {here} and {b.run.folder} on {there}: times of different "
             "machines do not compare; repeat one of the runs on the machine of the other"
         )
-    verdicts = []
+    verdicts, measured = [], []
     for one, other in _pairs(a.rows, b.rows, by_name):
         if one is not None and other is not None:
-            visits = a.visits[one.cell], b.visits[other.cell]
-            verdicts.append(_verdict(one, other, visits, delta, by_name))
+            verdict = _verdict(one, other, by_name)
+            if verdict.answer != "not compared":
+                measured.append((one, other, a.visits[one.cell], b.visits[other.cell]))
+            verdicts.append(verdict)
         elif only := one or other:
             why = f"only in the {'first' if one else 'second'} run"
             verdicts.append(Verdict(cell=only.cell, answer="not compared", reason=why))
-    return [_judge(v, delta) for v in _corrected(verdicts)]
+    sides = [(x.level, y.level) for _, _, x, y in measured if x.level and y.level]
+    both = common(sides)
+    tails = _tails([(x, y) for _, _, x, y in measured])
+    found = {
+        one.cell: _measure(one, other, x, y, delta, both, len(sides)) | tail
+        for (one, other, x, y), tail in zip(measured, tails, strict=True)
+    }
+    whole = [dataclasses.replace(v, **found.get(v.cell, {})) for v in verdicts]
+    return Comparison(tuple(_judge(v, delta) for v in _corrected(whole)), both, delta)
+
+
+def _tails(pairs: Sequence[tuple[Visits, Visits]]) -> list[dict[str, Any]]:
+    """How the tails of cells changed: p90 over floor, by the same rules as latencies."""
+    sides = [
+        _levels.levels({str(i): tails(visits) for i, visits in enumerate(side)})
+        for side in zip(*pairs, strict=True)
+    ] or [{}, {}]
+    at = [i for i in map(str, range(len(pairs))) if i in sides[0] and i in sides[1]]
+    both = common([(sides[0][i], sides[1][i]) for i in at])
+    ratios = {i: both.compare(sides[0][i], sides[1][i]) for i in at}
+    return [
+        {"tail": ratio.value - 1, "tail_p": _stats.p_different(ratio)}
+        if (ratio := ratios.get(str(i)))
+        else {}
+        for i in range(len(pairs))
+    ]
 
 
 def _pairs(
@@ -126,16 +191,18 @@ def _pairs(
         yield None, row
 
 
-def _verdict(a: Row, b: Row, visits: tuple[Visits, Visits], delta: float, by_name: bool) -> Verdict:
+def _verdict(a: Row, b: Row, by_name: bool) -> Verdict:
     changed = changes(a, b)
     why = _obstacle(a, b)
     if not why and changed and not by_name:
         why = f"{changed} (--by-name compares all the same)"
-    verdict = Verdict(cell=a.cell, answer="not compared", reason=why)
-    if not why:
-        verdict = _measure(a, b, *visits, delta)
-    renamed = b.cell if b.cell != a.cell else ""
-    return dataclasses.replace(verdict, cell_b=renamed, changed=changed)
+    return Verdict(
+        cell=a.cell,
+        answer="not compared" if why else "inconclusive",
+        reason=why,
+        cell_b=b.cell if b.cell != a.cell else "",
+        changed=changed,
+    )
 
 
 def _obstacle(a: Row, b: Row) -> str:
@@ -151,13 +218,29 @@ def _obstacle(a: Row, b: Row) -> str:
     return ""
 
 
-def _measure(a: Row, b: Row, mine: Visits, yours: Visits, delta: float) -> Verdict:
-    values: dict[str, Any] = {}
-    if ratio := _stats.ratio_interval(mine.medians, yours.medians):
-        values = {
+def _measure(
+    a: Row, b: Row, mine: Visits, yours: Visits, delta: float, both: Common, claims: int
+) -> dict[str, Any]:
+    """What is known of two rows that can be compared: fields of `Verdict`."""
+    values: dict[str, Any] = {
+        "simulated": a.simulated,
+        "visits_a": a.valid_visits,
+        "visits_b": b.valid_visits,
+        "latency_a_s": a.latency_s,
+        "latency_b_s": b.latency_s,
+        "ratio": b.latency_s / a.latency_s if a.latency_s and b.latency_s else None,
+        "metric": "" if a.task == _task.CLASSIFICATION else a.metric,
+        "bytes_a": a.artifact_bytes,
+        "bytes_b": b.artifact_bytes,
+    }
+    if mine.level and yours.level:
+        ratio = both.compare(mine.level, yours.level)
+        least = LEAST_PART * delta
+        values |= {
+            "ratio": ratio.value,
             "ratio_low": ratio.low,
             "ratio_high": ratio.high,
-            "detectable": _stats.minimum_detectable_effect(ratio),
+            "detectable": _stats.minimum_detectable_effect(ratio, claims, least),
             "p_different": _stats.p_different(ratio),
             "p_same": _stats.p_same(ratio, delta),
         }
@@ -165,50 +248,41 @@ def _measure(a: Row, b: Row, mine: Visits, yours: Visits, delta: float) -> Verdi
     if same and (change := _scores.difference(mine.outcomes, yours.outcomes)):
         names = ("accuracy_change", "accuracy_low", "accuracy_high", "accuracy_p")
         values |= dict(zip(names, change, strict=True))
-    return Verdict(
-        cell=a.cell,
-        answer="inconclusive",
-        simulated=a.simulated,
-        visits_a=a.valid_visits,
-        visits_b=b.valid_visits,
-        latency_a_s=a.latency_s,
-        latency_b_s=b.latency_s,
-        ratio=b.latency_s / a.latency_s if a.latency_s and b.latency_s else None,
-        metric="" if a.task == _task.CLASSIFICATION else a.metric,
-        bytes_a=a.artifact_bytes,
-        bytes_b=b.artifact_bytes,
-        **values,
-    )
+    return values
 
 
 def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts with every p value corrected for all the others in the report."""
-    claims = [
-        (i, q, value)
-        for i, verdict in enumerate(verdicts)
-        for p, q in _CLAIMS
-        if (value := getattr(verdict, p)) is not None
-    ]
+    """The verdicts with every p value corrected for the others of its kind."""
     corrected: dict[int, dict[str, Any]] = {}
-    adjusted = _stats.benjamini_hochberg([value for _, _, value in claims])
-    for (i, q, _), value in zip(claims, adjusted, strict=True):
-        corrected.setdefault(i, {})[q] = value
+    for p, q in _CLAIMS:
+        claims = [
+            (i, value) for i, v in enumerate(verdicts) if (value := getattr(v, p)) is not None
+        ]
+        adjusted = _stats.benjamini_hochberg([value for _, value in claims])
+        for (i, _), value in zip(claims, adjusted, strict=True):
+            corrected.setdefault(i, {})[q] = value
     return [dataclasses.replace(v, **corrected.get(i, {})) for i, v in enumerate(verdicts)]
 
 
 def _judge(v: Verdict, delta: float) -> Verdict:
     if v.answer == "not compared":
         return v
-    worse = ""
+    worse = tail = ""
     if v.accuracy_q is not None and v.accuracy_q < SIGNIFICANT and v.accuracy_change:
         worse = "better" if v.accuracy_change > 0 else "worse"
+    if (v.tail_q or 1) < SIGNIFICANT and abs(v.tail or 0) > LEAST_TAIL:
+        tail = "longer" if (v.tail or 0) > 0 else "shorter"
+    v = dataclasses.replace(v, accuracy_answer=worse, tail_answer=tail)
     if v.ratio is None or v.ratio_low is None or v.ratio_high is None:
-        why = "an interval needs two valid visits in each run; measure more blocks"
-        return dataclasses.replace(v, reason=why, accuracy_answer=worse)
-    margin = 1 + delta
-    answer: Answer = "inconclusive"
-    if (v.q_same or 0) < SIGNIFICANT and v.ratio_low > 1 / margin and v.ratio_high < margin:
-        answer = "same"
-    elif (v.q_different or 0) < SIGNIFICANT and not 1 / margin <= v.ratio <= margin:
-        answer = "slower" if v.ratio > 1 else "faster"
-    return dataclasses.replace(v, answer=answer, accuracy_answer=worse)
+        why = "nothing is known of the noise; measure more blocks, or more cells"
+        return dataclasses.replace(v, reason=why)
+    margin, least = 1 + delta, 1 + LEAST_PART * delta
+    if _below(v.q_different) and not 1 / least <= v.ratio <= least:
+        return dataclasses.replace(v, answer="slower" if v.ratio > 1 else "faster")
+    if _below(v.q_same) and v.ratio_low > 1 / margin and v.ratio_high < margin:
+        return dataclasses.replace(v, answer="same")
+    return v
+
+
+def _below(q: float | None) -> bool:
+    return q is not None and q < SIGNIFICANT

@@ -82,15 +82,32 @@ def _to_dense(row: Row, same: float) -> Cell:
     return Cell("dense", same, "n") if row.dense else Cell("–", None, "n")
 
 
+def _latency_line(value: Value, row: Row) -> Styled:
+    if not _text.known(value.low, value.high):
+        return f"about {_text.seconds(value.middle)}, {_text.UNKNOWN}", "yellow"
+    return _text.seconds(value.middle) + _text.spread(value.low, value.high), ""
+
+
+def _latency_cell(value: Value, row: Row, reach: float) -> Cell:
+    between = _between(value, _text.seconds)
+    if not _text.known(value.low, value.high):
+        between = f" <span class=i>{_text.UNKNOWN}: more visits, or a quieter machine</span>"
+    return Cell(esc(_text.seconds(value.middle)) + between, value.middle, "n")
+
+
 def _speedup_line(value: Value, row: Row) -> Styled:
     if row.dense:
         return "dense", ""
+    if not _text.known(value.low, value.high):
+        return "not known", "yellow"
     return _times(value.middle) + _text.spread(value.low, value.high), ""
 
 
 def _speedup_cell(value: Value, row: Row, reach: float) -> Cell:
     if value.middle is None:
         return _to_dense(row, 1.0)
+    if not _text.known(value.low, value.high):
+        return Cell("not known", value.middle, "n")
     between = _between(value, _text.number)
     return Cell(_times(value.middle) + between, value.middle, "n")
 
@@ -150,6 +167,7 @@ def _visits_cell(value: Value, row: Row, reach: float) -> Cell:
 
 TEXT, WIDE = text(), text("wide")
 SECONDS, BYTES, COUNT = number(_text.seconds), number(_text.size), number(_text.count)
+LATENCY = Way(_latency_line, _latency_cell, numeric=True)
 SPENT = number(lambda seconds: _text.seconds(seconds or None))  # nothing was done in no time
 SHARE = number(_text.percent, _text.half, " %")
 POINTS = number(_text.points, _text.half)

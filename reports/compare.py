@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from paretomark.reports import _console, _json, _text, _verdicts
 from paretomark.reports._command import ALL_WELL, fraction
-from paretomark.reports._verdicts import Answer, Verdict
+from paretomark.reports._verdicts import Answer, Comparison, Verdict
 from paretomark.suites.records import _store
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import Summary, summarise
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _ORDER: tuple[Answer, ...] = get_args(Answer)
-_TITLES = ("verdict", "cell", "latency", "change [95 %]", "detectable", "Δ accuracy", "file")
+_TITLES = (
+    "verdict",
+    "cell",
+    "latency",
+    "change [95 %]",
+    "detectable",
+    "tail",
+    "Δ accuracy",
+    "file",
+)
 _STYLES = {"slower": "red", "faster": "green", "inconclusive": "yellow"}
 
 
@@ -31,8 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delta",
         type=fraction,
-        default=0.02,
-        help="changes of latency below this are 'same' (default 0.02)",
+        help="changes of latency below this are 'same' (default: the precision that the runs were "
+        "to reach, 0.02 for one of --effort quick)",
     )
     parser.add_argument(
         "--by-name",
@@ -47,13 +56,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(arguments: argparse.Namespace) -> int:
     """Print the verdicts. Raises UserError for what is no run, or of another machine."""
     a, b = (summarise(_store.read(run)) for run in (arguments.a, arguments.b))
-    verdicts = _verdicts.compare(a, b, arguments.delta, arguments.by_name)
+    delta = arguments.delta or max(a.run.header.precision, b.run.header.precision)
+    comparison = _verdicts.compare(a, b, delta, arguments.by_name)
     if arguments.json:
-        print(_json.text(as_json(a, b, verdicts)))
+        print(_json.text(as_json(a, b, comparison)))
     elif arguments.markdown:
-        print(as_markdown(a, b, verdicts))
+        print(as_markdown(a, b, comparison))
     else:
-        show(a, b, verdicts)
+        show(a, b, comparison)
     return ALL_WELL
 
 
@@ -81,20 +91,55 @@ def _versions(run: Run) -> dict[str, str]:
     return versions
 
 
-def as_json(a: Summary, b: Summary, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def as_json(a: Summary, b: Summary, comparison: Comparison) -> dict[str, Any]:
     """Give both headers, what differs between them, and the verdicts as plain JSON values."""
+    shift = comparison.common.ratio if comparison.common.known else None
     return {
         "a": a.run.header.to_json(),
         "b": b.run.header.to_json(),
         "differences": [list(d) for d in differences(a.run, b.run)],
-        "verdicts": [dataclasses.asdict(v) for v in verdicts],
+        "delta": comparison.delta,
+        "common": {
+            "cells": comparison.common.cells,
+            "ratio": shift.value if shift else None,
+            "ratio_low": shift.low if shift else None,
+            "ratio_high": shift.high if shift else None,
+            "spread": comparison.common.spread,
+            "answer": comparison.of_all,
+        },
+        "verdicts": [dataclasses.asdict(v) for v in comparison.verdicts],
     }
 
 
-def show(a: Summary, b: Summary, verdicts: Sequence[Verdict]) -> None:
+def show(a: Summary, b: Summary, comparison: Comparison) -> None:
     """Print what differs between the runs, and the verdicts."""
     changed = [f"{name}: {x} → {y}" for name, x, y in differences(a.run, b.run)]
-    _console.show(*changed, *_others(verdicts), table(verdicts))
+    notes = [*changed, *_others(comparison.verdicts), *_of_runs(a, b, comparison)]
+    _console.show(*notes, table(comparison.verdicts))
+
+
+def _of_runs(a: Summary, b: Summary, comparison: Comparison) -> list[str]:
+    """What holds for all cells."""
+    both, notes = comparison.common, []
+    if both.known:
+        shift, low, high = (_text.points(n - 1) for n in both.ratio[:3])
+        answer = f" {comparison.of_all.upper()}" if comparison.of_all else ""
+        notes.append(
+            f"all cells{answer}: {shift} % [{low}, {high}], the median of {both.cells}: the "
+            "machine's day, or a change of all; it is taken out of each"
+        )
+        if both.spread > 1.05:
+            notes.append(
+                f"cells lie {both.spread:.1f} times as far apart as the visits of one run tell; "
+                "their intervals are wider by that"
+            )
+    elif both.cells:
+        notes.append(f"{both.cells} cells are too few to tell a change of all cells from theirs")
+    for summary in (a, b):
+        if any(row.sequential for row in summary.rows):
+            run = _text.clean(summary.run.header.run)
+            notes.append(f"{run}: sequential, each visit timed in one stretch, by an older version")
+    return notes
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
@@ -115,13 +160,14 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     return page
 
 
-def as_markdown(a: Summary, b: Summary, verdicts: Sequence[Verdict]) -> str:
+def as_markdown(a: Summary, b: Summary, comparison: Comparison) -> str:
     """Write the same as Markdown, for a pull request."""
+    verdicts = comparison.verdicts
     lines = [f"**{_counts(verdicts)}**", ""]
     lines += [
         f"- {_code(name)}: {_code(x)} → {_code(y)}" for name, x, y in differences(a.run, b.run)
     ]
-    lines += [f"- {_code(other)}" for other in _others(verdicts)]
+    lines += [f"- {_code(n)}" for n in (*_others(verdicts), *_of_runs(a, b, comparison))]
     lines += ["", f"| {' | '.join(_TITLES)} |", "|---" * len(_TITLES) + "|"]
     for answer, *line in map(_line, _ordered(verdicts)):
         lines.append(f"| **{answer}** | {' | '.join(map(_code, line))} |")
@@ -183,6 +229,7 @@ def _line(v: Verdict) -> tuple[str, ...]:
         f"{_text.seconds(v.latency_a_s)} → {_text.seconds(v.latency_b_s)}",
         change,
         "–" if v.detectable is None else f"{_text.number(v.detectable * 100, 2)} %",
+        "–" if v.tail is None else f"{_text.points(v.tail, 0)} % {v.tail_answer}".strip(),
         accuracy,
         size if v.bytes_a == v.bytes_b else f"{_text.size(v.bytes_a)} → {size}",
     )

@@ -15,9 +15,9 @@ from PIL import Image
 
 from paretomark import bench
 from paretomark.devices.measure import _check, _look
-from paretomark.devices.measure._collect import Progress
 from paretomark.devices.measure._look import ModelLook, Seen
 from paretomark.devices.measure._request import RunRequest
+from paretomark.devices.measure._work import Progress
 from paretomark.models.data import _data
 from paretomark.reports import _sheet
 from paretomark.reports import check as report

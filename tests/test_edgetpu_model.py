@@ -18,6 +18,7 @@ from paretomark.devices.formats._edgetpu_mapping import mapped
 from paretomark.devices.formats._tflite import Operator, Subgraph, Tensor
 from paretomark.devices.measure import _run
 from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._outcome import Visit
 from paretomark.models.build import _build
 from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.spec._errors import UserError
@@ -51,7 +52,7 @@ def file(artifacts: dict[str, Artifact]) -> Path:
     return Path(artifacts["int8"].file)
 
 
-def visit(artifact: Artifact) -> _run.Visit:
+def visit(artifact: Artifact) -> Visit:
     spec = VisitSpec.of(artifact, "edgetpu:model", seconds=0.02, max_samples=1000, score=True)
     return _run.visit(spec, 300.0, 99.0)
 
@@ -61,7 +62,7 @@ def test_a_visit_is_predicted_and_scored_but_never_timed(artifacts: dict[str, Ar
     done = visit(artifacts["int8"])
     assert done.status == "ok", done.reason
     assert done.measured["simulated"] == "predicted"
-    assert "samples_ns" not in done.measured
+    assert "slices_ns" not in done.measured
     assert 0.1e-3 < done.measured["predicted_s"] < 2e-3
     assert done.measured["placement"]["cpu"] == 0
     assert done.measured["placement"]["edgetpu"] > 10

@@ -159,8 +159,8 @@ def facts(**changes: Any) -> str:
     return json.dumps({"identity": table | changes})
 
 
-def compare(a: Run, b: Run, by_name: bool = False) -> list[Verdict]:
-    return _verdicts.compare(summarise(a), summarise(b), by_name=by_name)
+def compare(a: Run, b: Run, by_name: bool = False) -> tuple[Verdict, ...]:
+    return _verdicts.compare(summarise(a), summarise(b), by_name=by_name).verdicts
 
 
 SPARSER = facts(recipe={"steps": [{"method": "magnitude", "sparsity": 0.9}], "precision": "fp32"})

@@ -154,7 +154,7 @@ def test_everything_from_a_record_is_escaped(tmp_path: Path) -> None:
     )  # fmt: skip
     valid = dataclasses.replace(evil, cell=EVIL + "2", flags=())
     odd = dataclasses.replace(valid, cell=EVIL + "3", simulated=EVIL, precision=EVIL)
-    bad = dataclasses.replace(evil, cell=EVIL + "4", status="failed", samples_ns=())
+    bad = dataclasses.replace(evil, cell=EVIL + "4", status="failed", slices_ns=())
     probe = {"device": EVIL, "available": False, "reason": EVIL, "remedy": EVIL}
     strings = dict.fromkeys(("title", "suite", "run", "started", "commit", "version"), EVIL)
     host = dict.fromkeys(("fingerprint", "chip", "system", "python"), EVIL)

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from paretomark.devices._device import Operator
-from paretomark.devices.measure import _peak, _run
+from paretomark.devices.measure import _peak
+from paretomark.devices.measure._outcome import Visit
 from paretomark.devices.measure._profile import Profile
 from paretomark.models.build._artifact import Artifact
 from paretomark.reports import _profile_words, profile
@@ -36,7 +37,7 @@ def made(
     """A profile as if a device had told this."""
     table: dict[str, Any] = {
         "placement": {"cpu": 3}, "home": "cpu", "fell_back": False, "on_host": True,
-        "samples_ns": [latency_ns] * 11, "peaks": vars(PEAKS), "no_peaks": "",
+        "slices_ns": [[latency_ns] * 11], "peaks": vars(PEAKS), "no_peaks": "",
         "operators": list(operators or OPERATORS),
     }  # fmt: skip
     lineage = json.dumps({"parent": {"net": "net", "sha256": "0" * 64}})
@@ -56,7 +57,7 @@ def made(
             preprocess=Preprocess((8, 8)),
             label_offset=0,
         ),
-        visit=_run.Visit("ok", measured=table | measured),
+        visit=Visit("ok", measured=table | measured),
         probe=Probe(
             device="onnxruntime:cpu", available=True, chip="a chip", versions={"runtime": "1.0"}
         ),

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paretomark.devices.measure import _run
 from paretomark.devices.measure._request import RunRequest
 from paretomark.suites.records import _store
 
@@ -269,14 +268,3 @@ def test_threads_and_selection_narrow_a_run(tmp_path: Path, call: Callable[..., 
     assert call("run", path, *selection, "--threads", "2", "--out", tmp_path / "out").code == 0
     records = _store.read(tmp_path / "out").records
     assert [r.cell for r in records] == ["digits_mlp/fp32/fake:ok/b1/t2"]
-
-
-def test_each_block_visits_every_cell_once_in_an_order_of_its_own() -> None:
-    cells = list(range(20))
-    order = list(_run.blocks(cells, 3, seed=7))
-    by_block = [[c for b, c in order if b == block] for block in range(3)]
-    assert all(sorted(block) == cells for block in by_block)
-    assert [b for b, _ in order] == sorted(b for b, _ in order)
-    assert by_block[0] != by_block[1] != by_block[2]
-    assert order == list(_run.blocks(cells, 3, seed=7))
-    assert order != list(_run.blocks(cells, 3, seed=8))

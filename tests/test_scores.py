@@ -84,7 +84,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 
 def test_zeros_and_ones_have_the_same_front_as_outcomes_and_as_numbers() -> None:
-    medians = [[1.0, 1.1], [2.0, 2.1]]
+    medians = [(0.0, 0.05, 2.0), (0.7, 0.05, 2.0)]
     outcomes = ["1" * 80 + "0" * 20, "1" * 85 + "0" * 15]
     numbers = [[float(c) for c in text] for text in outcomes]
     assert _stats.front_probability(medians, outcomes) == _stats.front_probability(medians, numbers)
@@ -92,7 +92,7 @@ def test_zeros_and_ones_have_the_same_front_as_outcomes_and_as_numbers() -> None
 
 def test_equal_scores_are_never_parted_by_rounding() -> None:
     """The faster of two that always score alike beats the other, in every resample."""
-    fast, slow = [1.0, 1.0001], [2.0, 2.0001]
+    fast, slow = (0.0, 1e-4, 2.0), (0.7, 1e-4, 2.0)
     assert _stats.front_probability([fast, slow, slow], [BASE, BASE, BASE]) == [1.0, 0.0, 0.0]
 
 
@@ -111,10 +111,11 @@ def test_rows_hold_the_mean_its_interval_and_the_paired_difference() -> None:
 def test_runs_are_compared_by_the_scores_of_their_task() -> None:
     times = [1e-3, 1.01e-3, 0.99e-3]
     before, after = (summarise(run(segmented(scores, times))) for scores in (BASE, LOWER))
-    (verdict,) = _verdicts.compare(before, after)
+    comparison = _verdicts.compare(before, after)
+    (verdict,) = comparison.verdicts
     assert (verdict.metric, verdict.accuracy_answer) == ("mean IoU", "worse")
-    assert "mean IoU" in compare.as_markdown(before, after, [verdict])
-    (verdict,) = _verdicts.compare(before, summarise(run(visits(times))))
+    assert "mean IoU" in compare.as_markdown(before, after, comparison)
+    (verdict,) = _verdicts.compare(before, summarise(run(visits(times)))).verdicts
     assert verdict.accuracy_change is None
 
 

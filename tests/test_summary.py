@@ -69,12 +69,13 @@ def test_records_of_unplanned_cells_are_shown() -> None:
     assert [r.cell for r in rows_in(run([record()], []))] == [key("net", "dense", "cpu")]
 
 
-def test_speedup_is_paired_by_block_and_delta_by_example() -> None:
+def test_what_a_block_does_to_all_cells_is_taken_out_and_delta_is_paired_by_example() -> None:
     drift = [1.0, 1.4, 0.8, 1.1]
     better = "1" * 100
     rows = rows_of(
         visits([4e-3 * d for d in drift], recipe="dense", outcomes=HALF),
         visits([2e-3 * d for d in drift], recipe="int8", outcomes=better),
+        *(visits([n * 1e-3 * d for d in drift], recipe=f"0.{n}") for n in range(1, 8)),
     )
     dense, int8 = rows["dense"], rows["int8"]
     assert dense.dense
@@ -84,7 +85,6 @@ def test_speedup_is_paired_by_block_and_delta_by_example() -> None:
     assert int8.speedup_high
     assert int8.speedup_high - int8.speedup_low < 0.01
     assert int8.delta == 0.5
-    assert int8.delta_q == int8.delta_p  # a family of one
     assert not int8.loss
     assert int8.on_front
     assert not dense.on_front
@@ -152,7 +152,7 @@ def test_a_fallback_is_on_no_front() -> None:
 def test_too_few_samples_do_not_make_a_median() -> None:
     (row,) = rows_in(run([record(samples_ns=(5, 6, 7))]))
     assert row.flags == ("few samples",)
-    assert row.latency_s == pytest.approx(6e-9)
+    assert row.latency_s == pytest.approx(5e-9, rel=0.01)
     assert not row.valid
 
 

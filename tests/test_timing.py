@@ -23,21 +23,48 @@ class Clock:
 
 def test_a_sample_is_the_time_of_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    timing = _timing.measure(clock.call, [4_000_000, 6_000_000], seconds=0.2, max_samples=10_000)
-    assert set(timing.samples_ns) == {4_000_000, 6_000_000}
-    assert len(timing.samples_ns) == 41  # the one that ends after 0.2 s is the last
-    assert timing.warmup_runs == 10  # a quarter of that time
+    watch = _timing.Stopwatch(clock.call, [4_000_000, 6_000_000])
+    assert watch.warm_up(0.2) == 10  # a quarter of that time
+    samples = watch.slice(0.2, 10_000)
+    assert set(samples) == {4_000_000, 6_000_000}
+    assert len(samples) == 40
 
 
-def test_a_slow_call_is_still_timed_often_enough_for_a_median() -> None:
-    timing = _timing.measure(lambda _: time.sleep(0.02), [None], seconds=0.001, max_samples=100)
-    assert len(timing.samples_ns) == _timing.MIN_SAMPLES
-    assert timing.warmup_runs >= _timing.WARMUP_RUNS
+def test_a_visit_has_slices_of_equal_time_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    _, slices = _timing.measure(clock.call, [1_000_000], seconds=0.12, max_samples=10_000)
+    assert [len(samples) for samples in slices] == [6] * _timing.MOST_ROUNDS
+
+
+def test_a_slow_call_is_timed_once_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    runs, slices = _timing.measure(clock.call, [300_000_000], seconds=0.5, max_samples=100)
+    assert runs == _timing.WARMUP_RUNS
+    assert [len(samples) for samples in slices] == [1] * _timing.ROUNDS
+    assert clock.now_ns == (runs + _timing.ROUNDS) * 300_000_000  # none to fill caches again
+
+
+def test_the_first_calls_of_a_slice_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others had the caches in between: what fills them again is no time of the net's."""
+    clock = Clock(monkeypatch)
+    cold = 0
+
+    def run(duration_ns: int) -> None:
+        nonlocal cold
+        clock.call(duration_ns * (5 if cold > 0 else 1))
+        cold -= 1
+
+    watch = _timing.Stopwatch(run, [1_000_000])
+    watch.warm_up(0.01)
+    for _ in range(3):
+        cold = 2
+        assert set(watch.slice(0.005, 100)) == {1_000_000}
 
 
 def test_a_fast_call_stops_at_the_largest_number_of_samples() -> None:
-    timing = _timing.measure(lambda _: None, [None], seconds=2, max_samples=25)
-    assert len(timing.samples_ns) == 25
+    watch = _timing.Stopwatch(lambda _: None, [None])
+    watch.warm_up(0.001)
+    assert len(watch.slice(2, 25)) == 25
 
 
 def test_inputs_rotate_and_the_collector_is_off_only_meanwhile() -> None:
@@ -48,10 +75,12 @@ def test_inputs_rotate_and_the_collector_is_off_only_meanwhile() -> None:
         seen.append(number)
         collector.append(gc.isenabled())
 
-    timing = _timing.measure(run, [0, 1, 2], seconds=0.0, max_samples=12)
-    timed = seen[timing.warmup_runs :]
-    assert timed == [i % 3 for i in range(len(timed))]
-    assert not any(collector)
+    watch = _timing.Stopwatch(run, [0, 1, 2])
+    runs = watch.warm_up(0.0)
+    for _ in range(4):
+        watch.slice(0.0, 5)
+    assert seen == [i % 3 for i in range(len(seen))]
+    assert not any(collector[runs:])
     assert gc.isenabled()
 
 
@@ -59,12 +88,9 @@ def test_the_collector_is_restored_when_a_call_fails() -> None:
     def fail(_: object) -> None:
         raise RuntimeError
 
-    try:
-        _timing.measure(fail, [None], seconds=0.1, max_samples=12)
-    except RuntimeError:
-        assert gc.isenabled()
-    else:
-        raise AssertionError("the error was swallowed")
+    with pytest.raises(RuntimeError):
+        _timing.Stopwatch(fail, [None]).slice(0.1, 12)
+    assert gc.isenabled()
 
 
 def test_drift_is_a_change_between_the_ends_and_not_noise() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretomark.devices.measure import _collect, _look, _run, _timing
-from paretomark.devices.measure._collect import Progress
+from paretomark.devices.measure import _collect, _look, _run, _timing, _work
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._kept import SHOWN
 from paretomark.devices.measure._look import ModelLook
+from paretomark.devices.measure._outcome import Visit
 from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build._artifact import Artifact, Refused
 from paretomark.suites.records._record import Record
@@ -45,7 +45,7 @@ class Check:
         return broken or bool(statuses & {"failed", "fallback"}) or not statuses & {"ok"}
 
 
-def check(request: RunRequest, progress: Progress) -> Check:
+def check(request: RunRequest, progress: _work.Progress) -> Check:
     """Build and visit every cell once, shortly. Raise UserError for what cannot be planned."""
     suite, cells = request.plan()
     targets = list(dict.fromkeys(cell.device for cell in cells))
@@ -61,7 +61,7 @@ def check(request: RunRequest, progress: Progress) -> Check:
         for cell in cells:
             visit = obstacles[cell.key] or _visit(suite, cell, built[cell.key], folders[cell.key])
             artifact = built.get(cell.key)
-            record = _collect.as_record(cell, 0, _collect.utc_now(), artifact, visit)
+            record = _work.as_record(cell, 0, _work.utc_now(), artifact, visit)
             records[cell.key] = dataclasses.replace(record, flags=())  # which are of its timing
             if cell in possible:
                 done = possible.index(cell) + 1
@@ -73,14 +73,14 @@ def check(request: RunRequest, progress: Progress) -> Check:
     return Check(suite.name, tuple(records.values()), models)
 
 
-def _visit(suite: Suite, cell: Cell, artifact: Artifact | Refused, folder: Path) -> _run.Visit:
+def _visit(suite: Suite, cell: Cell, artifact: Artifact | Refused, folder: Path) -> Visit:
     """Visit a cell for a moment, with a few pictures, which `folder` holds."""
     if isinstance(artifact, Refused):
-        return _run.Visit(artifact.status, "build", artifact.reason)
+        return Visit(artifact.status, "build", artifact.reason)
     spec = dataclasses.replace(
-        _collect.visit_spec(suite, cell, artifact, score=True),
+        _work.visit_spec(suite, cell, artifact, score=True),
         seconds=SECONDS,
-        max_samples=_timing.MIN_SAMPLES,
+        max_samples=_timing.ROUNDS,
         full="",
     )
     if spec.images:

@@ -8,39 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from paretomark.devices import _device, _host
-from paretomark.devices.measure import _parity, _run
-from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure import _crew, _run, _work
+from paretomark.devices.measure._outcome import Visit
 from paretomark.devices.measure._request import RunRequest
-from paretomark.models.build import _artifact, _build
+from paretomark.models.build import _build
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
-from paretomark.models.data import _data
-from paretomark.suites.records import _store
-from paretomark.suites.records._record import SCHEMA, Header, Probe, Record
+from paretomark.suites.records import _store, _summary
+from paretomark.suites.records._record import SCHEMA, Header, Probe
 from paretomark.suites.spec import _schema
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import AS_IS
 from paretomark.suites.spec._plan import Cell
 from paretomark.suites.spec._suite import Suite
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Called as work is done; does nothing by default."""
-
-    absent: Callable[[Probe], None] = lambda probe: None
-    building: Callable[[int, int, str, str], None] = lambda done, total, what, note: None
-    visiting: Callable[[int, int, Record], None] = lambda done, total, record: None
+MOST_BLOCKS = 1000
 
 
-def start(request: RunRequest, out: Path, progress: Progress) -> _store.Run:
+def start(request: RunRequest, out: Path, progress: _work.Progress) -> _store.Run:
     """Start a new run in the folder `out`. Raise UserError, before it builds, if it cannot work."""
     suite, cells = request.plan()
     probes = _probes(cells)
@@ -50,7 +40,7 @@ def start(request: RunRequest, out: Path, progress: Progress) -> _store.Run:
         run=out.name,
         suite=suite.name,
         title=suite.title or suite.name,
-        started=utc_now(),
+        started=_work.utc_now(),
         commit=commit,
         dirty=dirty,
         version=metadata.version("paretomark"),
@@ -58,15 +48,16 @@ def start(request: RunRequest, out: Path, progress: Progress) -> _store.Run:
         probes=tuple(probes),
         cells=tuple(cell.key for cell in cells),
         blocks=suite.blocks,
+        precision=suite.precision,
         seed=suite.seed,
         request=dataclasses.asdict(request),
     )
     _store.create(out, header)
-    _collect(suite, cells, probes, out, progress)
+    _collect(suite, cells, probes, out, progress, request.time_s)
     return _store.read(out)
 
 
-def resume(out: Path, progress: Progress) -> _store.Run:
+def resume(out: Path, progress: _work.Progress) -> _store.Run:
     """Complete a run that was stopped. Raise UserError if machine, devices or suite changed."""
     run = _store.read(out)
     if run.header.schema != SCHEMA:
@@ -84,12 +75,17 @@ def resume(out: Path, progress: Progress) -> _store.Run:
                 f"{out}: {probe.device} is not what it was when the run started "
                 f"({before.versions}, now {probe.versions}); start a new run"
             )
-    _collect(suite, cells, probes, out, progress)
+    _collect(suite, cells, probes, out, progress, request.time_s)
     return _store.read(out)
 
 
 def _collect(
-    suite: Suite, cells: Sequence[Cell], probes: Sequence[Probe], out: Path, progress: Progress
+    suite: Suite,
+    cells: Sequence[Cell],
+    probes: Sequence[Probe],
+    out: Path,
+    progress: _work.Progress,
+    time_s: float | None,
 ) -> None:
     absent = {p.device: p for p in probes if not p.available}
     for probe in absent.values():
@@ -97,58 +93,59 @@ def _collect(
     possible = [cell for cell in cells if not obstacle(cell, absent)]
     built = build_artifacts(suite, possible, progress)
     with _store.Writer(out) as writer:
-        records = _store.read(out).records
-        done = {(r.cell, r.block) for r in records}
-        ended = {r.cell for r in records if r.status not in ("ok", "fallback")}
+        work = _work.Work(suite, possible, built, writer, progress, _store.read(out).records)
         for cell in cells:
-            if cell.key not in ended and (why := obstacle(cell, absent)):
-                writer.append(as_record(cell, 0, utc_now(), None, why))
-        total = suite.blocks * len(possible)
-        for count, (block, cell) in enumerate(_run.blocks(possible, suite.blocks, suite.seed), 1):
-            if (cell.key, block) in done or cell.key in ended:
-                continue
+            if cell.key not in work.ended and (why := obstacle(cell, absent)):
+                work.keep(cell, 0, why)
+        for cell in possible:
             artifact = built[cell.key]
-            started = utc_now()
-            if isinstance(artifact, Artifact):
-                spec = visit_spec(suite, cell, artifact, score=block == 0)
-                visit = _visit(spec, artifact, suite)
-            else:
-                visit = _run.Visit(artifact.status, "build", artifact.reason)
-            record = as_record(cell, block, started, artifact, visit)
-            writer.append(record)
-            if visit.status not in ("ok", "fallback"):
-                ended.add(cell.key)
-            progress.visiting(count, total, record)
+            if isinstance(artifact, Refused) and cell.key not in work.ended:
+                work.keep(cell, 0, Visit(artifact.status, "build", artifact.reason))
+        end = None if time_s is None else time.monotonic() + time_s
+        for block in range(suite.blocks):
+            work.visit(block, possible)
+        _visit_more(suite, possible, work, out, end)
 
 
-def _visit(spec: VisitSpec, artifact: Artifact, suite: Suite) -> _run.Visit:
-    """Visit what the digest of the artifact is of, or say that the files are others by now."""
-    if _artifact.intact(artifact):
-        return _run.visit(spec, suite.deadline_s, suite.foreign_load_cores)
-    folder = Path(artifact.file).parent
-    reason = f"the cached files in {folder} are not what was built any more; run again to rebuild"
-    return _run.Visit("failed", "load", reason)
+def _visit_more(
+    suite: Suite, cells: Sequence[Cell], work: _work.Work, out: Path, end: float | None
+) -> None:
+    """Visit the cells again whose latency is not known as well as it is to be, the worst first.
+
+    Until all are, or it is time; without a limit of time, until a cell has twice the visits.
+    """
+    by_key, block = {cell.key: cell for cell in cells}, suite.blocks
+    while block < (2 * suite.blocks if end is None else MOST_BLOCKS):
+        if end is not None and time.monotonic() >= end:
+            return
+        widths = _summary.half_widths(_store.read(out))
+        wide = {key: width for key, width in widths.items() if width > suite.precision}
+        worst = sorted(wide.keys() & by_key.keys() - work.ended, key=lambda key: -wide[key])
+        if not worst:
+            return
+        work.visit(block, [by_key[key] for key in worst[: _crew.MOST]])
+        block += 1
 
 
-def obstacle(cell: Cell, absent: Mapping[str, Probe]) -> _run.Visit | None:
+def obstacle(cell: Cell, absent: Mapping[str, Probe]) -> Visit | None:
     """Say why a cell cannot be visited, as far as that is known beforehand; None if it can."""
     loads = _device.loads()[cell.device]
     if cell.file_format not in ("", *loads):
         own = " and ".join(f".{form}" for form in loads)
         reason = f"{cell.device} loads {own}, not .{cell.file_format}"
-        return _run.Visit("unsupported", "plan", reason)
+        return Visit("unsupported", "plan", reason)
     if cell.device in absent:
         probe = absent[cell.device]
-        return _run.Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
+        return Visit("unavailable", "probe", f"{probe.reason}; {probe.remedy}")
     runs, precision = _device.precisions(cell.device), cell.recipe.precision
     if not runs or precision in (*runs, AS_IS):
         return None
     reason = f"{cell.device} runs {', '.join(runs)} only, not {precision}"
-    return _run.Visit("unsupported", "plan", reason)
+    return Visit("unsupported", "plan", reason)
 
 
 def build_artifacts(
-    suite: Suite, cells: Sequence[Cell], progress: Progress
+    suite: Suite, cells: Sequence[Cell], progress: _work.Progress
 ) -> dict[str, Artifact | Refused]:
     """Build the artifact of every cell: by the cell's key, it or why there is none."""
     formats = _device.formats()
@@ -177,77 +174,6 @@ def build_artifacts(
     return {name: built[_build.key(spec)] for name, spec in specs.items()}
 
 
-def visit_spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> VisitSpec:
-    """Make the spec of a visit of a cell."""
-    return VisitSpec.of(
-        artifact,
-        cell.device,
-        seconds=suite.seconds,
-        max_samples=suite.max_samples,
-        score=score,
-        threads=cell.threads,
-        batch=cell.batch,
-        parity_limit=_parity.LIMITS.get(cell.recipe.precision),
-        seed=suite.seed,
-    )
-
-
-def as_record(
-    cell: Cell, block: int, started: str, artifact: Artifact | Refused | None, visit: _run.Visit
-) -> Record:
-    """Make the record of a visit, with what is known of the artifact."""
-    of_artifact: dict[str, Any] = {}
-    if isinstance(artifact, Artifact):
-        of_artifact = {
-            "data": _data.public(artifact.data),
-            "task": artifact.task,
-            "identity": artifact.identity,
-            "sha256": artifact.sha256,
-            "lineage": artifact.lineage,
-            "artifact_bytes": artifact.bytes,
-            "parameters": artifact.parameters,
-            "nonzeros": artifact.nonzeros,
-            "macs": artifact.macs,
-            "encoded_bytes": artifact.encoded_bytes,
-            "steps_s": artifact.steps_s,
-            "file_weights": artifact.file_weights,
-            "file_zeros": artifact.file_zeros,
-            "sparse_path": artifact.sparse_path,
-            "classes": artifact.classes,
-            "warnings": artifact.warnings,
-            "asked": artifact.asked,
-            "reached": artifact.reached,
-        }
-    table = {
-        "cell": cell.key,
-        "model": cell.model.name,
-        "recipe": cell.recipe.name,
-        "steps": cell.recipe.label,
-        "precision": cell.recipe.precision,
-        "device": cell.device,
-        "batch": cell.batch,
-        "threads": cell.threads,
-        "block": block,
-        "started": started,
-        "status": visit.status,
-        "stage": visit.stage,
-        "reason": _named(cell, visit),
-        "flags": visit.flags,
-        **of_artifact,
-        **visit.measured,
-        "warnings": (*of_artifact.get("warnings", ()), *visit.measured.get("warnings", ())),
-    }
-    return Record.from_json(table)
-
-
-def _named(cell: Cell, visit: _run.Visit) -> str:
-    """Why there is no visit, with the file of the user's that it was to be of."""
-    name = Path(cell.model.net).name if cell.model.kind in ("file", "python") else ""
-    if visit.status != "failed" or name.partition(":")[0] in visit.reason:
-        return visit.reason
-    return f"{name}: {visit.reason}"
-
-
 def _probes(cells: Sequence[Cell]) -> list[Probe]:
     """What the devices of these cells say of themselves. Raise UserError if none is here."""
     targets = list(dict.fromkeys(cell.device for cell in cells))
@@ -273,8 +199,3 @@ def _commit() -> tuple[str, bool]:
 
     commit = git("rev-parse", "HEAD")
     return commit or "", bool(commit and git("status", "--porcelain"))
-
-
-def utc_now() -> str:
-    """Tell the time, in seconds and UTC, as ISO 8601 writes it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

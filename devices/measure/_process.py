@@ -1,27 +1,37 @@
-"""The parent's side of a child: start it, wait in one blocking system call, and believe little.
+"""The parent's side of a child: start it, wait for it and a deadline at once, and believe little.
 
 A child that crashes, hangs, or leaves nothing is a result with a stage and a reason. What it is
 told and what it leaves is said in `_worker`.
+
+The parent waits on the process itself and on a deadline, never on the end of a pipe alone: a
+process that the child has started may hold that open for as long as it likes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from paretomark.devices import _host
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.suites.spec._errors import LONGEST, last_line
+
+POLL_S = 0.05  # where the system does not tell of the end of a process
+GRACE_S = 5.0  # to end by itself
+TAIL_BYTES = 2000
 
 
 @dataclass(frozen=True)
@@ -31,18 +41,163 @@ class Answer:
     table: dict[str, Any] | None
     stage: str
     error: str
-    cpu_s: float
-    peak_bytes: int | None
+    cpu_s: float = 0.0  # of its whole life; 0 as long as it lives
+    peak_bytes: int | None = None
 
 
-@dataclass(frozen=True)
-class _Exit:
-    """How a child ended: exit code (negative: signal), peak memory, whether it was late."""
+class Child:
+    """A module of this folder at work, in a process and a process group of its own.
 
-    code: int
-    peak_bytes: int | None
-    cpu_s: float
-    late: bool
+    It answers once after its start, and once to each word that it is told. While it is waited for,
+    this process uses no processor. Use it in `with`: nothing of it is left behind.
+    """
+
+    def __init__(
+        self, module: str, source: VisitSpec | str, deadline_s: float, *arguments: str
+    ) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="paretomark-")
+        self._folder = Path(self._scratch.name)
+        self._out, threads = self._folder / "answer.json", 1
+        if isinstance(source, VisitSpec):
+            threads, spec = source.threads, self._folder / "spec.json"
+            spec.write_text(json.dumps(dataclasses.asdict(source)))
+            source = str(spec)
+        self._reader, writer = os.pipe()
+        # numpy and some runtimes size their pools by these when they are imported.
+        pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        command = [sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments]
+        with (self._folder / "log.txt").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, source, str(self._out), str(writer)],
+                stdin=subprocess.PIPE,
+                pass_fds=(writer,),
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **pools},
+                start_new_session=True,
+            )
+        os.close(writer)
+        self._end = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
+        self._usage: Any = None  # of its whole life, once it has ended
+        self._expect(deadline_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    @property
+    def left_s(self) -> float:
+        """How long its next answer may take; not above 0 where it is late."""
+        return self._due - time.monotonic()
+
+    @property
+    def events(self) -> list[int]:
+        """The descriptors that can be read when it has answered, or has ended."""
+        return [self._reader, *([] if self._end is None else [self._end])]
+
+    @property
+    def done(self) -> bool:
+        """Whether `answer` need not wait: it has answered, has ended, or is late."""
+        return bool(select.select([self._reader], [], [], 0)[0]) or self._dead() or self.left_s <= 0
+
+    def tell(self, word: str, deadline_s: float) -> None:
+        """Tell it what to do next, in so many seconds. A child that is dead hears nothing."""
+        self._out.unlink(missing_ok=True)
+        self._expect(deadline_s)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(word.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def answer(self) -> Answer:
+        """Wait for what is due. Never raises for what it does: if it fails, or is late, it is
+        killed, and the answer says so."""
+        await_one([self])
+        told = bool(select.select([self._reader], [], [], 0)[0]) and os.read(self._reader, 1)
+        peak = _host.peak_bytes(self.pid) if told else None
+        table, stage = _read(self._out) if told else None, self._stage()
+        if table is not None and "error" not in table:
+            return Answer(table, stage, "", peak_bytes=peak)
+        if told == b"":  # the pipe is closed: it is about to be dead
+            self._await_end(GRACE_S)
+        late, tail = not told and not self._dead(), self._tail()
+        code = self.kill()
+        if table is not None:
+            return Answer(None, stage, str(table["error"]), self.cpu_s, peak)
+        cause = f"did not finish within {self._allowed_s:g} s and was killed"
+        cause = cause if late else _cause(code)
+        return Answer(None, stage, f"{cause}: {tail}"[:LONGEST] if tail else cause, self.cpu_s)
+
+    def end(self) -> None:
+        """Let it end by itself, as it does when nothing more can be told; then clean up."""
+        if self._usage is None:
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+            self._await_end(GRACE_S)
+        self.kill()
+
+    def kill(self) -> int:
+        """End it, and all of its group, at once, and clean up. Return its exit code."""
+        if self._usage is None:
+            # It is not waited for yet, so its number is still its own, and that of its group.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            _, status, self._usage = os.wait4(self.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+            for descriptor in self.events:
+                os.close(descriptor)
+            self._scratch.cleanup()
+        return self._process.returncode or 0
+
+    @property
+    def cpu_s(self) -> float:
+        """The processor time of its whole life, once it has ended."""
+        return self._usage.ru_utime + self._usage.ru_stime if self._usage else 0.0
+
+    @property
+    def most_bytes(self) -> int | None:
+        """Its peak memory, once it has ended, where only its end tells that."""
+        return self._usage.ru_maxrss if self._usage and sys.platform == "darwin" else None
+
+    def _expect(self, deadline_s: float) -> None:
+        self._allowed_s, self._due = deadline_s, time.monotonic() + deadline_s
+
+    def _stage(self) -> str:
+        file = self._out.with_name(self._out.name + ".stage")
+        return file.read_text() if file.exists() else "start"
+
+    def _await_end(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._dead() and (left := until - time.monotonic()) > 0:
+            _wait([] if self._end is None else [self._end], left)
+
+    def _tail(self) -> str:
+        log = (self._folder / "log.txt").read_bytes()[-TAIL_BYTES:]
+        return last_line(log.decode(errors="replace"))
+
+    def _dead(self) -> bool:
+        """Whether it has ended; it is not waited for."""
+        if self._usage is not None:
+            return True
+        if self._end is not None:
+            return bool(select.select([self._end], [], [], 0)[0])
+        return _ended(self.pid)
 
 
 def ask(module: str, source: VisitSpec | str, deadline_s: float, *arguments: str) -> Answer:
@@ -50,91 +205,47 @@ def ask(module: str, source: VisitSpec | str, deadline_s: float, *arguments: str
 
     Never raises for what the child does; it is killed when the deadline has passed.
     """
-    with tempfile.TemporaryDirectory(prefix="paretomark-") as name:
-        folder = Path(name)
-        out, threads = folder / "answer.json", 1
-        if isinstance(source, VisitSpec):
-            threads, spec = source.threads, folder / "spec.json"
-            spec.write_text(json.dumps(dataclasses.asdict(source)))
-            source = str(spec)
-        end = _run(module, [*arguments, source, str(out)], folder, deadline_s, threads)
-        table = _read(out)
-        stage_file = out.with_name(out.name + ".stage")
-        stage = stage_file.read_text() if stage_file.exists() else "start"
-        if table is None:
-            return Answer(None, stage, _cause(end, folder, deadline_s), end.cpu_s, end.peak_bytes)
-        if "error" in table:
-            return Answer(None, stage, str(table["error"]), end.cpu_s, end.peak_bytes)
-        return Answer(table, stage, "", end.cpu_s, end.peak_bytes)
+    with Child(module, source, deadline_s, *arguments) as child:
+        answer = child.answer()
+        child.end()
+        peak = child.most_bytes if answer.peak_bytes is None else answer.peak_bytes
+        return dataclasses.replace(answer, cpu_s=child.cpu_s, peak_bytes=peak)
 
 
-def _run(
-    module: str, arguments: Sequence[str], folder: Path, deadline_s: float, threads: int
-) -> _Exit:
-    """Run a child to its end; a timer kills its group if it is late.
+def await_one(children: Collection[Child]) -> list[Child]:
+    """Wait until one of these children has answered, has ended, or is late; give all that have."""
+    while not (ready := [child for child in children if child.done]):
+        left = min(child.left_s for child in children)
+        _wait([event for child in children for event in child.events], left)
+    return ready
 
-    The child says by a byte that it is done, and stays until its stdin is closed, so that its peak
-    memory can be read from outside. This process uses no processor time while it waits.
-    """
-    reader, writer = os.pipe()
-    late = threading.Event()
-    # numpy and some runtimes size their pools by these when they are imported.
-    pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    command = [sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments, str(writer)]
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            pass_fds=(writer,),
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **pools},
-            start_new_session=True,
-        )
-    os.close(writer)
 
-    def kill() -> None:
-        late.set()
-        os.killpg(process.pid, signal.SIGKILL)
+def _wait(descriptors: list[int], seconds: float) -> None:
+    """Wait for one of them, or so long; shorter where the end of a process is not among them."""
+    if not hasattr(os, "pidfd_open"):
+        seconds = min(seconds, POLL_S)
+    select.select(descriptors, [], [], max(0.0, seconds))
 
-    timer = threading.Timer(deadline_s, kill)
-    timer.start()
-    try:
-        os.read(reader, 1)  # a byte: done; nothing: dead
-        peak = _host.peak_bytes(process.pid)
-        assert process.stdin is not None
-        process.stdin.close()
-        _, status, usage = os.wait4(process.pid, 0)
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-    finally:
-        timer.cancel()
-        os.close(reader)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if peak is None and sys.platform == "darwin":
-        peak = usage.ru_maxrss
-    return _Exit(process.returncode, peak, usage.ru_utime + usage.ru_stime, late.is_set())
+
+def _ended(pid: int) -> bool:
+    """Whether a process has ended, where nothing tells of it."""
+    if hasattr(os, "waitid"):
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    told = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return told.stdout.strip()[:1] in ("", "Z")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         answer = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None
 
 
-def _cause(end: _Exit, folder: Path, deadline_s: float) -> str:
-    """Why a child left no answer."""
-    if end.late:
-        return f"did not finish within {deadline_s:g} s and was killed"
-    if end.code < 0:
-        what = f"killed by {signal.Signals(-end.code).name}"
-        if end.code == -signal.SIGKILL:
-            what += " (often: out of memory)"
-    else:
-        what = f"exited with {end.code} and no answer"
-    said = last_line((folder / "log.txt").read_bytes()[-2000:].decode(errors="replace"))
-    return f"{what}: {said}"[:LONGEST] if said else what
+def _cause(code: int) -> str:
+    """Why a child left no answer, by its exit code."""
+    if code >= 0:
+        return f"exited with {code} and no answer"
+    often = " (often: out of memory)" if code == -signal.SIGKILL else ""
+    return f"killed by {signal.Signals(-code).name}{often}"

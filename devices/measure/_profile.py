@@ -6,6 +6,7 @@ Here are its facts. `paretomark.reports.profile` writes them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from paretomark.devices import _device
 from paretomark.devices._device import Operator, Profiler
-from paretomark.devices.measure import _collect, _request, _run
+from paretomark.devices.measure import _collect, _request, _run, _work
+from paretomark.devices.measure._outcome import Visit
 from paretomark.devices.measure._peak import Peaks
 from paretomark.models.build._artifact import Artifact
 from paretomark.models.compress import _step
@@ -48,7 +50,7 @@ class Profile:
 
     cell: Cell
     artifact: Artifact
-    visit: _run.Visit
+    visit: Visit
     probe: Probe
     runs: int
     started: str
@@ -70,7 +72,7 @@ class Profile:
         measured = self.visit.measured
         if "predicted_s" in measured:
             return float(measured["predicted_s"]) * 1e9
-        return float(statistics.median(measured["samples_ns"]))
+        return float(statistics.median(itertools.chain(*measured["slices_ns"])))
 
     @property
     def simulated(self) -> str:
@@ -90,7 +92,7 @@ class Profile:
 
 
 def collect(
-    request: ProfileRequest, progress: _collect.Progress, say: Callable[[str], None]
+    request: ProfileRequest, progress: _work.Progress, say: Callable[[str], None]
 ) -> Profile:
     """Build and profile. Raises UserError for what does not exist, is not here, or fails."""
     suite, cell = _resolve(request)
@@ -102,8 +104,8 @@ def collect(
     if not isinstance(artifact, Artifact):
         raise UserError(f"{cell.key}: cannot be built: {artifact.reason}")
     say(f"profile {cell.key}: without a profiler, then {request.runs} runs with it")
-    started = _collect.utc_now()
-    spec = _collect.visit_spec(suite, cell, artifact, score=False)
+    started = _work.utc_now()
+    spec = _work.visit_spec(suite, cell, artifact, score=False)
     visit = _run.profile(spec, request.runs, DEADLINE_S, suite.foreign_load_cores)
     if visit.status == "failed":
         raise UserError(f"{cell.key}: failed ({visit.stage}): {visit.reason}")

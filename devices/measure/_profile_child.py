@@ -18,6 +18,7 @@ from typing import Any
 
 from paretomark.devices._device import (
     Accelerator,
+    Arrays,
     Device,
     Operator,
     Placement,
@@ -25,7 +26,7 @@ from paretomark.devices._device import (
     Unavailable,
     open_device,
 )
-from paretomark.devices.measure import _inputs, _visit, _worker
+from paretomark.devices.measure import _inputs, _timing, _worker
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._wrong import Wrong
 
@@ -58,7 +59,7 @@ def profile(runs: int, spec: VisitSpec, stage: Path) -> dict[str, Any]:
     }
     _inputs.check_outputs(outputs, placement)
     stage.write_text("timing")
-    answer |= _visit.latency(spec, device, placement, inputs)
+    answer |= latency(spec, device, placement, inputs)
     stage.write_text("profile")
     del device  # its memory is free for the other
     profiler = open_device(spec.device)
@@ -76,6 +77,17 @@ def profile(runs: int, spec: VisitSpec, stage: Path) -> dict[str, Any]:
         ) from None
     answer["operators"] = [dataclasses.asdict(operator) for operator in _median(rounds)]
     return answer
+
+
+def latency(
+    spec: VisitSpec, device: Device, placement: Placement, inputs: list[Arrays]
+) -> dict[str, Any]:
+    """Time a device by the host's clock. Return fields of a record; what is only predicted is not
+    timed."""
+    if placement.predicted_s is not None:
+        return {"simulated": "predicted", "predicted_s": placement.predicted_s}
+    runs, slices_ns = _timing.measure(device.run, inputs, spec.seconds, spec.max_samples)
+    return {"simulated": placement.simulated, "warmup_runs": runs, "slices_ns": slices_ns}
 
 
 def _median(rounds: list[list[Operator]]) -> list[Operator]:

@@ -24,6 +24,9 @@ from paretomark.suites.spec._suite import Suite
 from paretomark.suites.tasks import _task
 from paretomark.suites.tasks._task import CLASSIFICATION
 
+# How often each cell is visited, and the half width of the intervals that is to be reached.
+EFFORTS = {"quick": (3, 0.02), "gate": (8, 0.01), "publish": (20, 0.005)}
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -36,6 +39,9 @@ class RunRequest:
     models: tuple[str, ...] = ()  # of the suite, or nets that it does not have
     recipes: tuple[str, ...] = ()
     threads: tuple[int, ...] = ()
+    effort: str = ""  # one of EFFORTS; by default as the suite has it
+    precision: float | None = None  # by default that of the effort, or of the suite
+    time_s: float | None = None  # how long visits may take, for cells that need more of them
 
     @classmethod
     def of(
@@ -45,11 +51,12 @@ class RunRequest:
         models: Sequence[str],
         recipes: Sequence[str],
         threads: Sequence[int] = (),
+        **further: Any,
     ) -> Self:
         """Make the request for a suite given by name or path. Raise UserError if there is none."""
         path = _suite.locate(suite)
         narrowed = tuple(devices), tuple(models), tuple(recipes), tuple(threads)
-        return cls(_suite.text(path), path.stem, str(path.parent.absolute()), *narrowed)
+        return cls(_suite.text(path), path.stem, str(path.parent.absolute()), *narrowed, **further)
 
     def plan(self) -> tuple[Suite, list[Cell]]:
         """Plan the suite and its cells. Raise UserError for all that can be known to be wrong."""
@@ -57,6 +64,12 @@ class RunRequest:
         if self.threads:
             places = {n: dataclasses.replace(p, threads=()) for n, p in suite.device.items()}
             suite = dataclasses.replace(suite, threads=self.threads, device=places)
+        if self.effort:
+            if self.effort not in EFFORTS:
+                raise unknown("effort", self.effort, EFFORTS)
+            visits, precision = EFFORTS[self.effort]
+            suite = dataclasses.replace(suite, blocks=visits, precision=precision)
+        suite = dataclasses.replace(suite, precision=self.precision or suite.precision)
         others = {
             name: Model(name, name)
             for name in self.models

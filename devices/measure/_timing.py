@@ -1,7 +1,8 @@
 """The one clock and the one stopping rule of all devices.
 
-Nothing but the call itself lies between two reads of the clock (time.perf_counter_ns). Inputs
-rotate, so that nothing is answered from a cache. The garbage collector is off meanwhile.
+A visit is timed in slices: a few calls, then others have their turn, then a few more. Nothing but
+the call itself lies between two reads of the clock (time.perf_counter_ns). Inputs rotate, so that
+nothing is answered from a cache. The garbage collector is off meanwhile.
 """
 
 from __future__ import annotations
@@ -10,52 +11,90 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+# Slices of a visit, each of one call at least: as many as there is time for, but enough to state a
+# median.
+MOST_ROUNDS, ROUNDS = 20, 12
 WARMUP_RUNS = 3
 WARMUP_SHARE = 0.25  # of the sampling time
-MIN_SAMPLES = 11  # below that, a median is not reported
+# The calls at the start of a slice fill the caches again that others have used. They are not timed;
+# of a long call that is too small a part to be worth another one.
+REFILLS = ((0.010, 2), (0.100, 1))  # calls shorter than so many seconds: how many
 DRIFT = 0.10
 UNSTEADY_TIMES, UNSTEADY_SHARE = 1.5, 0.2
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Latency samples of steady state, in ns, in the order they were taken."""
+class Stopwatch:
+    """Times calls of `run`, which takes one of `inputs`."""
 
-    warmup_runs: int
-    samples_ns: tuple[int, ...]
+    def __init__(self, run: Callable[[Any], Any], inputs: Sequence[Any]) -> None:
+        self._run, self._inputs = run, inputs
+        self.calls = 0
+        self._refill, self._rounds = 0, ROUNDS
+
+    def warm_up(self, seconds: float) -> int:
+        """Call for a quarter of the seconds that will be timed; return how often."""
+        clock = time.perf_counter_ns
+        gc.collect()
+        start = now = clock()
+        end = start + int(seconds * WARMUP_SHARE * 1e9)
+        before = self.calls
+        while self.calls - before < WARMUP_RUNS or now < end:
+            self._call()
+            now = clock()
+        runs = self.calls - before
+        call_s = (now - start) / runs / 1e9
+        self._refill = next((count for limit, count in REFILLS if call_s < limit), 0)
+        self._rounds = max(ROUNDS, min(MOST_ROUNDS, int(seconds / call_s)))
+        return runs
+
+    @property
+    def rounds(self) -> int:
+        """How many slices a visit has: fewer, where a call is so long that each holds but one."""
+        return self._rounds
+
+    def slice(self, seconds: float, most: int) -> list[int]:
+        """Time calls until the seconds are spent or there are `most` of them; return them in ns."""
+        clock, run, inputs = time.perf_counter_ns, self._run, self._inputs
+        samples: list[int] = []
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            for _ in range(self._refill):
+                self._call()
+            at, count = self.calls, len(inputs)
+            stop = clock()
+            end = stop + int(seconds * 1e9)
+            while not samples or (stop < end and len(samples) < most):
+                arrays = inputs[at % count]
+                at += 1
+                start = clock()
+                run(arrays)
+                stop = clock()
+                samples.append(stop - start)
+        finally:
+            if enabled:
+                gc.enable()
+        self.calls = at
+        return samples
+
+    def _call(self) -> None:
+        self._run(self._inputs[self.calls % len(self._inputs)])
+        self.calls += 1
 
 
 def measure(
     run: Callable[[Any], Any], inputs: Sequence[Any], seconds: float, max_samples: int
-) -> Timing:
-    """Warm up, then time single calls until `seconds` are spent or `max_samples` are taken.
+) -> tuple[int, list[list[int]]]:
+    """Warm up, and time all slices of a visit one after the other, as where nothing else is timed.
 
-    At least 11 samples are taken, however long they last.
+    Return the number of calls to warm up, and the samples of each slice in ns.
     """
-    clock = time.perf_counter_ns
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        warmup, end = 0, clock() + int(seconds * WARMUP_SHARE * 1e9)
-        while warmup < WARMUP_RUNS or clock() < end:
-            run(inputs[warmup % len(inputs)])
-            warmup += 1
-        samples: list[int] = []
-        start = clock()
-        end = start + int(seconds * 1e9)
-        while len(samples) < max_samples and (len(samples) < MIN_SAMPLES or start < end):
-            arrays = inputs[len(samples) % len(inputs)]
-            start = clock()
-            run(arrays)
-            samples.append(clock() - start)
-    finally:
-        if enabled:
-            gc.enable()
-    return Timing(warmup, tuple(samples))
+    watch = Stopwatch(run, inputs)
+    runs = watch.warm_up(seconds)
+    share = seconds / watch.rounds, -(-max_samples // watch.rounds)
+    return runs, [watch.slice(*share) for _ in range(watch.rounds)]
 
 
 def unsteady(samples_ns: Sequence[int]) -> bool:
@@ -73,7 +112,7 @@ def unsteady(samples_ns: Sequence[int]) -> bool:
 def drifted(samples_ns: Sequence[int]) -> bool:
     """Tell whether the medians of the first and the last third differ by more than a tenth."""
     third = len(samples_ns) // 3
-    if third < MIN_SAMPLES:
+    if third < 11:
         return False
     first, last = (statistics.median(s) for s in (samples_ns[:third], samples_ns[-third:]))
     return abs(last / first - 1) > DRIFT

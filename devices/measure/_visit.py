@@ -1,4 +1,4 @@
-"""The child that loads one artifact on one device, times it, and scores it.
+"""The child that loads one artifact on one device, is timed slice by slice, and scores it.
 
     python -P -m paretomark.devices.measure._visit SPEC ANSWER DONE
 
@@ -19,10 +19,10 @@ import numpy as np
 from paretomark.devices import _host
 from paretomark.devices._device import (
     Accelerator,
-    Arrays,
     Closing,
     Device,
     Placement,
+    State,
     open_device,
 )
 from paretomark.devices.measure import _answers, _inputs, _timing, _worker
@@ -35,73 +35,110 @@ from paretomark.suites.tasks import _task
 from paretomark.suites.tasks._task import FullScorer, Misfit, Scorer
 
 
-def visit(spec: VisitSpec, stage: Path) -> dict[str, Any]:
-    """Load, run once, warm up, time, and, if asked for, score. Return what the parent records."""
-    stage.write_text("probe")
-    device = open_device(spec.device)
-    device.probe()
-    before = _host.resident_bytes()
-    stage.write_text("load")
-    start = time.perf_counter()
-    placement = _inputs.ready(spec, device)
-    load_s = time.perf_counter() - start
-    answer = {
-        "placement": dict(placement.operators),
-        "placement_costs": dict(placement.costs),
-        "fell_back": placement.fell_back,
-        "home": placement.home,
-        "load_s": load_s - (placement.compile_s or 0.0),
-        "compile_s": placement.compile_s,
-        "before_load_bytes": before,
-    }
-    stage.write_text("inputs")
-    inputs = _inputs.rotating(spec, placement)
-    stage.write_text("first inference")
-    start = time.perf_counter()
-    outputs = device.run(inputs[0])
-    answer["first_s"] = time.perf_counter() - start
-    _inputs.check_outputs(outputs, placement)
-    stage.write_text("timing")
-    answer |= latency(spec, device, placement, inputs)
-    # Scoring has memory of its own, such as masks at their own sizes, which is not the model's.
-    answer["peak_memory_bytes"] = _host.peak_bytes(os.getpid())
-    said = {"warnings": [*placement.warnings, *_answers.notes(spec, placement)]}
-    if spec.score and spec.images:
-        stage.write_text("scoring")
-        said = _told(said, _score(spec, device, placement))
-    stage.write_text("first input again")
-    answer |= _told({"broken": _answers.unsteady(device, inputs[0], outputs)}, said)
-    if isinstance(device, Closing):
-        device.close()
-    return answer
+class Visit:
+    """One model on one device: made ready, then timed slice by slice, then scored."""
 
+    def __init__(self, spec: VisitSpec, stage: Path) -> None:
+        self._spec, self._stage = spec, stage
 
-def latency(
-    spec: VisitSpec, device: Device, placement: Placement, inputs: list[Arrays]
-) -> dict[str, Any]:
-    """Time a device by the host's clock; of an accelerator, add its own clock and its state then.
-
-    Return fields of a record. What is only predicted is not timed.
-    """
-    if placement.predicted_s is not None:
-        return {"simulated": "predicted", "predicted_s": placement.predicted_s}
-    timing = _timing.measure(device.run, inputs, spec.seconds, spec.max_samples)
-    fields: dict[str, Any] = {
-        "simulated": placement.simulated,
-        "warmup_runs": timing.warmup_runs,
-        "samples_ns": timing.samples_ns,
-    }
-    if isinstance(device, Accelerator):
-        state, count = device.state(), len(timing.samples_ns)
-        phases = {name: spans[-count:] for name, spans in device.phases_ns().items()}
-        fields |= {
-            "phases_ns": {name: int(statistics.median(s)) for name, s in phases.items()},
-            "device_memory_bytes": state.peak_memory_bytes,
-            "clock_mhz": state.clock_mhz,
-            "temperature_c": state.temperature_c,
-            "throttled": state.throttled,
+    def begin(self) -> dict[str, Any]:
+        """Load, run once, and warm up. Return what the parent records of that."""
+        spec = self._spec
+        self._stage.write_text("probe")
+        self._device = device = open_device(spec.device)
+        device.probe()
+        before = _host.resident_bytes()
+        self._stage.write_text("load")
+        start = time.perf_counter()
+        self._placement = placement = _inputs.ready(spec, device)
+        load_s = time.perf_counter() - start
+        answer: dict[str, Any] = {
+            "placement": dict(placement.operators),
+            "placement_costs": dict(placement.costs),
+            "fell_back": placement.fell_back,
+            "home": placement.home,
+            "load_s": load_s - (placement.compile_s or 0.0),
+            "compile_s": placement.compile_s,
+            "before_load_bytes": before,
+            "simulated": placement.simulated,
         }
-    return fields
+        self._stage.write_text("inputs")
+        self._inputs = inputs = _inputs.rotating(spec, placement)
+        self._stage.write_text("first inference")
+        start = time.perf_counter()
+        self._outputs = device.run(inputs[0])
+        answer["first_s"] = time.perf_counter() - start
+        _inputs.check_outputs(self._outputs, placement)
+        if placement.predicted_s is not None:  # what is only predicted is not timed
+            return answer | {"simulated": "predicted", "predicted_s": placement.predicted_s}
+        self._stage.write_text("timing")
+        self._watch = _timing.Stopwatch(device.run, inputs)
+        self._clock = _DeviceClock(device, self._watch)
+        answer["warmup_runs"] = self._watch.warm_up(spec.seconds)
+        answer["rounds"] = self._watch.rounds
+        return answer
+
+    def do(self, word: str, *arguments: str) -> dict[str, Any]:
+        """Time a `slice` of so many seconds and calls at most, or `finish`."""
+        if word == "slice":
+            return self._slice(float(arguments[0]), int(arguments[1]))
+        return self._finish()
+
+    def _slice(self, seconds: float, most: int) -> dict[str, Any]:
+        children = isinstance(self._device, Closing)  # it works in a process of its own
+        before_s, at_s = _host.family_s(children=children), time.time()
+        samples_ns = self._watch.slice(seconds, most)
+        cpu_s = _host.family_s(children=children) - before_s
+        self._clock.look(len(samples_ns))
+        return {"at_s": round(at_s, 3), "ns": samples_ns, "cpu_s": cpu_s}
+
+    def _finish(self) -> dict[str, Any]:
+        """Score, if that is asked for, and look whether the first input is answered as before."""
+        spec, placement = self._spec, self._placement
+        # Scoring has memory of its own, such as masks at their own sizes, which is not the model's.
+        answer: dict[str, Any] = {"peak_memory_bytes": _host.peak_bytes(os.getpid())}
+        if placement.predicted_s is None:
+            answer |= self._clock.told()
+        said = {"warnings": [*placement.warnings, *_answers.notes(spec, placement)]}
+        if spec.score and spec.images:
+            self._stage.write_text("scoring")
+            said = _told(said, _score(spec, self._device, placement))
+        self._stage.write_text("first input again")
+        again = _answers.unsteady(self._device, self._inputs[0], self._outputs)
+        answer |= _told({"broken": again}, said)
+        if isinstance(self._device, Closing):
+            self._device.close()
+        return answer
+
+
+class _DeviceClock:
+    """What an accelerator tells of the calls that are timed; nothing of other devices."""
+
+    def __init__(self, device: Device, watch: _timing.Stopwatch) -> None:
+        self._device, self._watch = device, watch
+        self._spans: dict[str, list[int]] = {}
+        self._state = State()
+        self._throttled: list[str] = []
+
+    def look(self, calls: int) -> None:
+        """Take what is told of the last calls, and how the device is after them."""
+        if isinstance(self._device, Accelerator):
+            for name, spans in self._device.phases_ns().items():
+                self._spans.setdefault(name, []).extend(spans[-calls:])
+            self._state = self._device.state()
+            self._throttled += self._state.throttled
+
+    def told(self) -> dict[str, Any]:
+        """Give fields of a record."""
+        if not isinstance(self._device, Accelerator):
+            return {}
+        return {
+            "phases_ns": {n: int(statistics.median(s)) for n, s in self._spans.items()},
+            "device_memory_bytes": self._state.peak_memory_bytes,
+            "clock_mhz": self._state.clock_mhz,
+            "temperature_c": self._state.temperature_c,
+            "throttled": list(dict.fromkeys(self._throttled)),
+        }
 
 
 def _score(spec: VisitSpec, device: Device, placement: Placement) -> dict[str, Any]:
@@ -172,4 +209,4 @@ def _parity(parity: Parity, limit: float | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _worker.work_on_spec(visit)
+    _worker.serve(Visit)

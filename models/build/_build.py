@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
@@ -57,22 +57,40 @@ def build(
     for group in sorted(groups.values(), key=len, reverse=True):
         waiting.put(sorted(group, key=lambda s: (s.format, s.recipe.precision != "fp32")))
 
+    children: list[Child] = []
+    stopped = threading.Event()
+
     def lane() -> None:
         with Child(deadline_s) as child:
-            while True:
+            children.append(child)
+            while not stopped.is_set():
                 try:
                     group = waiting.get_nowait()
                 except queue.Empty:
                     return
                 for spec in group:
+                    if stopped.is_set():
+                        return
                     done[key(spec)] = result = child.make(spec)
                     report(spec, result)
 
     count = min(_lanes(), len(groups))
-    with ThreadPoolExecutor(max_workers=max(1, count)) as lanes:
+    with ThreadPoolExecutor(max_workers=max(1, count)) as lanes, _stopping(stopped, children):
         for future in [lanes.submit(lane) for _ in range(count)]:
             future.result()
     return done
+
+
+@contextlib.contextmanager
+def _stopping(stopped: threading.Event, children: Sequence[Child]) -> Iterator[None]:
+    """After Ctrl-C let no lane go on with what nobody waits for."""
+    try:
+        yield
+    except BaseException:
+        stopped.set()
+        for child in children:
+            child.kill()
+        raise
 
 
 def key(spec: BuildSpec) -> str:
@@ -120,6 +138,11 @@ class Child:
             return self._died(late.is_set())
         made, table = json.loads(line)
         return _schema.typed(Artifact, table) if made else _schema.typed(Refused, table)
+
+    def kill(self) -> None:
+        """End what it is doing, from any thread."""
+        if self._process is not None:
+            self._process.kill()
 
     def _died(self, late: bool) -> Refused:
         assert self._process is not None

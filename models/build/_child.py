@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from paretomark.models import _cache
+from paretomark.models import _cache, _parent
 from paretomark.models.build import _artifact, _float_net, _identity, _model_files
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.build._float_net import FloatNet
@@ -266,6 +266,7 @@ def _refusal(spec: BuildSpec) -> Refused | None:
 
 def main() -> None:
     """Answer specs until there are no more."""
+    _parent.die_with_it()
     # Tool chains print to stdout as they like, so the answers go through a descriptor of their own.
     with os.fdopen(int(sys.argv[1]), "w") as answers:
         for line in sys.stdin:

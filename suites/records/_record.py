@@ -8,6 +8,7 @@ older versions wrote.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -15,8 +16,9 @@ from typing import Any, Literal, Self
 from paretomark.suites.spec import _schema
 from paretomark.suites.tasks._task import CLASSIFICATION
 
-SCHEMA = 3
+SCHEMA = 4
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+MAY_BE = {"temperature_c": -273}  # the least that a number may be, where that is not 0
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
 
@@ -87,7 +89,8 @@ class Record(_Row):
     compile_s: float | None = None
     first_s: float | None = None
     warmup_runs: int | None = None
-    samples_ns: tuple[int, ...] = ()
+    slices_ns: tuple[tuple[int, ...], ...] = ()  # the calls of each slice; others ran in between
+    slices_at_s: tuple[float, ...] = ()  # when each of them began, in seconds since 1970
     predicted_s: float | None = None
     phases_ns: dict[str, int] = field(default_factory=dict)  # medians by the device's clock
     clock_mhz: int | None = None
@@ -112,23 +115,33 @@ class Record(_Row):
     broken: str = ""  # why the answers mean nothing, so that no front may have them; "" if they do
 
     @property
+    def samples_ns(self) -> tuple[int, ...]:
+        """All calls that were timed, in the order they were made."""
+        return tuple(itertools.chain(*self.slices_ns))
+
+    @property
+    def sequential(self) -> bool:
+        """Whether it was timed in one stretch, as visits were before schema 4."""
+        return len(self.slices_ns) == 1
+
+    @property
     def timed(self) -> bool:
         """Whether it has a latency, measured or predicted."""
-        return bool(self.samples_ns) or self.predicted_s is not None
+        return bool(self.slices_ns) or self.predicted_s is not None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise Malformed(f"status '{self.status}' is none of {', '.join(STATUSES)}")
         if self.predicted_s is not None and (
-            self.samples_ns or not self.predicted_s or not self.simulated
+            self.slices_ns or not self.predicted_s or not self.simulated
         ):
             raise Malformed("a predicted latency is zero, not marked so, or comes with samples")
         if self.status == "ok" and not self.timed:
             raise Malformed("status is ok, but there are no samples")
         if self.status != "ok" and not self.reason:
             raise Malformed(f"status is {self.status}, but no reason is given")
-        if any(sample <= 0 for sample in self.samples_ns):
-            raise Malformed("a latency sample is not positive")
+        if any(sample <= 0 for sample in self.samples_ns) or not all(self.slices_ns):
+            raise Malformed("a latency sample is not positive, or a slice has none")
         self._check_answers()
 
     def _check_answers(self) -> None:
@@ -142,8 +155,8 @@ class Record(_Row):
             raise Malformed("a score is not between 0 and 1")
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if isinstance(value, int | float) and value < 0:
-                raise Malformed(f"{f.name} is negative")
+            if isinstance(value, int | float) and not value >= MAY_BE.get(f.name, 0):
+                raise Malformed(f"{f.name} is negative, or no number")
         if self.nonzeros is not None and self.nonzeros > (self.parameters or 0):
             raise Malformed("there are more nonzeros than parameters")
         if (self.parity_top1 or 0) > 1:
@@ -152,9 +165,16 @@ class Record(_Row):
 
 def upgraded(table: object, schema: int) -> object:
     """A record that was written in an older schema, as one of this."""
-    if schema >= 2 or not isinstance(table, dict):  # what is new in 3 has defaults
+    if schema >= SCHEMA or not isinstance(table, dict):
         return table
     table = dict(table)
+    samples = table.pop("samples_ns", None)  # one stretch, until schema 4
+    if samples is not None:
+        table["slices_ns"] = [samples] if isinstance(samples, list) and samples else samples
+    return table if schema >= 2 else _of_1(table)  # what is new in 3 has defaults
+
+
+def _of_1(table: dict[str, Any]) -> dict[str, Any]:
     measures = {name: table.pop(name, None) for name in ("pooled_iou", "keypoint_error")}
     if (right := table.pop("top5_right", None)) is not None and table.get("examples"):
         measures["top5"] = right / table["examples"]
@@ -209,3 +229,4 @@ class Header(_Row):
     blocks: int
     seed: int
     request: dict[str, Any]  # what `run --resume` needs to plan the same cells again
+    precision: float = 0.02  # half width of the latencies' intervals that the run was to reach

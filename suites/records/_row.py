@@ -29,9 +29,10 @@ class Row:
 
     `accuracy` is the mean over the examples of the measure of the task, which `metric` names.
 
-    `latency_s` is the geometric mean of the visits' medians: of the valid visits, or if there are
-    none, of all. `_low` and `_high` bound a 95 % interval. Differences and speed-ups are to the
-    dense fp32 net in the same place.
+    `latency_s` is the level of the visits' floors, see `_levels.py`: of the valid visits, or if
+    there are none, of all. `typical_s` and the percentiles are over all calls as they came. `_low`
+    and `_high` bound a 95 % interval. Differences and speed-ups are to the dense fp32 net in the
+    same place.
     """
 
     cell: str
@@ -56,7 +57,13 @@ class Row:
     latency_s: float | None = None
     latency_low_s: float | None = None
     latency_high_s: float | None = None
+    typical_s: float | None = None
     p90_s: float | None = None
+    p95_s: float | None = None
+    p99_s: float | None = None
+    disturbed: float | None = None  # share of slices that others have slowed, or the net itself
+    sequential: bool = False  # visits were timed in one stretch, not in slices
+    visits_apart: int = 0  # that lie too far above the others to count
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None

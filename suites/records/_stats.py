@@ -2,8 +2,8 @@
 
 Every interval is two-sided at 95 %. The unit of replication of a time is the visit (a fresh
 process), never the iteration (Georges, Buytaert & Eeckhout, OOPSLA 2007; Kalibera & Jones,
-ISMM 2013): functions take one median per visit, in any one unit. Accuracy is resampled over
-examples. Where the data cannot carry an answer the answer is None, not a guess.
+ISMM 2013); what is made of visits is in `_levels.py`. Accuracy is resampled over examples. Where
+the data cannot carry an answer the answer is None, not a guess.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import NormalDist, fmean, variance
+from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -137,55 +137,6 @@ def percentile(samples: Sequence[float], p: int) -> float | None:
     return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
 
 
-def latency(medians: Sequence[float]) -> float:
-    """The latency that `latency_interval` is about: the geometric mean of the visits' medians."""
-    return math.exp(fmean(map(math.log, medians)))
-
-
-def latency_interval(medians: Sequence[float]) -> Interval | None:
-    """t interval on the logarithms of the visits' medians; None with fewer than two visits.
-
-    Logarithms, because noise multiplies a time and a time is positive.
-    """
-    if len(medians) < 2:
-        return None
-    logs = [math.log(m) for m in medians]
-    half = t_quantile(_UPPER, len(logs) - 1) * math.sqrt(variance(logs) / len(logs))
-    return Interval(math.exp(fmean(logs) - half), math.exp(fmean(logs) + half))
-
-
-def ratio_interval(a: Sequence[float], b: Sequence[float]) -> Ratio | None:
-    """b / a of visits that have nothing in common, as of two runs: Welch's t on their logarithms.
-
-    Welch (Biometrika 34, 1947) does not assume that both sides are equally noisy. None unless
-    each side has two visits.
-    """
-    if min(len(a), len(b)) < 2:
-        return None
-    x, y = [math.log(v) for v in a], [math.log(v) for v in b]
-    u, w = variance(x) / len(x), variance(y) / len(y)
-    spread = u**2 / (len(x) - 1) + w**2 / (len(y) - 1)
-    dof = (u + w) ** 2 / spread if spread > 0 else float(len(x) + len(y) - 2)
-    return _ratio(fmean(y) - fmean(x), math.sqrt(u + w), dof)
-
-
-def paired_ratio_interval(pairs: Sequence[tuple[float, float]]) -> Ratio | None:
-    """b / a of visits (a, b) of the same blocks: t on the logarithms of their ratios.
-
-    What a block does to all its cells alike (heat, a slow clock) cancels. None with fewer than
-    two blocks.
-    """
-    if len(pairs) < 2:
-        return None
-    logs = [math.log(b) - math.log(a) for a, b in pairs]
-    return _ratio(fmean(logs), math.sqrt(variance(logs) / len(logs)), len(logs) - 1)
-
-
-def _ratio(log: float, se: float, dof: float) -> Ratio:
-    half = t_quantile(_UPPER, dof) * se
-    return Ratio(math.exp(log), math.exp(log - half), math.exp(log + half), se, dof)
-
-
 def p_different(ratio: Ratio) -> float:
     """Two-sided p value of `the ratio is 1`."""
     return min(1.0, 2 * _p_above(abs(math.log(ratio.value)), ratio))
@@ -206,13 +157,16 @@ def _p_above(log: float, ratio: Ratio) -> float:
     return max(0.0, 1 - t_cdf(log / ratio.se, ratio.dof))
 
 
-def minimum_detectable_effect(ratio: Ratio) -> float:
+def minimum_detectable_effect(ratio: Ratio, claims: int = 1, least: float = 0.0) -> float:
     """The smallest change that a comparison as noisy as this one finds with 80 % power.
 
-    0.05 means: a side that is truly 5 % slower is called different from 1 in four of five such
-    comparisons (Bloom, Evaluation Review 19, 1995), before the correction for many comparisons.
+    0.05 means: a side that is truly 5 % slower is called so in four of five such comparisons
+    (Bloom, Evaluation Review 19, 1995), where it is the only one of so many `claims` that is
+    corrected for them (see `benjamini_hochberg`), and must look larger than `least` as well.
     """
-    return math.expm1((t_quantile(_UPPER, ratio.dof) + t_quantile(POWER, ratio.dof)) * ratio.se)
+    level = 1 - (1 - CONFIDENCE) / 2 / max(1, claims)
+    needed = max(t_quantile(level, ratio.dof) * ratio.se, math.log1p(least))
+    return math.expm1(needed + t_quantile(POWER, ratio.dof) * ratio.se)
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:
@@ -240,32 +194,27 @@ def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool
 
 
 def front_probability(
-    medians: Sequence[Sequence[float]], outcomes: Sequence[str | Sequence[float]], seed: int = 0
-) -> list[float] | None:
-    """For each cell the probability that it is on the front, were the run done again.
+    times: Sequence[tuple[float, float, float]],
+    outcomes: Sequence[str | Sequence[float]],
+    seed: int = 0,
+) -> list[float]:
+    """For each cell the probability that it is on the front, as far as this run can tell.
 
-    `medians` holds one median per visit, `outcomes` the scores per example, as text of 0 and 1 or
-    as numbers, both by cell.
-    A bootstrap (Efron & Tibshirani 1993) of both axes at once: examples are drawn with the same
-    indices for all cells, so that differences stay paired; a latency moves by its standard error
-    times Student's t. A cell with one visit borrows the pooled spread of the others. None if no
-    cell has two visits: then nothing is known of the noise.
+    `times` holds the logarithm of each latency, its standard error and the degrees of freedom of
+    that; `outcomes` the scores per example, as text of 0 and 1 or as numbers, both by cell.
+    Where the true values may lie is drawn for both axes at once: a latency by Student's t, and
+    examples with the same indices for all cells (a bootstrap, Efron & Tibshirani 1993), so that
+    differences stay paired.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    logs = [np.log(np.asarray(m, dtype=float)) for m in medians]
-    pooled_dof = sum(len(x) - 1 for x in logs)
-    if pooled_dof == 0:
-        return None
-    if len(logs) == 1:
+    if len(times) == 1:
         return [1.0]
-    pooled = math.sqrt(sum(float(((x - x.mean()) ** 2).sum()) for x in logs) / pooled_dof)
-    times = np.empty((RESAMPLES, len(logs)))
-    for i, x in enumerate(logs):
-        spread, dof = (float(x.std(ddof=1)), len(x) - 1) if len(x) > 1 else (pooled, pooled_dof)
-        times[:, i] = x.mean() + spread / math.sqrt(len(x)) * rng.standard_t(dof, RESAMPLES)
-    right = np.empty((RESAMPLES, len(logs)))
+    drawn_times = np.empty((RESAMPLES, len(times)))
+    for i, (log, error, dof) in enumerate(times):
+        drawn_times[:, i] = log + error * rng.standard_t(dof, RESAMPLES)
+    right = np.empty((RESAMPLES, len(times)))
     for n in sorted({len(o) for o in outcomes}):
         cells = [i for i, o in enumerate(outcomes) if len(o) == n]
         answers = np.array([_numbers(outcomes[i]) for i in cells]).T
@@ -274,9 +223,9 @@ def front_probability(
             # Rounded, lest the order in which sums are taken should part equal scores.
             right[at : at + _CHUNK, cells] = np.round(np.array(drawn, float) @ answers / n, 9)
     chances = []
-    for i in range(len(logs)):
-        t, a = times[:, [i]], right[:, [i]]
-        beaten = (times <= t) & (right >= a) & ((times < t) | (right > a))
+    for i in range(len(times)):
+        t, a = drawn_times[:, [i]], right[:, [i]]
+        beaten = (drawn_times <= t) & (right >= a) & ((drawn_times < t) | (right > a))
         chances.append(float((~beaten.any(axis=1)).mean()))
     return chances
 

@@ -7,13 +7,16 @@ valid rows whose answers mean something stand on a front, and only with their ow
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from paretomark.suites.records import _scores, _sparsity, _stats
+from paretomark.suites.records import _levels, _scores, _sparsity, _stats
+from paretomark.suites.records._levels import Level
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
@@ -21,6 +24,7 @@ from paretomark.suites.records._store import Run
 from paretomark.suites.tasks import _task
 
 Getter = Callable[[Record], Any]
+DISTURBED = 1.1
 _WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
 
 
@@ -48,11 +52,12 @@ class Visits:
     records: tuple[Record, ...]
     valid: tuple[Record, ...]
     flags: tuple[str, ...]
+    level: Level | None = None  # of the valid visits, or of all that are timed; None: not known
 
     @property
-    def medians(self) -> list[float]:
-        """One per valid visit, in seconds."""
-        return [visit_median(r) for r in self.valid]
+    def pool(self) -> tuple[Record, ...]:
+        """The visits whose times are shown: the valid ones, or all timed ones if there are none."""
+        return self.valid or tuple(r for r in self.records if r.timed)
 
     @property
     def outcomes(self) -> Scores:
@@ -60,11 +65,21 @@ class Visits:
         return next((s for r in self.records if (s := r.outcomes or r.scores)), "")
 
 
-def visit_median(record: Record) -> float:
-    """Return the latency of a visit in seconds: the median of its samples, or what is predicted."""
+def visit_s(record: Record) -> float:
+    """Return the latency of a visit in seconds: the floor of its calls, or what is predicted."""
     if record.predicted_s is not None:
         return record.predicted_s
-    return median(record.samples_ns) / 1e9
+    return _levels.floor(record.slices_ns) / 1e9
+
+
+def tails(visits: Visits) -> dict[int, float]:
+    """Return the 90th percentile of the calls over their floor, by block, where it can be told."""
+    found = {}
+    for record in visits.pool:
+        p90 = _stats.percentile(record.samples_ns, 90)
+        if p90 is not None:
+            found[record.block] = p90 / _levels.floor(record.slices_ns)
+    return found
 
 
 def summarise(run: Run) -> Summary:
@@ -84,12 +99,29 @@ def summarise(run: Run) -> Summary:
     return Summary(run, tuple(with_fronts(_adjusted(compared), visits)), visits)
 
 
+def half_widths(run: Run) -> dict[str, float]:
+    """Return how wide the interval of each measured cell is: 0.02 is ±2 %; infinite where only one
+    of its visits counts, and no other cell tells anything."""
+    return {
+        cell: math.sqrt(visits.level.interval.high / visits.level.interval.low) - 1
+        if visits.level and visits.valid
+        else math.inf
+        for cell, visits in _by_cell(run).items()
+        if any(r.slices_ns for r in visits.pool)
+    }
+
+
 def _by_cell(run: Run) -> dict[str, Visits]:
     """The visits by cell: the planned cells in the order of the plan, then any other."""
     newest: dict[str, dict[int, Record]] = {cell: {} for cell in run.header.cells}
     for record in run.records:
         newest.setdefault(record.cell, {})[record.block] = record
-    return {cell: _visits([blocks[b] for b in sorted(blocks)]) for cell, blocks in newest.items()}
+    visits = {cell: _visits([blocks[b] for b in sorted(blocks)]) for cell, blocks in newest.items()}
+    # Visits repeat a prediction exactly, which says nothing about how far it is off.
+    measured = {c: v for c, v in visits.items() if any(r.slices_ns for r in v.pool)}
+    floors = {c: {r.block: visit_s(r) for r in v.pool} for c, v in measured.items()}
+    levels = _levels.levels(floors)
+    return {c: dataclasses.replace(v, level=levels.get(c)) for c, v in visits.items()}
 
 
 def _visits(records: Sequence[Record]) -> Visits:
@@ -127,8 +159,8 @@ def _row(cell: str, visits: Visits) -> Row:
         else None,
     }
     scored = next((r for r in visits.records if r.examples), None)
-    pool = visits.valid or tuple(r for r in visits.records if r.timed)
-    return Row(**values | (_accuracy(scored) if scored else {}) | (_times(pool) if pool else {}))
+    times = _times(visits) if visits.pool else {}
+    return Row(**values | (_accuracy(scored) if scored else {}) | times)
 
 
 def _accuracy(scored: Record) -> dict[str, Any]:
@@ -148,22 +180,46 @@ def _accuracy(scored: Record) -> dict[str, Any]:
     }
 
 
-def _times(pool: Sequence[Record]) -> dict[str, Any]:
-    medians = [visit_median(r) for r in pool]
-    # Visits repeat a prediction exactly, which says nothing about how far it is off.
-    measured = any(r.samples_ns for r in pool)
-    low, high = (_stats.latency_interval(medians) if measured else None) or (None, None)
-    p90 = _stats.percentile([s for r in pool for s in r.samples_ns], 90)
+def _times(visits: Visits) -> dict[str, Any]:
+    pool, level = visits.pool, visits.level
+    low, high = level.interval if level else (None, None)
+    samples = sorted(itertools.chain(*(r.samples_ns for r in pool)))
+    percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
+    latency_s = level.seconds if level else _levels.mean([visit_s(r) for r in pool])
     return {
-        "latency_s": _stats.latency(medians),
+        "latency_s": latency_s,
         "latency_low_s": low,
         "latency_high_s": high,
-        "p90_s": None if p90 is None else p90 / 1e9,
-        "load_s": _over(pool, lambda r: r.load_s, median),
-        "first_s": _over(pool, lambda r: r.first_s, median),
+        "typical_s": _seconds(percentiles[50]),
+        "p90_s": _seconds(percentiles[90]),
+        "p95_s": _seconds(percentiles[95]),
+        "p99_s": _seconds(percentiles[99]),
+        "disturbed": _disturbed(pool, latency_s * 1e9),
+        "sequential": any(r.sequential for r in pool),
+        "visits_apart": level.apart if level else 0,
+        "load_s": _over(_cold(pool), lambda r: r.load_s, median),
+        "first_s": _over(_cold(pool), lambda r: r.first_s, median),
         "peak_memory_bytes": _over(pool, lambda r: r.peak_memory_bytes, max),
         "added_memory_bytes": _over(pool, _added, max),
     }
+
+
+def _seconds(ns: float | None) -> float | None:
+    return None if ns is None else ns / 1e9
+
+
+def _disturbed(pool: Sequence[Record], latency_ns: float) -> float | None:
+    """The share of slices whose middle call takes a tenth more than the latency, or longer."""
+    slices = [part for r in pool for part in r.slices_ns]
+    slow = sum(median(part) > DISTURBED * latency_ns for part in slices)
+    return slow / len(slices) if slices else None
+
+
+def _cold(pool: Sequence[Record]) -> Sequence[Record]:
+    """The visits that started alone: others start side by side, which makes loading slower."""
+    if any(r.sequential for r in pool):
+        return pool
+    return [r for r in pool if r.block == 0] or pool
 
 
 def _not_run(cell: str) -> Row:
@@ -205,16 +261,17 @@ def _against(row: Row, dense: Row | None, visits: Mapping[str, Visits]) -> Row:
     if row.valid and dense.valid and row.latency_s and dense.latency_s:
         gain = ratio(row, dense, visits)
         comparison["speedup"] = gain.value if gain else dense.latency_s / row.latency_s
-        if gain and row.latency_low_s is not None:
+        if gain:
             comparison |= {"speedup_low": gain.low, "speedup_high": gain.high}
     return dataclasses.replace(row, **comparison)
 
 
 def ratio(row: Row, other: Row, visits: Mapping[str, Visits]) -> _stats.Ratio | None:
-    """Return how many times as fast a row is as another, by the visits of the same blocks."""
-    blocks = {r.block: visit_median(r) for r in visits[other.cell].valid}
-    mine = [r for r in visits[row.cell].valid if r.block in blocks]
-    return _stats.paired_ratio_interval([(visit_median(r), blocks[r.block]) for r in mine])
+    """Return how many times as fast a row is as another; None where too little is known."""
+    mine, its = visits[row.cell], visits[other.cell]
+    if not (mine.valid and its.valid and mine.level and its.level):
+        return None
+    return _levels.ratio(mine.level, its.level)
 
 
 def _adjusted(rows: list[Row]) -> list[Row]:
@@ -234,9 +291,10 @@ def with_fronts(rows: Sequence[Row], visits: Mapping[str, Visits]) -> list[Row]:
     for group in groups.values():
         front = _stats.pareto([r.latency_s or 0 for r in group], [r.accuracy or 0 for r in group])
         of_group = [visits[r.cell] for r in group]
-        chances: Sequence[float | None] = _stats.front_probability(
-            [v.medians for v in of_group], [v.outcomes for v in of_group]
-        ) or [None] * len(group)
+        times = [(v.level.log, v.level.error, v.level.dof) for v in of_group if v.level]
+        chances: Sequence[float | None] = [None] * len(group)
+        if len(times) == len(group):
+            chances = _stats.front_probability(times, [v.outcomes for v in of_group])
         for row, on, chance in zip(group, front, chances, strict=True):
             marks[row.cell] = {"on_front": on, "front_probability": chance}
     return [dataclasses.replace(r, **marks.get(r.cell, {})) for r in rows]

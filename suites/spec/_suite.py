@@ -48,6 +48,7 @@ class Suite:
     batch: tuple[int, ...] = (1,)  # pictures of a call; each number gives cells of its own
     threads: tuple[int, ...] = (1,)  # of a runtime; each number gives cells of its own
     blocks: int = 3  # how often each cell is visited
+    precision: float = 0.02  # half width of the intervals to reach; wider cells get more visits
     seed: int = 0  # of the order of visits, of training, and of random weights
     examples: int = 1000  # test pictures that are scored
     weights: str = ""  # of the nets that name none themselves
@@ -151,7 +152,10 @@ def _check(suite: Suite, where: str) -> None:
         if recipe.storage not in STORAGES:
             at = f"{where}, [recipe.{recipe.name}]"
             raise unknown("storage", recipe.storage, STORAGES, at)
-    positive = ("blocks", "examples", "seconds", "max_samples", "deadline_s", "build_deadline_s")
+    positive = (
+        *("blocks", "precision", "examples", "seconds", "max_samples", "deadline_s"),
+        "build_deadline_s",
+    )
     for key in positive:
         if getattr(suite, key) <= 0:
             raise UserError(f"{where}: {key} must be positive, got {getattr(suite, key)}")

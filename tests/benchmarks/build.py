@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from paretomark.devices.measure import _collect
+from paretomark.devices.measure import _collect, _work
 from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build._artifact import Artifact
 from paretomark.suites.spec import _suite
@@ -39,7 +39,7 @@ def main() -> int:
         watch = threading.Thread(target=_watch, args=(peak, done))
         watch.start()
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        built = _collect.build_artifacts(suite, cells, _collect.Progress())
+        built = _collect.build_artifacts(suite, cells, _work.Progress())
         wall = time.monotonic() - start
         done.set()
         watch.join()

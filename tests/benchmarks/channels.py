@@ -14,6 +14,7 @@ no train split, so its accuracy is lost and says nothing.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import sys
@@ -25,7 +26,7 @@ from paretomark.devices.measure import _parity, _run
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.models.build import _build
 from paretomark.models.build._artifact import Artifact, BuildSpec
-from paretomark.suites.records import _stats
+from paretomark.suites.records import _levels
 from paretomark.suites.spec._model import RANDOM, Model, Recipe
 
 DEVICES = ("onnxruntime:cpu", "litert:xnnpack", "openvino:cpu")
@@ -84,8 +85,9 @@ def compare(
         for found in (first, last) if pair % 2 else (last, first):
             turn[found.file] = visit(device, found, seconds, score=False)[0]
         times.append((turn[last.file], turn[first.file]))
-    ratio = _stats.paired_ratio_interval(times)
-    assert ratio is not None
+    after, before = (dict(enumerate(side)) for side in zip(*times, strict=True))
+    sides = _levels.levels({"last": after, "first": before})
+    ratio = _levels.ratio(sides["last"], sides["first"])
     assert first.macs
     assert last.macs
     verdict = "reached" if ratio.low >= GOAL else "not reached" if ratio.high < GOAL else "open"
@@ -117,7 +119,7 @@ def visit(device: str, built: Artifact, seconds: float, *, score: bool) -> tuple
     if result.status != "ok":
         raise SystemExit(f"{device}: the visit failed: {result.reason}")
     outcomes = result.measured.get("outcomes") or "0"
-    milliseconds = statistics.median(result.measured["samples_ns"]) / 1e6
+    milliseconds = statistics.median(itertools.chain(*result.measured["slices_ns"])) / 1e6
     return milliseconds, outcomes.count("1") / len(outcomes)
 
 

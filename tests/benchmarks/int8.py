@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices.measure import _collect
+from paretomark.devices.measure import _collect, _work
 from paretomark.devices.measure._request import RunRequest
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._stats import paired_difference
@@ -52,7 +52,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             text = suite(model, recipes, given.device, given.examples)
             request = RunRequest(text, "int8", folder)
-            run = _collect.start(request, Path(folder) / "run", _collect.Progress())
+            run = _collect.start(request, Path(folder) / "run", _work.Progress())
         for device in given.device:
             found = {r.recipe: r for r in run.records if r.device == device}
             for name in recipes:

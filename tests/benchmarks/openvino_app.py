@@ -86,9 +86,10 @@ def loop(spec_json: str, pictures: str) -> None:
         device.run(arrays)
         clock.append(device.request.latency)  # type: ignore[attr-defined]
 
-    timing = _timing.measure(run, inputs, spec.seconds, spec.max_samples)
-    taken = clock[-len(timing.samples_ns) :]
-    print(json.dumps([statistics.median(timing.samples_ns) / 1e6, statistics.median(taken)]))
+    _, slices = _timing.measure(run, inputs, spec.seconds, spec.max_samples)
+    samples_ns = list(itertools.chain(*slices))
+    taken = clock[-len(samples_ns) :]
+    print(json.dumps([statistics.median(samples_ns) / 1e6, statistics.median(taken)]))
 
 
 def _spec(built: Artifact, threads: int, batch: int) -> VisitSpec:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import os
 import statistics
 import subprocess
@@ -83,8 +84,8 @@ def compare(runtime: str, turns: int) -> list[float]:
         pair: dict[str, float] = {}
         for name in ("harness", "bare") if turn % 2 else ("bare", "harness"):
             if name == "harness":
-                timing = _timing.measure(device.run, inputs, SECONDS, 100_000)
-                pair[name] = statistics.median(timing.samples_ns)
+                _, slices = _timing.measure(device.run, inputs, SECONDS, 100_000)
+                pair[name] = statistics.median(itertools.chain(*slices))
             else:
                 pair[name] = loop(bare, inputs)
         ratios.append(pair["harness"] / pair["bare"])

@@ -1,0 +1,273 @@
+"""Visits side by side: each is a process of its own, loaded and warm, and all but one are idle.
+
+A neighbour on the machine slows what runs at the moment, for milliseconds or for seconds. So the
+visits of a crew take turns: in each round every one of them is timed for one short slice, in an
+order drawn anew, and no burst can cover a whole visit. What a visit takes is read from its quiet
+moments, see `suites/records/_stats.py`.
+
+Nothing else runs meanwhile: workers are started before the first round, and score after the last.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from paretomark.devices import _device, _host
+from paretomark.devices.measure import _outcome, _process
+from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._outcome import Visit
+from paretomark.suites.records import _levels
+
+MOST = 64  # workers at once
+SHARE = 0.5  # of the memory that is free, for all of them
+UNKNOWN_BYTES = 600_000_000  # that a worker may need, before one is known
+REPEATS = 1  # of a visit that others have disturbed in nearly all of its slices
+NEARLY_ALL = 0.8
+MORE, NEAR = 3, 1.03  # times the planned slices at most, for a visit that is not so near its best
+FOREIGN, QUOTA, THROTTLED = "foreign load", "quota", "throttled"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A visit to make. `peak_bytes` and `best_ns` are what earlier ones needed, if there were any."""
+
+    key: str
+    spec: VisitSpec
+    peak_bytes: int | None = None
+    best_ns: float | None = None  # the least floor of earlier visits
+    obstacle: Callable[[], str] = lambda: ""  # why it cannot be made, asked just before
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds for all visits of a block."""
+
+    deadline_s: float
+    foreign_load_cores: float  # a slice is disturbed if others keep more cores busy
+    seed: str = ""  # of the order of turns
+    alone: bool = False  # start one worker after the other, as cold times need
+
+
+def visits(
+    tasks: Iterable[Task], rules: Rules, turn: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[tuple[Task, Visit]]:
+    """Make every visit, and give it as soon as its crew is done.
+
+    A visit that others have disturbed is repeated once, behind all the others. `turn` is
+    called after each round of a crew. Never raises for what a child does.
+    """
+    waiting, repeated = deque(tasks), dict[str, int]()
+    number = 0
+    while waiting:
+        number += 1
+        again = []
+        with _Crew(rules, number) as crew:
+            crew.gather(waiting)
+            crew.take_turns(turn)
+            for task, visit in crew.finish():
+                if FOREIGN in visit.flags or QUOTA in visit.flags or THROTTLED in visit.flags:
+                    again.append(task)
+                yield task, visit
+        for task in again:
+            repeated[task.key] = repeated.get(task.key, 0) + 1
+            if repeated[task.key] <= REPEATS:
+                waiting.append(task)
+
+
+@dataclass
+class _Member:
+    task: Task
+    child: _process.Child
+    spent_s: float = 0.0
+    peak_bytes: int | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)  # cores in use by others, of each slice
+    held: list[bool] = field(default_factory=list)  # whether a quota has stopped it, of each slice
+    failed: Visit | None = None
+
+    @property
+    def timed(self) -> bool:
+        return self.failed is None and "predicted_s" not in self.told
+
+    @property
+    def rounds(self) -> int:
+        return int(self.told["rounds"])
+
+    @property
+    def needs_bytes(self) -> int | None:
+        known = [n for n in (self.peak_bytes, self.task.peak_bytes) if n is not None]
+        return max(known) if known else None
+
+
+class _Crew:
+    def __init__(self, rules: Rules, number: int) -> None:
+        self._rules = rules
+        self._random = random.Random(f"{rules.seed}/{number}")
+        self._members: list[_Member] = []
+        self._refused: list[tuple[Task, Visit]] = []
+        free = _host.free_bytes()
+        self._room = float("inf") if free is None else SHARE * free
+        self._cores = os.cpu_count() or 1
+        self._children = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._children.close()
+
+    def gather(self, waiting: deque[Task]) -> None:
+        """Start workers for the tasks at the front, as many as there is room for."""
+        starting: list[_Member] = []
+        while True:
+            while waiting and self._may_start(waiting[0], starting):
+                starting += self._started(waiting.popleft())
+            if not starting:
+                return
+            ready = _process.await_one([member.child for member in starting])
+            for member in [m for m in starting if m.child in ready]:
+                starting.remove(member)
+                answer = self._answered(member)
+                member.told = answer.table or {}
+                member.peak_bytes = answer.peak_bytes
+
+    def take_turns(self, turn: Callable[[int, int], None]) -> None:
+        """Time a slice of every member, in an order drawn anew, round after round."""
+        total = max((member.rounds for member in self._members if member.timed), default=0)
+        for done in range(MORE * total):
+            members = [member for member in self._members if self._wants(member)]
+            if not members:
+                return
+            self._random.shuffle(members)
+            for member in members:
+                self._slice(member)
+            turn(min(done + 1, total), total)
+
+    def _wants(self, member: _Member) -> bool:
+        """Whether a member is to have another slice: the planned ones; and more if it had no quiet
+        one yet, as one sees by what an earlier visit of the cell took."""
+        if not member.timed:
+            return False
+        count, best_ns = len(member.slices), member.task.best_ns
+        if count < member.rounds or best_ns is None:
+            return count < member.rounds
+        so_far = _levels.floor([part["ns"] for part in member.slices])
+        return count < MORE * member.rounds and so_far > NEAR * best_ns
+
+    def finish(self) -> Iterator[tuple[Task, Visit]]:
+        """Let the members score, as many at once as there are cores, and give what came of all."""
+        yield from self._refused
+        for member in self._members:
+            if member.failed:
+                yield member.task, member.failed
+        waiting = deque(member for member in self._members if not member.failed)
+        scoring: list[_Member] = []
+        while waiting or scoring:
+            while waiting and self._fits(waiting[0].task, scoring):
+                scoring.append(member := waiting.popleft())
+                self._tell(member, "finish")
+            ready = _process.await_one([member.child for member in scoring])
+            for member in [m for m in scoring if m.child in ready]:
+                scoring.remove(member)
+                answer = self._answered(member)
+                member.child.end()
+                yield member.task, member.failed or self._visit(member, answer)
+
+    def _may_start(self, task: Task, starting: list[_Member]) -> bool:
+        if not self._members:
+            return True
+        if len(self._members) >= MOST or (self._rules.alone and starting):
+            return False
+        if not self._fits(task, starting):
+            return False
+        # An accelerator does not idle for free: it holds the model in memory of its own, and two
+        # models in it may share its clock and caches in ways that the host cannot see.
+        if _device.alone(task.spec.device) and any(
+            _device.alone(member.task.spec.device) for member in self._members
+        ):
+            return False
+        known = [n for member in self._members if (n := member.needs_bytes) is not None]
+        most = max(known, default=UNKNOWN_BYTES)
+        used = sum(most if (n := m.needs_bytes) is None else n for m in self._members)
+        return used + (task.peak_bytes or most) <= self._room
+
+    def _fits(self, task: Task, busy: list[_Member]) -> bool:
+        """Whether there are cores for it beside those that are at work."""
+        threads = sum(member.task.spec.threads for member in busy)
+        return not busy or threads + task.spec.threads <= self._cores
+
+    def _started(self, task: Task) -> list[_Member]:
+        """A member that is starting; none if there is an obstacle, which fails the visit."""
+        if why := task.obstacle():
+            self._refused.append((task, Visit("failed", "load", why)))
+            return []
+        child = _process.Child("_visit", task.spec, self._rules.deadline_s)
+        member = _Member(task, self._children.enter_context(child))
+        self._members.append(member)
+        return [member]
+
+    def _tell(self, member: _Member, word: str) -> None:
+        member.child.tell(word, max(0.0, self._rules.deadline_s - member.spent_s))
+
+    def _answered(self, member: _Member) -> _process.Answer:
+        start = time.monotonic()
+        answer = member.child.answer()
+        member.spent_s += time.monotonic() - start
+        if answer.table is None:
+            member.failed = Visit("failed", answer.stage, answer.error)
+        return answer
+
+    def _slice(self, member: _Member) -> None:
+        spec, rounds = member.task.spec, member.rounds
+        busy_s, quota_s, start = _host.busy_s(), _host.throttled_s(), time.monotonic()
+        self._tell(member, f"slice {spec.seconds / rounds} {-(-spec.max_samples // rounds)}")
+        answer = self._answered(member)
+        wall_s = time.monotonic() - start
+        if answer.table is None:
+            return
+        member.slices.append(answer.table)
+        member.held.append(_host.throttled_s() > quota_s)
+        if busy_s is not None:
+            used_s = (_host.busy_s() or busy_s) - busy_s - float(answer.table["cpu_s"])
+            member.others.append(max(0.0, used_s / wall_s))
+
+    def _visit(self, member: _Member, answer: _process.Answer) -> Visit:
+        if not member.timed:
+            return _outcome.of({**member.told, **(answer.table or {})}, member.task.spec, ())
+        told = {
+            **member.told,
+            **(answer.table or {}),
+            "slices_ns": [part["ns"] for part in member.slices],
+            "slices_at_s": [part["at_s"] for part in member.slices],
+        }
+        if told.get("peak_memory_bytes") is None:  # it is not told from inside
+            told["peak_memory_bytes"] = member.child.most_bytes
+        if member.others:
+            told["foreign_load_cores"] = sum(member.others) / len(member.others)
+        limit = self._rules.foreign_load_cores
+        flags = {
+            FOREIGN: _nearly_all([cores > limit for cores in member.others]),
+            QUOTA: _nearly_all(member.held),
+            THROTTLED: bool(told.get("throttled")),
+        }
+        seen = tuple(flag for flag, is_so in flags.items() if is_so)
+        return _outcome.of(told, member.task.spec, seen)
+
+
+def _nearly_all(slices: list[bool]) -> bool:
+    """Whether so many slices are disturbed that the quiet ones cannot make up for it."""
+    return bool(slices) and sum(slices) >= NEARLY_ALL * len(slices)

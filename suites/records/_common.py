@@ -1,0 +1,60 @@
+"""What differs between two runs as wholes, as far as their cells can tell.
+
+A machine has better and worse days: all cells are a little slower at once, and each differs by a
+little more than the visits of one run can know. Both are estimated from the cells of the two runs
+themselves, most of which are taken to be unchanged (an empirical null, Efron, JASA 99, 2004).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from paretomark.suites.records import _levels
+from paretomark.suites.records._levels import FEW, Level
+from paretomark.suites.records._stats import CONFIDENCE, Ratio, t_quantile
+
+
+@dataclass(frozen=True)
+class Common:
+    """What two runs have in common: `shift` is the logarithm of b / a, 0 where it is not known;
+    `spread` how many times as far apart cells lie as their visits let expect, 1 at least."""
+
+    cells: int = 0
+    shift: float = 0.0
+    error: float = 0.0  # standard error of `shift`
+    spread: float = 1.0
+
+    @property
+    def known(self) -> bool:
+        """Whether there were cells enough."""
+        return self.cells >= FEW
+
+    @property
+    def ratio(self) -> Ratio:
+        """The shift, as b / a, with its 95 % interval."""
+        dof = max(1.0, self.cells - 1.0)
+        half = t_quantile(0.5 + CONFIDENCE / 2, dof) * self.error
+        ends = math.exp(self.shift - half), math.exp(self.shift + half)
+        return Ratio(math.exp(self.shift), *ends, self.error, dof)
+
+    def compare(self, a: Level, b: Level) -> Ratio:
+        """Return b / a of one cell, without what is common to all."""
+        return _levels.ratio(a, b, self.shift, self.spread)
+
+
+def common(pairs: Sequence[tuple[Level, Level]]) -> Common:
+    """Tell what is common to cells that were measured in both runs."""
+    if len(pairs) < FEW:
+        return Common(len(pairs))
+    ratios = [_levels.ratio(a, b) for a, b in pairs]
+    shift = median(math.log(ratio.value) for ratio in ratios)
+    off = [abs(math.log(ratio.value) - shift) / ratio.se for ratio in ratios]
+    # Where half of them lie if nothing but their own noise parts them.
+    expected = t_quantile(0.75, median(ratio.dof for ratio in ratios))
+    spread = max(1.0, median(off) / expected)
+    # Of a median, that of the mean times 1.25 (for normal noise).
+    error = 1.25 * spread * median(ratio.se for ratio in ratios) / math.sqrt(len(ratios))
+    return Common(len(ratios), shift, error, spread)

@@ -1,0 +1,178 @@
+"""What a cell takes: the floor of its visits, how well that is known, and how two cells differ.
+
+A machine that others use too is slow for moments, for seconds, or for a whole visit, and is never
+faster than it can be. So noise has one side, and what a net takes is read where it is least:
+
+    floor    of a visit: the 5 % quantile of the calls of its quietest slice. Slices lie apart in
+             time, so some fall into quiet moments however busy the neighbours were.
+    block    what slows all cells of a block alike, such as heat, is taken out of each of them.
+    level    of a cell: the mean of the logarithms of its visits' floors, without visits that lie
+             far above the others. A process may be slow as a whole, by where its memory came to
+             lie, or by a neighbour that stayed.
+
+The unit of replication is the visit, a fresh process. A variance of three visits says little by
+itself; but a run has many cells, timed side by side. So the variance of a cell is shrunk towards
+that of all (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004): it counts
+as so many visits, and the run's as `PRIOR_DOF` more. That weight is fixed, for estimated from a few
+dozen cells it promises too much, see docs/measurement.md. A cell with one visit has an interval by
+its fellows alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from paretomark.suites.records._stats import CONFIDENCE, Interval, Ratio, t_quantile
+
+QUANTILE = 0.05  # of the calls of a slice
+QUANTILE_OF_ONE = 0.02  # of the calls of a visit that was timed in one stretch
+PRIOR_DOF = 2.0
+FEW = 8  # cells, below which what is common to all of them is not known
+FAR = 4.0  # standard deviations above the others, by which a visit counts as disturbed
+ROUNDS = 4  # in which that settles
+LEAST = 2e-4  # standard deviation: clocks and caches do not repeat better than that
+_NORMAL_QUARTILE = 0.6745
+_UPPER = 0.5 + CONFIDENCE / 2
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a cell lies: the logarithm of its latency in seconds, and how well that is known."""
+
+    log: float
+    variance: float  # of `log`
+    dof: float  # degrees of freedom of `variance`
+    visits: int  # that it rests on
+    apart: int = 0  # visits that lie too far above the others to count
+
+    @property
+    def seconds(self) -> float:
+        """The latency."""
+        return math.exp(self.log)
+
+    @property
+    def error(self) -> float:
+        """The standard error of `log`."""
+        return math.sqrt(self.variance)
+
+    @property
+    def interval(self) -> Interval:
+        """Its 95 % interval, in seconds."""
+        half = t_quantile(_UPPER, self.dof) * self.error
+        return Interval(math.exp(self.log - half), math.exp(self.log + half))
+
+
+def floor(slices: Sequence[Sequence[float]]) -> float:
+    """Return the floor of a visit, from the calls of each of its slices, in their unit."""
+    if len(slices) == 1:
+        return _quantile(slices[0], QUANTILE_OF_ONE)
+    return min(_quantile(samples, QUANTILE) for samples in slices)
+
+
+def _quantile(samples: Sequence[float], share: float) -> float:
+    ordered = sorted(samples)
+    rank = (len(ordered) - 1) * share
+    below = int(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def mean(seconds: Sequence[float]) -> float:
+    """Return the geometric mean."""
+    return math.exp(fmean(map(math.log, seconds)))
+
+
+def levels(floors: Mapping[str, Mapping[int, float]]) -> dict[str, Level]:
+    """Return the level of each cell of a run, from the floors of its visits in seconds, by block.
+
+    A cell is left out if it has no visit, or if it has one, and no cell has two: then nothing is
+    known of the noise.
+    """
+    logs = _without_blocks(
+        {c: {b: math.log(f) for b, f in visits.items()} for c, visits in floors.items() if visits}
+    )
+    spreads = dict.fromkeys(logs, _first_spread(list(logs.values())))
+    # From the lower half, which is the least disturbed, to all that lie near.
+    kept = {cell: sorted(visits)[: max(1, len(visits) // 2)] for cell, visits in logs.items()}
+    for _ in range(ROUNDS):
+        kept = {cell: _near(visits, kept[cell], spreads[cell]) for cell, visits in logs.items()}
+        variances = _variances(kept)
+        spreads = {cell: math.sqrt(variance) for cell, (variance, _) in variances.items()}
+    return {
+        cell: Level(fmean(near), variance / len(near), dof, len(near), len(logs[cell]) - len(near))
+        for cell, near in kept.items()
+        for variance, dof in [variances[cell]]
+        if dof > 0
+    }
+
+
+def _without_blocks(cells: Mapping[str, Mapping[int, float]]) -> dict[str, list[float]]:
+    """The logarithms of each cell, without what its blocks do to all cells alike."""
+    off: dict[int, list[float]] = {}
+    for visits in cells.values():
+        middle = median(visits.values())
+        for block, log in visits.items() if len(visits) > 1 else ():
+            off.setdefault(block, []).append(log - middle)
+    known = {block: median(logs) for block, logs in off.items() if len(logs) >= FEW}
+    usual = median(known.values()) if known else 0.0
+    return {
+        cell: [log - known.get(block, usual) + usual for block, log in visits.items()]
+        for cell, visits in cells.items()
+    }
+
+
+def _first_spread(cells: Sequence[Sequence[float]]) -> float:
+    """The usual standard deviation of visits of a cell: by how far the lower ones lie below the
+    middle, for what lies above it may be disturbed."""
+    below: list[float] = []
+    for visits in map(sorted, cells):
+        if len(visits) == 2:
+            below.append((visits[1] - visits[0]) / math.sqrt(2))
+        elif len(visits) > 2:
+            middle = median(visits)
+            below += [middle - log for log in visits[: len(visits) // 2]]
+    return max(LEAST, median(below) / _NORMAL_QUARTILE) if below else LEAST
+
+
+def _near(visits: Sequence[float], kept: Sequence[float], spread: float) -> list[float]:
+    """The visits that do not lie far above those that are kept so far."""
+    limit = median(kept) + FAR * spread * math.sqrt(1 + 1 / len(kept))
+    return [log for log in visits if log <= limit]
+
+
+def _variances(cells: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    """The variance of a visit of each cell, shrunk towards that of all, and its freedom."""
+    sums = {cell: _squares(visits) for cell, visits in cells.items()}
+    dofs = {cell: len(visits) - 1 for cell, visits in cells.items()}
+    total = sum(dofs.values())
+    pooled = sum(sums.values()) / total if total else 0.0
+    shrunk = {}
+    for cell, own in sums.items():
+        # What the others know, so that a cell that is alone does not count twice.
+        prior = min(PRIOR_DOF, total - dofs[cell])
+        dof = prior + dofs[cell]
+        variance = (prior * pooled + own) / dof if dof else pooled
+        shrunk[cell] = max(LEAST**2, variance), dof
+    return shrunk
+
+
+def _squares(logs: Sequence[float]) -> float:
+    mean = fmean(logs)
+    return sum((log - mean) ** 2 for log in logs)
+
+
+def ratio(a: Level, b: Level, shift: float = 0.0, inflation: float = 1.0) -> Ratio:
+    """Return b / a, with its 95 % interval.
+
+    `shift` is the logarithm of what is common to all cells and is taken out; `inflation` is by how
+    much more than their visits tell cells differ between the two runs.
+    """
+    variance = a.variance + b.variance
+    # Welch (Biometrika 34, 1947): neither side need be as noisy as the other.
+    dof = variance**2 / (a.variance**2 / a.dof + b.variance**2 / b.dof)
+    se, log = inflation * math.sqrt(variance), b.log - a.log - shift
+    half = t_quantile(_UPPER, dof) * se
+    return Ratio(math.exp(log), math.exp(log - half), math.exp(log + half), se, dof)
