@@ -20,7 +20,13 @@ import numpy as np
 import torch
 
 from paretomark.models import _cache
-from paretomark.models.build import _artifact, _float_net, _identity, _model_files
+from paretomark.models.build import (
+    _artifact,
+    _float_net,
+    _identity,
+    _model_files,
+    _onnx_training,
+)
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.build._float_net import FloatNet
 from paretomark.models.data import _data
@@ -99,7 +105,7 @@ def _adopt(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         file_zeros=zeros,
         sparse_path=sparse_path if zeros else "",
         classes=about["classes"],
-        warnings=(*about["warnings"], *unsafe),
+        warnings=(*about["warnings"], *unsafe, *_onnx_training.warnings(copied)),
     )
 
 

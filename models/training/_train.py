@@ -184,7 +184,7 @@ def _loss_of(
     if teacher:
         with torch.no_grad():
             taught = teacher.net(x)
-        if taught.shape != answers.shape:
+        if taught.shape != answers.shape and taught.shape[1] != 1 != answers.shape[1]:
             its, own = tuple(taught.shape[1:]), tuple(answers.shape[1:])
             raise UserError(
                 f"the teacher answers with {its} for a picture, and its pupil with {own}: name a "
