@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from paretomark.models.export import _export
+from paretomark.suites.spec._errors import UserError
 from paretomark.tests import _needs
 from paretomark.tests.test_quantizers import TARGETS, activations, answers, pictures
 
@@ -69,3 +70,22 @@ def test_mean_ranges_of_nncf_cut_bright_pictures_off(tmp_path: Path) -> None:
         off[ranges] = float((said - expected).abs().mean() / expected.std())
     assert off["minmax"] < 0.05
     assert off["mean-minmax"] > 3 * off["minmax"]
+
+
+def test_an_int8_program_of_another_net_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lowering that goes wrong is seen by the answers of the program."""
+    pte = _export.module("pte")
+    lower, images = pte._lower, pictures("calibration", 20)
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 5))
+    other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5)).eval()
+    with torch.no_grad():
+        other[1].bias += 9
+    sample = torch.zeros(1, 1, 8, 8)
+    pte.export(net.eval(), sample, tmp_path / "model.pte")
+    pte.quantize(tmp_path / "model.pte", tmp_path / "int8.pte", "int8", images)
+    wrong = torch.export.export(other, (sample,))
+    monkeypatch.setattr(pte, "_lower", lambda _, out: lower(wrong, out))
+    with pytest.raises(UserError, match="the int8 program answers otherwise than the net"):
+        pte.quantize(tmp_path / "model.pte", tmp_path / "int8.pte", "int8", images)
