@@ -20,7 +20,6 @@ from paretomark.models.compress import _step
 from paretomark.models.data import _data
 from paretomark.models.nets import _zoo, digits_cnn, scenes_repvgg
 from paretomark.models.training import _train
-from paretomark.suites.spec._errors import UserError
 
 pytestmark = pytest.mark.build
 
@@ -254,55 +253,3 @@ def test_branches_can_be_fused_before_and_afterwards() -> None:
     assert 0.4 < macs(pruned(fused, ctx, macs=0.5), x) / macs(fused, x) <= 0.5
     smaller = pruned(net, ctx, macs=0.5)
     assert difference(smaller, _step.apply(smaller, {"method": "reparameterize"}, ctx), x) < 1e-5
-
-
-class Sized(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.view(-1, 16 * 8 * 8)
-
-
-@pytest.mark.parametrize(
-    ("middle", "message"),
-    [
-        (nn.ChannelShuffle(4), "channel_shuffle in '1' may mix channels in a way that is not"),
-        (nn.Softmax(1), "softmax in '1' may mix channels"),
-        (nn.GroupNorm(4, 16), "group_norm in '1' may mix channels"),
-        (nn.Sequential(Sized(), nn.Linear(1024, 4)), "the net's code expects channels that would"),
-    ],
-)
-def test_a_net_that_cannot_be_followed_is_refused(middle: nn.Module, message: str) -> None:
-    tail = [] if isinstance(middle, nn.Sequential) else [nn.Conv2d(16, 4, 1)]
-    net = nn.Sequential(nn.Conv2d(1, 16, 1), middle, *tail).eval()
-    with pytest.raises(UserError) as error:
-        pruned(net, ratio=0.5, prune_first=True)
-    assert message in str(error.value)
-
-
-def test_what_cannot_be_reached_is_said() -> None:
-    net = digits_cnn.net()
-    with pytest.raises(UserError, match="of the MACs is the least that can remain"):
-        pruned(net, macs=0.05)
-    with pytest.raises(UserError, match="no channel of this net can go"):
-        pruned(net, macs=0.5, exclude=["2.2.0", "3.0.0", "3.2.0"])
-    with pytest.raises(UserError, match="needs a batch normalisation after every layer"):
-        pruned(trained("digits_mlp")[0], macs=0.5, by="bn")
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"macs": 0.5, "ratio": 0.5}, "give macs or ratio, one of them"),
-        ({"macs": 1.0}, "above 0 and below 1, got 1.0 and 0.0"),
-        ({"macs": 0.5, "by": "l3"}, "unknown importance 'l3'; did you mean"),
-        ({"macs": 0.5, "scope": "layers"}, "unknown scope 'layers'"),
-        ({"macs": 0.5, "round_to": 0}, "must be positive, got 0 and 256"),
-        ({"macs": 0.5, "exclude": ["3.2.9"]}, "unknown layer to exclude '3.2.9'"),
-    ],
-)
-def test_bad_parameters_are_refused_before_anything_is_built(
-    parameters: dict[str, object], message: str
-) -> None:
-    step = {"method": "channels", **parameters}
-    with pytest.raises(UserError) as error:
-        _step.check([step], _zoo.weights("digits_cnn"))
-    assert message in str(error.value)

@@ -19,7 +19,6 @@ from paretomark.models.compress._budgets import erk
 from paretomark.models.data import _data
 from paretomark.models.nets import _zoo
 from paretomark.models.training import _train
-from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import Preprocess
 
 pytestmark = pytest.mark.build
@@ -264,40 +263,3 @@ def test_training_sparse_beats_pruning_at_once(method: str) -> None:
     assert abs(sum(nonzeros(slowly).values()) - sum(nonzeros(at_once).values())) <= 2
     again = step(net, method, sparsity=0.9, **parameters)
     assert all(torch.equal(w, weights(again)[name]) for name, w in weights(slowly).items())
-
-
-@pytest.mark.parametrize(
-    ("pruned", "message"),
-    [
-        ({"method": "n_m", "pattern": "128:256"}, "must be a multiple of 256; 1 has 64, 3 has 64"),
-        ({"method": "block", "sparsity": 0.5, "shape": "128x1"}, "no layer holds a block of 128x1"),
-        ({"method": "magnitude", "sparsity": 0.5, "exclude": ["1", "3", "5"]}, "exclude fewer"),
-    ],
-)
-def test_a_net_that_a_method_cannot_prune_says_why(pruned: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        _step.apply(trained(), pruned, CTX)
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"method": "gradual", "sparsity": 1.0}, "sparsity must be at least 0 and below 1"),
-        (
-            {"method": "gradual", "sparsity": 0.5, "begin": 0.6, "end": 0.5},
-            "0 <= begin <= end <= 1",
-        ),
-        ({"method": "gradual", "sparsity": 0.5, "every": 0}, "every must be at least 1 step"),
-        ({"method": "gradual", "sparsity": 0.5, "lr": 0}, "must be positive"),
-        ({"method": "rigl", "sparsity": 0.5, "scope": "erc"}, "did you mean 'erk'"),
-        ({"method": "rigl", "sparsity": 0.5, "start": "zero"}, "unknown start 'zero'"),
-        ({"method": "rigl", "sparsity": 0.5, "alpha": 0}, "alpha and until must be above 0"),
-        ({"method": "n_m", "pattern": "4:2"}, "pattern must be N:M with 0 < N < M"),
-        ({"method": "block", "sparsity": 0.5, "shape": "0x4"}, "got '0x4'"),
-        ({"method": "block", "sparsity": 0.5, "norm": "l3"}, "unknown norm 'l3'"),
-        ({"method": "block", "sparsity": 0.5, "exclude": ["7"]}, "unknown layer to exclude '7'"),
-    ],
-)
-def test_bad_steps_are_refused_before_anything_is_built(bad: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        _step.check([bad], _zoo.weights("digits_mlp"))

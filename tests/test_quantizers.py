@@ -235,38 +235,6 @@ def test_symmetric_activations_have_no_zero_point(build: Build, form: str) -> No
     assert agreement(form, file) > 0.97
 
 
-@pytest.mark.parametrize("form", TARGETS)
-def test_a_padded_max_pooling_of_values_below_zero_is_quantized(form: str, tmp_path: Path) -> None:
-    if form == "onnx":
-        _needs.exact_int8_products()
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.MaxPool2d(3, 2, 1)).eval()
-    with torch.no_grad():
-        net[0].bias -= 2
-    module, images = _export.module(form), pictures("calibration", 20)
-    module.export(net, torch.zeros(1, 1, 8, 8), tmp_path / f"float.{form}")
-    module.quantize(tmp_path / f"float.{form}", tmp_path / f"int8.{form}", "int8", images)
-    quantized, exact = (
-        answers(form, tmp_path / f"int8.{form}", images),
-        net(torch.from_numpy(images)),
-    )
-    assert np.abs(quantized - exact.detach().numpy()).max() < 0.05
-
-
-def test_openvino_takes_a_zero_point_for_values_of_either_sign(tmp_path: Path) -> None:
-    xml = _export.module("xml")
-    net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.Conv2d(8, 4, 1)).eval()
-    images = pictures("calibration", 20) - np.float32(0.2)
-    xml.export(net, torch.zeros(1, 1, 8, 8), tmp_path / "model.xml")
-    centred = {}
-    for name in ("symmetric", "asymmetric"):
-        file = tmp_path / f"{name}.xml"
-        xml.quantize(tmp_path / "model.xml", file, "int8", images, activations=name)
-        centred[name] = [abs(low / high + 1) < 0.02 for low, high in activations("xml", file)]
-    assert all(centred["symmetric"])
-    assert not all(centred["asymmetric"])
-
-
 def test_executorch_has_all_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What XNNPACK has taken is opaque: so the options are looked for in the graph it is given."""
     pte, graphs = _export.module("pte"), []

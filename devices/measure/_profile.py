@@ -139,7 +139,7 @@ def _resolve(request: ProfileRequest) -> tuple[Suite, Cell]:
     [cell] = _plan.plan(one, _zoo.names(), methods, _device.loads(), precisions)
     if no := _collect.obstacle(cell, {}):
         raise UserError(f"{cell.key}: {no.reason}")
-    _request.check(cell, suite.name)
+    _request.check([cell], one)
     return one, cell
 
 

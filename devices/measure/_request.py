@@ -8,12 +8,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, cast
 
 from paretomark.devices import _device
 from paretomark.models.build import _artifact, _facts
+from paretomark.models.build._artifact import CALIBRATION_EXAMPLES
 from paretomark.models.compress import _step, _tuning
 from paretomark.models.data import _data
+from paretomark.models.data._data import Holding, Split
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
 from paretomark.suites.spec import _plan, _suite
@@ -26,6 +28,7 @@ from paretomark.suites.tasks._task import CLASSIFICATION
 
 # How often each cell is visited, and the half width of the intervals that is to be reached.
 EFFORTS = {"quick": (3, 0.02), "gate": (8, 0.01), "publish": (20, 0.005)}
+INT8 = "int8"  # the precision that is calibrated
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,7 @@ class RunRequest:
         loads, precisions = _device.loads(), _export.precisions()
         cells = _plan.plan(suite, _zoo.names(), _step.methods(), loads, precisions)
         cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
-        for cell in {(cell.model.name, cell.recipe.name): cell for cell in cells}.values():
-            check(cell, suite.name)
+        check(cells, suite)
         return suite, cells
 
 
@@ -90,8 +92,14 @@ def _is_net(name: str) -> bool:
     return net.name in _zoo.names() if not net.kind else net.kind in _libraries.NAMES
 
 
-def check(cell: Cell, suite: str) -> None:
-    """Raise UserError for what is wrong with a planned cell, as far as it can be known."""
+def check(cells: Sequence[Cell], suite: Suite) -> None:
+    """Raise UserError for what is wrong with planned cells, as far as it can be known."""
+    for cell in {(cell.model.name, cell.recipe.name): cell for cell in cells}.values():
+        _check(cell, suite.name)
+    _check_data(cells, suite)
+
+
+def _check(cell: Cell, suite: str) -> None:
     model, recipe = cell.model, cell.recipe
     with at(f"suite '{suite}', [model.{model.name}]"):
         _check_net(model)
@@ -180,24 +188,55 @@ def _check_training(step: Mapping[str, Any], model: Model) -> None:
             raise UserError(f"{teacher.net} cannot teach: it was trained {trained}")
 
 
+class _Look(NamedTuple):
+    """A look at pictures."""
+
+    split: Split
+    spec: str
+    by: str  # method, or precision
+
+
+def _looks(model: Model, recipe: Recipe) -> list[_Look]:
+    """What a recipe looks at."""
+    data = _artifact.data(model)
+    splits = [(_step.pictures(step), str(step["method"])) for step in recipe.steps]
+    looks = [_Look(cast(Split, split), data, method) for split, method in splits if split]
+    if recipe.precision == INT8:
+        looks.append(_Look(*_artifact.calibration(model, data), INT8))
+    return looks
+
+
 def _check_splits(model: Model, recipe: Recipe) -> None:
     """Raise UserError if the recipe looks at pictures that the data of the model does not have."""
-    data = _artifact.data(model)
-    looks = [(_step.pictures(step), data, str(step["method"])) for step in recipe.steps]
-    if recipe.precision == "int8":
-        split = "test" if model.calibration == "test" else "calibration"
-        looks.append(
-            (split, data if model.calibration in ("", "test") else model.calibration, "int8")
-        )
-    for split, spec, what in looks:
-        if split and split not in _data.splits(spec):
+    for split, spec, what in _looks(model, recipe):
+        if split not in _data.splits(spec):
             remedy = "name other data, or leave the recipe out for this model"
-            if what == "int8":
+            if what == INT8:
                 remedy = 'name pictures by calibration = "...", or take "test", without labels'
             raise UserError(
                 f"{what} needs the {split} split, which the data of model '{model.name}', "
                 f"{_data.public(spec)}, does not have: {remedy}"
             )
+
+
+def _check_data(cells: Sequence[Cell], suite: Suite) -> None:
+    """Raise UserError for data of which folders, tables and heads of files tell that it could not
+    be read later; each split is looked at once, whatever number of cells reads it."""
+    held: dict[tuple[str, Split, int | None], Holding | None] = {}
+    for cell in cells:
+        model, data = cell.model, _artifact.data(cell.model)
+        looks = [("data", _Look("test", data, ""), cast("int | None", suite.examples))]
+        for look in _looks(model, cell.recipe):
+            place = "data" if look.spec == data else "calibration"
+            looks.append((place, look, CALIBRATION_EXAMPLES if look.by == INT8 else None))
+        for place, look, count in looks:
+            seen = look.spec, look.split, count
+            with at(f"suite '{suite.name}', [model.{model.name}]"), at(place):
+                if seen not in held:
+                    held[seen] = _data.examine(*seen)
+                if look.by == INT8 and (there := held[seen]) is not None:
+                    few = min(there.pictures, CALIBRATION_EXAMPLES)
+                    _artifact.check_calibration(look.spec, few, cell.batch)
 
 
 def _size(model: Model) -> tuple[int, int] | None:

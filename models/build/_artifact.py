@@ -19,9 +19,11 @@ from typing import Any
 from paretomark.models import _cache, _sources
 from paretomark.models.build import _model_files
 from paretomark.models.data import _data
+from paretomark.models.data._data import Split
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
 from paretomark.suites.spec import _plugins, _schema
+from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import RANDOM, Input, Model, Preprocess, Reading, Recipe
 from paretomark.suites.tasks._task import CLASSIFICATION
 
@@ -196,6 +198,21 @@ def data(model: Model) -> str:
     if model.data or model.weights == RANDOM:
         return model.data or _data.NOISE
     return _zoo.data(model.net) or _data.NOISE
+
+
+def calibration(model: Model, data: str) -> tuple[Split, str]:
+    """Return the split, and its data set, that a net with this data is calibrated on."""
+    split: Split = "test" if model.calibration == "test" else "calibration"
+    return split, data if model.calibration in NO_DATA else model.calibration
+
+
+def check_calibration(source: str, pictures: int, batch: int) -> None:
+    """Raise UserError if there are fewer pictures to calibrate on than a batch."""
+    if pictures < batch:
+        raise UserError(
+            f"{source}: {pictures} pictures to calibrate on are fewer than a batch of {batch}: "
+            "name more, or a smaller batch"
+        )
 
 
 def task(model: Model) -> str:

@@ -20,7 +20,13 @@ import numpy as np
 import torch
 
 from paretomark.models import _cache, _parent
-from paretomark.models.build import _artifact, _float_net, _identity, _model_files
+from paretomark.models.build import (
+    _artifact,
+    _float_net,
+    _identity,
+    _model_files,
+    _onnx_training,
+)
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.build._float_net import FloatNet
 from paretomark.models.data import _data
@@ -99,7 +105,7 @@ def _adopt(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         file_zeros=zeros,
         sparse_path=sparse_path if zeros else "",
         classes=about["classes"],
-        warnings=(*about["warnings"], *unsafe),
+        warnings=(*about["warnings"], *unsafe, *_onnx_training.warnings(copied)),
     )
 
 
@@ -138,19 +144,22 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
     images, labels = _float_net.prepare(net.data, net.preprocess, count, task)
     np.save(part / _artifact.REFERENCE, _float_net.answers(*request, images))
     name, sparse_path = f"model.{spec.format}", ""
+    told: tuple[str, ...] = ()  # of what it is made of, or was calibrated on
     if recipe.storage == "sparse":
         dense = _made(spec, dataclasses.replace(recipe, storage="dense"))
-        sparse_path = exporter.sparsify(Path(dense.file), part / name)
+        sparse_path, told = exporter.sparsify(Path(dense.file), part / name), dense.warnings
     elif recipe.precision == "fp32":
         sample = _load.inputs(net.preprocess, np.load(images, mmap_mode="r")[: spec.batch])
         sample = torch.cat([sample] * spec.batch)[: spec.batch]
         exporter.export(_fold.folded(net.module, sample), sample, part / name)
     else:
         exact = _made(spec, dataclasses.replace(recipe, precision="fp32", quantization={}))
-        static = recipe.precision == "int8"
-        calibration = _float_net.calibration(spec, net) if static else np.empty(0, np.float32)
-        model_file, options = Path(exact.file), recipe.quantization
-        exporter.quantize(model_file, part / name, recipe.precision, calibration, **options)
+        seen = np.empty(0, np.float32)
+        if recipe.precision == "int8":
+            seen, told = _float_net.calibration(spec, net, known=_of_data(images)["warnings"])
+        exporter.quantize(
+            Path(exact.file), part / name, recipe.precision, seen, **recipe.quantization
+        )
     files = _artifact.files(part / name)  # some formats are more than one, some a folder
     counts = exporter.zeros(part / name) if hasattr(exporter, "zeros") else (None, None)
     weights, about = _artifact.weights(model), _of_data(images)
@@ -191,7 +200,7 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         file_zeros=counts[1],
         sparse_path=sparse_path,
         classes=about["classes"],
-        warnings=(*about["warnings"], *net.warnings),
+        warnings=tuple(dict.fromkeys((*about["warnings"], *told, *net.warnings))),
         asked=net.asked,
         reached=net.reached,
     )

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from paretomark.models.build import _artifact, _encode
-from paretomark.models.build._artifact import CALIBRATION_EXAMPLES, NO_DATA, BuildSpec
+from paretomark.models.build._artifact import CALIBRATION_EXAMPLES, BuildSpec
 from paretomark.models.compress import _step
 from paretomark.models.compress._step import Compressed
 from paretomark.models.data import _data, _full_masks
 from paretomark.models.data._data import NOISE
 from paretomark.models.nets import _load, _macs, _structure
-from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import RANDOM, Model, Preprocess
 
 ABOUT = "about.json"  # the classes and notes of prepared pictures
@@ -171,16 +170,17 @@ def answers(model: Model, steps_json: str, seed: int, pictures: Path) -> NDArray
     return np.concatenate(batches)
 
 
-def calibration(spec: BuildSpec, net: FloatNet) -> NDArray[np.float32]:
-    """Return the pictures to calibrate on, (M, C, H, W), M a multiple of the batch.
+def calibration(
+    spec: BuildSpec, net: FloatNet, known: tuple[str, ...] = ()
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return the pictures to calibrate on, (M, C, H, W), M a multiple of the batch, and what is to
+    be known of them besides what is `known`.
 
     Raises UserError if there are fewer than a batch.
     """
-    choice = spec.model.calibration
-    split: _data.Split = "test" if choice == "test" else "calibration"
-    source = net.data if choice in NO_DATA else choice
-    images = _data.pictures(source, split, CALIBRATION_EXAMPLES, net.preprocess)
-    whole = len(images) // spec.batch * spec.batch
-    if not whole:
-        raise UserError(f"{source}: {len(images)} pictures to calibrate on are fewer than a batch")
-    return _load.inputs(net.preprocess, images[:whole]).numpy()
+    split, source = _artifact.calibration(spec.model, net.data)
+    read = _data.unlabelled(source, split, CALIBRATION_EXAMPLES, net.preprocess)
+    _artifact.check_calibration(source, len(read.images), spec.batch)
+    whole = len(read.images) // spec.batch * spec.batch
+    notes = (f"of calibration: {note}" for note in read.notes if note not in known)
+    return _load.inputs(net.preprocess, read.images[:whole]).numpy(), tuple(notes)

@@ -10,10 +10,10 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from paretomark.models.build._protobuf import fields
 from paretomark.suites.spec._errors import UserError
 
-# Of the messages of ONNX, the fields that hold further messages: onnx.proto. Read by hand, for
-# neither the parent nor a user of ONNX Runtime need have the package onnx.
+# Of the messages of ONNX, the fields that hold further messages: onnx.proto.
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _ENTRY = range(8)
 _FIELDS = {
     _MODEL: {7: _GRAPH, 25: _FUNCTION},
@@ -25,7 +25,6 @@ _FIELDS = {
     _TENSOR: {13: _ENTRY},
 }
 _LOCATION = b"location"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of Protocol Buffers
 
 
 def parts(file: Path) -> list[Path]:
@@ -71,41 +70,13 @@ def _locations(file: Path) -> list[str]:
 
 
 def _walk(message: memoryview, kind: int) -> Iterator[str]:
-    for field, content in _fields(message):
+    for field, content in fields(message):
         inner = _FIELDS[kind].get(field)
+        if isinstance(content, int):
+            continue
         if inner == _ENTRY:
-            entry = {number: bytes(value) for number, value in _fields(content)}
+            entry = {n: bytes(v) for n, v in fields(content) if isinstance(v, memoryview)}
             if entry.get(1) == _LOCATION:
                 yield entry.get(2, b"").decode()
         elif inner is not None:
             yield from _walk(content, inner)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The fields of a message that hold bytes: their numbers and contents. Raises IndexError."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        size, wire = 0, tag & 7
-        if wire == _VARINT:
-            _, at = _varint(message, at)
-        elif wire == _BYTES:
-            size, at = _varint(message, at)
-            if at + size > len(message):
-                raise IndexError
-            yield tag >> 3, message[at : at + size]
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise IndexError
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at

@@ -87,7 +87,7 @@ def pictures(ctx: Context, split: str, count: int) -> Tensor:
     """Return pictures to calibrate on, as the net wants them (N, C, H, W); labels are not looked
     at."""
     try:
-        images = _data.pictures(ctx.data, cast(_data.Split, split), count, ctx.preprocess)
+        images = _data.unlabelled(ctx.data, cast(_data.Split, split), count, ctx.preprocess).images
     except UserError as error:
         raise UserError(f"{error}; a step takes other pictures by its parameter 'split'") from None
     pixels = torch.from_numpy(_data.normalise(ctx.preprocess, images))

@@ -29,7 +29,7 @@ RIDGE = 1e-3
 
 def pictures(ctx: Context, count: int) -> list[Tensor]:
     """Return the first `count` of the train split, as batches of the net's input (N, C, H, W)."""
-    images = _data.pictures(ctx.data, "train", count, ctx.preprocess)
+    images = _data.unlabelled(ctx.data, "train", count, ctx.preprocess).images
     pixels = (
         torch.from_numpy(_data.normalise(ctx.preprocess, images)).permute(0, 3, 1, 2).contiguous()
     )

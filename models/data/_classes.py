@@ -46,7 +46,7 @@ def ordered(names: Collection[str], root: Path, notes: Notes) -> tuple[str, ...]
     say whether they are indices.
     """
     textual, natural = tuple(sorted(names)), tuple(sorted(names, key=_natural))
-    if not all(_NUMBER.fullmatch(name) for name in names):
+    if not names or not all(_NUMBER.fullmatch(name) for name in names):
         _tell_orders(textual, natural, "class folders are in the order of their text", notes)
         return textual
     numbers = [int(name) for name in natural]

@@ -14,7 +14,10 @@ the process that times a device must stay small. Optional are
     SIZE = (8, 8)                           of its pictures, height and width, if they stay so
     splits(argument) -> tuple[Split, ...]   those that it has, if some may lack; raises UserError
                                             for data that is not as it must be
-    holds(split, argument) -> Holding       what is in a split, without reading its pictures
+    holds(split, argument, heads) -> Holding
+                                            what is in a split, and a look at the files of the first
+                                            `heads` pictures, without decoding any; raises UserError
+                                            as `load` does for what can be known by that
     full_masks(split, count, preprocess, argument)
                                             of a segmentation, yields the masks of the pictures that
                                             `load` gives, uint8 (H, W), each in its own size: of
@@ -40,6 +43,7 @@ from paretomark.suites.spec._model import Preprocess
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 NOISE = "noise"  # the data set of nets that have none
+HEADS = 500  # files of pictures that are looked at before a run
 ROTATING_BATCHES = 8  # of pictures, through which the inputs of a net rotate while it is timed
 Split = Literal["train", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -179,7 +183,28 @@ def holds(spec: str) -> dict[Split, Holding]:
     plugin, argument = module(spec)
     if not hasattr(plugin, "holds"):
         return {}
-    return {split: plugin.holds(split, argument) for split in splits(spec)}
+    return {split: plugin.holds(split, argument, 0) for split in splits(spec)}
+
+
+def examine(spec: str, split: Split, count: int | None) -> Holding | None:
+    """Look at a split before a run that reads the first `count` of its pictures (None: all): at
+    its folders and tables, and at the heads of no more than HEADS files. Return what is in it; None
+    of a data set that does not say.
+
+    Raises UserError as `load` does, for all that can be known without decoding a picture.
+    """
+    plugin, argument = module(spec)
+    if not hasattr(plugin, "holds"):
+        return None
+    held: Holding = plugin.holds(split, argument, HEADS if count is None else min(count, HEADS))
+    _check_some(spec, split, held.pictures, held.notes)
+    return held
+
+
+def _check_some(spec: str, split: Split, pictures: int, notes: tuple[str, ...]) -> None:
+    if not pictures:
+        told = "".join(f"; {note}" for note in notes)
+        raise UserError(f"data set '{spec}' has no pictures in its {split} split{told}")
 
 
 def load(
@@ -200,9 +225,7 @@ def load(
     plugin, argument = module(spec)
     further = (task,) if hasattr(plugin, "TASKS") else ()
     examples: Examples = plugin.load(split, count, preprocess, argument, *further)
-    if not len(examples.labels):
-        told = "".join(f"; {note}" for note in examples.notes)
-        raise UserError(f"data set '{spec}' has no pictures in its {split} split{told}")
+    _check_some(spec, split, len(examples.labels), examples.notes)
     return examples if preprocess is None else _channelled(examples, len(preprocess.mean))
 
 
@@ -244,8 +267,8 @@ def full_masks(
     return masks
 
 
-def pictures(
+def unlabelled(
     spec: str, split: Split, count: int | None, preprocess: Preprocess | None
-) -> NDArray[np.uint8]:
-    """Return pictures without their labels, whatever task the data set is labelled for."""
-    return load(spec, split, count, preprocess, tasks(spec)[0]).images
+) -> Examples:
+    """Return examples for their pictures alone, whatever task the data set is labelled for."""
+    return load(spec, split, count, preprocess, tasks(spec)[0])

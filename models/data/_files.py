@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -42,7 +43,7 @@ def is_hidden(name: str) -> bool:
 def listing(folder: Path) -> Listing:
     """Return what lies in a folder. Raises UserError if it cannot be read."""
     try:
-        entries = sorted(folder.iterdir())
+        entries = sorted(folder.iterdir(), key=attrgetter("name"))
     except OSError as error:
         raise UserError(f"cannot read the folder {folder}: {error.strerror}") from None
     sorts = Listing([], [], [], [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,19 +75,35 @@ def read(path: Path, notes: Notes) -> Picture:
 def read_mask(path: Path) -> Mask:
     """Return a mask, whose numbers are kept. Raises UserError for a file that cannot be one."""
     with opened(path) as picture:
-        kind, raw = picture.format, _coding(picture)
-        found = _positions(picture)
+        _check_mask(picture, path)
+        raw, found = _coding(picture), _positions(picture)
     mask = found.turned
-    if kind in ("JPEG", "MPO", "GIF"):
-        raise UserError(f"{path} is a {kind}, which changes the numbers of classes: save it as PNG")
-    if mask.mode not in ("P", "L", "1") and not mask.mode.startswith("I"):
-        raise UserError(
-            f"{path} is a picture in {mask.mode}: a mask has one class number a pixel, not a colour"
-        )
     values = np.asarray(mask)
     if mask.mode == "1":
         values = values.astype(np.uint8)
     return Mask(values // _SHADES.get(raw, 1), found.is_turned)
+
+
+def glance(pictures: Iterable[Path], masks: Iterable[Path] = ()) -> None:
+    """Raise UserError, as `read` and `read_mask` do, for files whose heads tell that they are no
+    pictures, or no masks."""
+    for path in pictures:
+        with opened(path):
+            pass
+    for path in masks:
+        with opened(path) as mask:
+            _check_mask(mask, path)
+
+
+def _check_mask(mask: Image.Image, path: Path) -> None:
+    if mask.format in ("JPEG", "MPO", "GIF"):
+        raise UserError(
+            f"{path} is a {mask.format}, which changes the numbers of classes: save it as PNG"
+        )
+    if mask.mode not in ("P", "L", "1") and not mask.mode.startswith("I"):
+        raise UserError(
+            f"{path} is a picture in {mask.mode}: a mask has one class number a pixel, not a colour"
+        )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from paretomark.models.data import _classes, _files
+from paretomark.models.data import _classes, _files, _pictures
 from paretomark.models.data._classes import DECLARATION
 from paretomark.models.data._data import Examples, Holding, Split
 from paretomark.models.data._files import TEST, Listing
@@ -37,10 +37,12 @@ def splits(argument: str) -> tuple[Split, ...]:
     return _files.splits(Path(argument))
 
 
-def holds(split: Split, argument: str) -> Holding:
-    """Return what is in a split. Raises UserError as `load` does, but for broken pictures."""
+def holds(split: Split, argument: str, heads: int) -> Holding:
+    """Return what is in a split. Raises UserError as `load` does, but for what a picture's head
+    does not tell."""
     notes = Notes()
     classes, listing = _listing(Path(argument), split, notes)
+    _pictures.glance(file for file, _ in listing[:heads])
     return Holding(len(listing), classes, notes.told())
 
 

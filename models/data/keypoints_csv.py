@@ -76,10 +76,12 @@ def splits(argument: str) -> tuple[Split, ...]:
     return _files.splits(Path(argument))
 
 
-def holds(split: Split, argument: str) -> Holding:
-    """Return what is in a split. Raises UserError as `load` does, but for broken pictures."""
+def holds(split: Split, argument: str, heads: int) -> Holding:
+    """Return what is in a split. Raises UserError as `load` does, but for what a picture's head
+    does not tell."""
     notes = Notes()
     rows = _files.share(_read(_files.part(Path(argument), split), notes).rows, split)
+    _pictures.glance(file for file, _ in rows[:heads])
     return Holding(len(rows), (), notes.told())
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from paretomark.models.data import _classes, _files, _table
+from paretomark.models.data import _classes, _files, _pictures, _table
 from paretomark.models.data._classes import DECLARATION
 from paretomark.models.data._data import Examples, Holding, Split
 from paretomark.models.data._notes import Notes, cover
@@ -43,11 +43,12 @@ def load(split: Split, count: int | None, preprocess: Preprocess | None, argumen
     return dataclasses.replace(read, classes=classes)
 
 
-def holds(split: Split, argument: str) -> Holding:
-    """Return what is in the test split. Raises UserError as `load` does, but for broken
-    pictures."""
+def holds(split: Split, argument: str, heads: int) -> Holding:
+    """Return what is in the test split. Raises UserError as `load` does, but for what a picture's
+    head does not tell."""
     notes = Notes()
     classes, listing = _listing(Path(argument), split, notes)
+    _pictures.glance(file for file, _ in listing[:heads])
     return Holding(len(listing), classes, notes.told())
 
 

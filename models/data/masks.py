@@ -10,7 +10,7 @@ every tenth training picture is set aside for calibration. Without, all is the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,13 @@ SMEARED = range(200, VOID)  # numbers that, undeclared, are rather shades than c
 NO_CLASS = "void"
 
 Values = NDArray[np.uint8]
+
+
+class Pair(NamedTuple):
+    """A picture and its mask."""
+
+    picture: Path
+    mask: Path
 
 
 class Declaration(NamedTuple):
@@ -59,8 +66,8 @@ def load(
     images = np.empty((len(files), *size.size, 3), np.uint8)
     masks = np.empty((len(files), *size.size), np.uint8)
     there: set[int] = set()
-    for image, mask, file in zip(images, masks, files, strict=True):
-        picture, values = _pair(file, declaration.numbers, notes)
+    for image, mask, pair in zip(images, masks, files, strict=True):
+        picture, values = _read(pair, declaration.numbers, notes)
         there |= set(np.flatnonzero(np.bincount(values.ravel())).tolist())
         image[:] = np.asarray(_files.resized(picture, size))
         mask[:] = np.asarray(_files.resized_mask(Image.fromarray(values), size))
@@ -83,8 +90,8 @@ def full_masks(
     """
     root = Path(argument)
     numbers = _declared(root).numbers
-    for file in _listing(root, split, Notes())[:count]:
-        values = _pair(file, numbers, Notes())[1]
+    for pair in _listing(root, split, Notes())[:count]:
+        values = _read(pair, numbers, Notes())[1]
         high, wide = values.shape
         left, top, right, bottom = map(round, _files.box((wide, high), preprocess))
         yield values[top : max(bottom, top + 1), left : max(right, left + 1)]
@@ -95,15 +102,18 @@ def splits(argument: str) -> tuple[Split, ...]:
     return _files.splits(Path(argument))
 
 
-def holds(split: Split, argument: str) -> Holding:
-    """Return what is in a split. Raises UserError as `load` does, but for what only the pictures
-    and masks themselves can tell."""
+def holds(split: Split, argument: str, heads: int) -> Holding:
+    """Return what is in a split. Raises UserError as `load` does, but for what only the pixels of
+    pictures and masks can tell."""
     notes, root = Notes(), Path(argument)
-    return Holding(len(_listing(root, split, notes)), _declared(root).classes, notes.told())
+    classes, pairs = _declared(root).classes, _listing(root, split, notes)
+    _pictures.glance((p.picture for p in pairs[:heads]), (p.mask for p in pairs[:heads]))
+    return Holding(len(pairs), classes, notes.told())
 
 
-def _listing(root: Path, split: Split, notes: Notes) -> list[Path]:
-    """The pictures of a split, shuffled. Raises UserError for two that share a mask."""
+def _listing(root: Path, split: Split, notes: Notes) -> list[Pair]:
+    """The pictures of a split with their masks, shuffled. Raises UserError for two that share a
+    mask, and for one that has none."""
     folder = _files.part(root, split)
     if not (folder / "images").is_dir():
         raise UserError(f"{folder} has no folder 'images' (data set 'masks')")
@@ -115,28 +125,35 @@ def _listing(root: Path, split: Split, notes: Notes) -> list[Path]:
     _files.passed_over([there], notes)
     deeper = sum(map(_files.pictures_below, there.folders))
     notes.count("picture in folders inside 'images' passed over", deeper)
-    if (folder / "masks").is_dir():
-        masks = _files.listing(folder / "masks").pictures
-        unused = [mask.name for mask in masks if mask.stem not in of]
-        if unused:
-            notes.count(f"mask without a picture passed over: {some(unused)}", len(unused))
-    return _files.share(there.pictures, split)
+    masks = _files.listing(folder / "masks").pictures if (folder / "masks").is_dir() else []
+    unused = [mask.name for mask in masks if mask.stem not in of]
+    if unused:
+        notes.count(f"mask without a picture passed over: {some(unused)}", len(unused))
+    return _files.share(_pairs(there.pictures, folder / "masks", masks), split)
 
 
-def _pair(file: Path, numbers: Mapping[int, int], notes: Notes) -> tuple[Image.Image, Values]:
+def _pairs(pictures: Sequence[Path], folder: Path, masks: Sequence[Path]) -> list[Pair]:
+    """Every picture with its mask, which are `masks` of `folder`."""
+    named = {mask.name: mask for mask in masks}
+    pairs = []
+    for picture in pictures:
+        names = [f"{picture.stem}{suffix}" for suffix in SUFFIXES]
+        mask = next((named[name] for name in names if name in named), None)
+        if mask is None:
+            others = [f" ({m.name} does not keep them)" for m in masks if m.stem == picture.stem]
+            raise UserError(
+                f"{folder / names[0]} is missing: every picture needs a mask of the same name, in "
+                f"PNG, TIFF or BMP, which keep numbers{''.join(others)}"
+            )
+        pairs.append(Pair(picture, mask))
+    return pairs
+
+
+def _read(pair: Pair, numbers: Mapping[int, int], notes: Notes) -> tuple[Image.Image, Values]:
     """A picture and the classes of its pixels, both in the position that fits the mask: turned as
     the picture's EXIF says, unless the mask only fits the picture as it is stored."""
-    folder = file.parents[1] / "masks"
-    places = [folder / f"{file.stem}{suffix}" for suffix in SUFFIXES]
-    path = next((place for place in places if place.is_file()), places[0])
-    if not path.is_file():
-        there = _files.listing(folder).pictures if folder.is_dir() else []
-        others = [f" ({p.name} does not keep them)" for p in there if p.stem == file.stem]
-        raise UserError(
-            f"{path} is missing: every picture needs a mask of the same name, in PNG, TIFF or BMP, "
-            f"which keep numbers{''.join(others)}"
-        )
-    picture, mask = _pictures.read(file, notes), _pictures.read_mask(path)
+    path = pair.mask
+    picture, mask = _pictures.read(pair.picture, notes), _pictures.read_mask(path)
     size = mask.values.shape[::-1]
     if picture.is_turned and size == picture.turned.size:
         told = (

@@ -7,6 +7,7 @@ thing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,9 @@ def load(split: Split, count: int | None, preprocess: Preprocess | None, argumen
     """Return pictures in the order of the archive. Raises UserError if an array is not as it must
     be."""
     path, part, notes = Path(argument), PART[split], Notes()
-    images, labels = _arrays(path, part)
-    with at(f"{path}, y_{part}"):
-        labels = _indices(labels, notes)
+    images, labels = _arrays(path, part, (f"x_{part}", f"y_{part}"))
+    labels = _checked(path, part, images, labels, notes)
     with at(f"{path}, x_{part}"):
-        if len(images) != len(labels):
-            raise UserError(f"has {len(images)} pictures, y_{part} has {len(labels)} labels")
         images = _bytes(_channels_last(images, preprocess, notes), preprocess, notes)
     if preprocess is not None and preprocess.size != images.shape[1:3]:
         raise UserError(
@@ -49,14 +47,17 @@ def load(split: Split, count: int | None, preprocess: Preprocess | None, argumen
 
 def splits(argument: str) -> tuple[Split, ...]:
     """Return those that there are arrays of."""
-    arrays = _read(Path(argument))
+    arrays = _read(Path(argument), ())
     return tuple(s for s in SPLITS if {f"x_{PART[s]}", f"y_{PART[s]}"} <= set(arrays))
 
 
-def holds(split: Split, argument: str) -> Holding:
-    """Return what is in a split. Raises UserError as `load` does."""
-    examples = load(split, None, None, argument)
-    return Holding(len(examples.labels), (), examples.notes)
+def holds(split: Split, argument: str, heads: int) -> Holding:
+    """Return what is in a split. Raises UserError as `load` does, but for what only the pixels and
+    the net's size can tell."""
+    path, part, notes = Path(argument), PART[split], Notes()
+    images, labels = _arrays(path, part, (f"y_{part}",))
+    labels = _checked(path, part, images, labels, notes)
+    return Holding(len(labels[_kept(split, len(labels))]), (), notes.told())
 
 
 def _kept(split: Split, count: int) -> slice:
@@ -66,17 +67,49 @@ def _kept(split: Split, count: int) -> slice:
     return slice(count - aside, None) if split == "calibration" else slice(count - aside)
 
 
-def _read(path: Path, *names: str) -> dict[str, Array | None]:
-    """The arrays of these names, and the names of all others. Raises UserError for another file."""
+def _checked(
+    path: Path, part: str, images: Array, labels: Array, notes: Notes
+) -> NDArray[np.int64]:
+    """The class indices, one for each picture."""
+    with at(f"{path}, y_{part}"):
+        indices = _indices(labels, notes)
+    with at(f"{path}, x_{part}"):
+        if images.ndim and len(images) != len(indices):
+            raise UserError(f"has {len(images)} pictures, y_{part} has {len(indices)} labels")
+        if images.dtype.kind not in "buif":
+            raise UserError(f"must be pixels, is {images.dtype}: {REMEDY}")
+        if images.ndim not in (3, 4):
+            told = f"{images.dtype} {images.shape}"
+            raise UserError(f"must be uint8 (N, H, W, C) of 1 or 3 channels, is {told}")
+    return indices
+
+
+def _read(path: Path, names: Collection[str]) -> dict[str, Array]:
+    """The arrays of these names, and of all others type and shape, without their numbers. Raises
+    UserError for another file."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] if name in names else None for name in archive}
+            return {
+                name: archive[name] if name in names else _head(archive, name) for name in archive
+            }
     except Exception as error:  # a file of any kind may be here
         raise UserError(f"{path} is not a readable .npz file: {error}") from None
 
 
-def _arrays(path: Path, part: str) -> tuple[Array, Array]:
-    arrays = _read(path, f"x_{part}", f"y_{part}")
+def _head(archive: Any, name: str) -> Array:
+    """An array of the type and shape that an archive says, which takes no memory."""
+    with archive.zip.open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            header = np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(stream)
+    return np.broadcast_to(np.empty((), dtype), shape)
+
+
+def _arrays(path: Path, part: str, names: Collection[str]) -> tuple[Array, Array]:
+    """Pictures and labels, of which those of other names have no numbers."""
+    arrays = _read(path, names)
     images, labels = arrays.get(f"x_{part}"), arrays.get(f"y_{part}")
     if images is None or labels is None:
         raise UserError(
@@ -131,8 +164,6 @@ def _channels_last(images: Array, preprocess: Preprocess | None, notes: Notes) -
 
 def _bytes(images: Array, preprocess: Preprocess | None, notes: Notes) -> NDArray[np.uint8]:
     """Pixels from 0 to 255, also of other whole numbers, of floats 0..1 and 0..255."""
-    if images.dtype.kind not in "buif":
-        raise UserError(f"must be pixels, is {images.dtype}: {REMEDY}")
     if not images.size:
         return images.astype(np.uint8)
     least, most = float(images.min()), float(images.max())

@@ -16,6 +16,7 @@ are weights alone quantized: XNNPACK has that for linear layers only.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ PRECISIONS = ("fp32", "int8")
 OPTIONS = _options.OPTIONS
 DIFFERENT = 1e-2  # of the standard deviation of answers
 NOISE = 1e-5  # of the largest
+LOOKED_AT = 32  # pictures, to compare int8 with the net
 
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
@@ -56,23 +58,50 @@ def _check(net: nn.Module, sample: Tensor, out: Path) -> None:
     """Run the program beside the net: where code reads the weight of a convolution besides calling
     it, ExecuTorch 1.5.1 may make wrong answers, without an error."""
     import torch
-    from executorch.runtime import Runtime
 
-    try:
-        answers = Runtime.get().load_program(out).load_method("forward").execute([sample])
-    except RuntimeError:  # what this runtime lacks, the device may have, or says so itself
-        return
     with torch.no_grad():
         expected = net(sample)
-    if len(answers) != 1 or not isinstance(expected, torch.Tensor):
+    if not isinstance(expected, torch.Tensor) or (answer := _said(out, [sample])) is None:
         return
-    answer = answers[0]
     off, spread = float((answer - expected).abs().max()), float(expected.std(correction=0))
     if off > DIFFERENT * spread + NOISE * float(expected.abs().max()):
         raise UserError(
             f".pte: ExecuTorch makes a program of this net that answers otherwise (by {off:.2g}, "
             f"the standard deviation of answers is {spread:.2g}); take another format"
         )
+
+
+def _check_quantized(net: Any, batches: Sequence[Tensor], out: Path) -> None:
+    """Run an int8 program beside the float net: integers are off by some steps, but answers that
+    are further off than they differ among themselves are of another net."""
+    import torch
+
+    with torch.no_grad():
+        expected = [net(batch) for batch in batches]
+    if not isinstance(expected[0], torch.Tensor) or (answer := _said(out, batches)) is None:
+        return
+    exact = torch.cat(expected)
+    off, spread = float((answer - exact).abs().mean()), float(exact.std(correction=0))
+    if off > spread + NOISE * float(exact.abs().max()):
+        raise UserError(
+            f".pte: the int8 program answers otherwise than the net (by {off:.2g} on average, the "
+            f"standard deviation of answers is {spread:.2g}): take other ranges, other pictures to "
+            "calibrate on, or another format"
+        )
+
+
+def _said(program: Path, batches: Sequence[Tensor]) -> Tensor | None:
+    """What a program answers, of all batches; None if it has several outputs, or cannot run here:
+    what this runtime lacks, the device may have, or says so itself."""
+    import torch
+    from executorch.runtime import Runtime
+
+    try:
+        method = Runtime.get().load_program(program).load_method("forward")
+        answers = [[out.clone() for out in method.execute([batch])] for batch in batches]
+    except RuntimeError:
+        return None
+    return None if len(answers[0]) != 1 else torch.cat([answer for [answer] in answers])
 
 
 def quantize(
@@ -87,7 +116,7 @@ def quantize(
 ) -> None:
     """Write `model` in int8. Reads the graph that `export` left beside it.
 
-    Raises UserError for options that it does not have.
+    Raises UserError for options that it does not have, and if the program answers as another net.
     """
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
@@ -99,9 +128,12 @@ def quantize(
     ((sample,), _) = program.example_inputs
     net = prepare_pt2e(program.module(), XNNPACKQuantizer().set_global(scheme))
     with torch.no_grad():
-        for batch in calibration.reshape(-1, *sample.shape):
-            net(torch.from_numpy(batch))
+        batches = [torch.from_numpy(batch) for batch in calibration.reshape(-1, *sample.shape)]
+        for batch in batches:
+            net(batch)
         _lower(torch.export.export(convert_pt2e(net), (sample,)), out)
+    few = max(1, LOOKED_AT // len(sample))
+    _check_quantized(program.module(), batches[:few], out)
 
 
 def _graph(model: Path) -> Path:

@@ -8,7 +8,8 @@ zero point, for what is never negative.
 Ranges of activations are what NNCF has: by default the mean over the batches of the smallest and
 of the largest value, and before depthwise convolutions, where they are per channel, min-max. Of
 "percentile", the mean of the 0.01 % quantiles of batches, and "mse", NNCF's histogram, the latter
-is min-max there too.
+is min-max there too. The mean over pictures is less than the largest value of most classes that are
+bright where others are dark, and cuts it off: see docs/traps.md, and take "minmax" for those.
 
 int8-weights is weights only, int8 per output channel, arithmetic as with float32. There is no
 int4-weights: NNCF has that for matrix products only, and would write int8 for convolutions.

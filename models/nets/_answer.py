@@ -11,16 +11,19 @@ from torch import Tensor, fx, nn
 
 from paretomark.suites.spec._errors import UserError
 
+DECLARE = 'say which is meant by output = "KEY"'
 MAIN = ("out", "logits")  # what libraries call the answer beside which others are auxiliary
 Path: TypeAlias = tuple[tuple[str, Any], ...]  # items and attributes, from outside to inside
 
 
-def single(net: nn.Module, sample: Tensor, output: str) -> tuple[nn.Module, tuple[str, ...]]:
+def single(
+    net: nn.Module, sample: Tensor, output: str, remedy: str = DECLARE
+) -> tuple[nn.Module, tuple[str, ...]]:
     """Return a net that answers with a tensor, and what a reader must know of which.
 
     It is the tensor named, or numbered, by `output`; else the only one, or that of MAIN. The net is
     changed in place and keeps the names of its layers. `sample` is what it takes. Raises UserError,
-    with names and shapes, where that is none or several.
+    with names and shapes, where that is none, or several, which `remedy` says what to do about.
     """
     with torch.no_grad():
         answer = net(sample)
@@ -29,7 +32,7 @@ def single(net: nn.Module, sample: Tensor, output: str) -> tuple[nn.Module, tupl
             raise UserError(f"the net answers with one tensor, not with an output '{output}'")
         return net, ()
     tensors = dict(_tensors(answer))
-    name, warnings = _chosen({name: t for name, (_, t) in tensors.items()}, output)
+    name, warnings = _chosen({name: t for name, (_, t) in tensors.items()}, output, remedy)
     if isinstance(net, fx.GraphModule):  # its class is its own, and written anew
         raise UserError("a graph must answer with a tensor: put it into a module that takes one")
     net.__class__ = _picking(type(net))
@@ -37,7 +40,7 @@ def single(net: nn.Module, sample: Tensor, output: str) -> tuple[nn.Module, tupl
     return net, warnings
 
 
-def _chosen(tensors: Mapping[str, Tensor], output: str) -> tuple[str, tuple[str, ...]]:
+def _chosen(tensors: Mapping[str, Tensor], output: str, remedy: str) -> tuple[str, tuple[str, ...]]:
     listing = ", ".join(f"'{name}' {tuple(t.shape)}" for name, t in tensors.items())
     names = list(tensors)
     if output:
@@ -53,7 +56,7 @@ def _chosen(tensors: Mapping[str, Tensor], output: str) -> tuple[str, tuple[str,
             return name, (f"of the net's outputs {listing}, '{name}' is taken",)
     if not tensors:
         raise UserError("the net's answer holds no tensor")
-    raise UserError(f'the net has several outputs; say which is meant by output = "KEY": {listing}')
+    raise UserError(f"the net has several outputs; {remedy}: {listing}")
 
 
 def _tensors(answer: Any, name: str = "", path: Path = ()) -> Iterator[tuple[str, Any]]:

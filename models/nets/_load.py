@@ -49,8 +49,8 @@ class Net:
     warnings: tuple[str, ...] = ()
 
 
-def load(model: Model, seed: int) -> Net:
-    """Return the net of a model with its weights.
+def load(model: Model, seed: int, several: str = _answer.DECLARE) -> Net:
+    """Return the net of a model with its weights; `several` says what to do about several outputs.
 
     Raises UserError if there is no such, if none fit, or if its answers would mean nothing, see
     `_sound.py`.
@@ -92,7 +92,7 @@ def load(model: Model, seed: int) -> Net:
         if what.size or not known:
             _try(net, sample)
         if not known:
-            net, more = _answer.single(net, sample, model.output)
+            net, more = _answer.single(net, sample, model.output, several)
             warnings += more
         warnings += _sound.plain(net, sample)
         if model.weights == RANDOM:

@@ -184,6 +184,12 @@ def _loss_of(
     if teacher:
         with torch.no_grad():
             taught = teacher.net(x)
+        if taught.shape != answers.shape and taught.shape[1] != 1 != answers.shape[1]:
+            its, own = tuple(taught.shape[1:]), tuple(answers.shape[1:])
+            raise UserError(
+                f"the teacher answers with {its} for a picture, and its pupil with {own}: name a "
+                "teacher of the same classes"
+            )
         far = measure.distance(answers, taught, teacher.temperature)
         loss = (1 - teacher.weight) * loss + teacher.weight * far
     return loss, _scores(task, answers, truth, size)
