@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from paretomark.suites.spec import _schema
 from paretomark.suites.tasks._task import CLASSIFICATION
 
-SCHEMA = 3
+SCHEMA = 4
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
@@ -55,6 +55,7 @@ class Record(_Row):
     device: str
     batch: int
     threads: int
+    length: int = 0  # of its inputs, where one is declared; 0: they have none
     block: int
     started: str  # UTC
     # what came of it
@@ -152,7 +153,7 @@ class Record(_Row):
 
 def upgraded(table: object, schema: int) -> object:
     """A record that was written in an older schema, as one of this."""
-    if schema >= 2 or not isinstance(table, dict):  # what is new in 3 has defaults
+    if schema >= 2 or not isinstance(table, dict):  # what is new in 3 and 4 has defaults
         return table
     table = dict(table)
     measures = {name: table.pop(name, None) for name in ("pooled_iou", "keypoint_error")}
