@@ -25,7 +25,7 @@ from paretomark.devices._device import (
     Placement,
     open_device,
 )
-from paretomark.devices.measure import _answers, _inputs, _timing, _worker
+from paretomark.devices.measure import _answers, _inputs, _reference, _timing, _worker
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._kept import Keeper
 from paretomark.devices.measure._parity import Parity
@@ -69,6 +69,9 @@ def visit(spec: VisitSpec, stage: Path) -> dict[str, Any]:
     if spec.score and spec.images:
         stage.write_text("scoring")
         said = _told(said, _score(spec, device, placement))
+    elif spec.score and spec.reference:
+        parities = _reference.parities(spec, device, placement, inputs)
+        said = _told(said, *(_parity(parity, spec.parity_limit) for parity in parities))
     stage.write_text("first input again")
     answer |= _told({"broken": _answers.unsteady(device, inputs[0], outputs)}, said)
     if isinstance(device, Closing):

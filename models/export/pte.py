@@ -16,6 +16,7 @@ are weights alone quantized: XNNPACK has that for linear layers only.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,30 +41,35 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     What XNNPACK has taken is opaque, so a .pte cannot be quantized; its graph can. Raises UserError
     if the program answers otherwise than the net.
     """
-    import torch
-
     # Of one channel, (N, H, W, C) transposed to (N, C, H, W) counts as contiguous already and
     # keeps its strides, from which ExecuTorch reads another order: the file loads, but cannot run.
-    sample = torch.empty(sample.shape).copy_(sample)
+    export_inputs(net, {"input": sample.new_empty(sample.shape).copy_(sample)}, out)
+
+
+def export_inputs(net: nn.Module, samples: Mapping[str, Tensor], out: Path) -> None:
+    """Write the float32 program of a net with several inputs, as `export` does."""
+    import torch
+
+    sample = tuple(samples.values())
     with torch.no_grad():
-        program = torch.export.export(net, (sample,))
+        program = torch.export.export(net, sample)
     torch.export.save(program, _graph(out))
     _lower(program, out)
     _check(net, sample, out)
 
 
-def _check(net: nn.Module, sample: Tensor, out: Path) -> None:
+def _check(net: nn.Module, sample: tuple[Tensor, ...], out: Path) -> None:
     """Run the program beside the net: where code reads the weight of a convolution besides calling
     it, ExecuTorch 1.5.1 may make wrong answers, without an error."""
     import torch
     from executorch.runtime import Runtime
 
     try:
-        answers = Runtime.get().load_program(out).load_method("forward").execute([sample])
+        answers = Runtime.get().load_program(out).load_method("forward").execute(list(sample))
     except RuntimeError:  # what this runtime lacks, the device may have, or says so itself
         return
     with torch.no_grad():
-        expected = net(sample)
+        expected = net(*sample)
     if len(answers) != 1 or not isinstance(expected, torch.Tensor):
         return
     answer = answers[0]
