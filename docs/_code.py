@@ -72,7 +72,9 @@ def _type(hint: Any) -> str:
         return " or ".join(toml(value) for value in arguments)
     if origin is tuple:
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
-        return f"list of {count}{_type(arguments[0])}s"
+        inner = get_args(arguments[0]) if get_origin(arguments[0]) in (Union, UnionType) else ()
+        kinds = [_type(a) + "s" * (get_origin(a) is not Literal) for a in inner or arguments[:1]]
+        return f"list of {count}{' or '.join(kinds)}"
     if origin is dict or dataclasses.is_dataclass(hint):
         return "table"
     return TYPES[hint.__name__]

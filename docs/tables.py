@@ -29,7 +29,7 @@ from paretomark.models.export import _export
 from paretomark.models.nets import _zoo
 from paretomark.reports import _columns, _frame
 from paretomark.suites.spec import _plugins, _published, _suite
-from paretomark.suites.spec._model import Preprocess
+from paretomark.suites.spec._model import Input, Preprocess
 from paretomark.suites.tasks import _task
 
 ROOT = Path(__file__).parents[1]
@@ -145,6 +145,7 @@ def keys() -> str:
     places = {
         "At the top": _suite.Suite,
         **{f"`[{key}.NAME]`": inner[key] for key in _suite.TABLES},
+        "`inputs = { NAME = { ... } }` of a model": Input,
         "`preprocess = { ... }` of a model": Preprocess,
         "`[[published]]`": _published.Published,
     }

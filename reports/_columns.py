@@ -101,13 +101,14 @@ def quality(rows: Sequence[Row]) -> str:
 
 # fmt: off
 COLUMNS: tuple[Column, ...] = (
-    Column("cell", "cell", "", "", "key of the cell: model, recipe, device, batch and threads"),
+    Column("cell", "cell", "", "", "key of the cell: model, recipe, device, sizes"),
     Column("model", "model", "", "", "the net, as the suite names it", TEXT, (*RESULTS, ZEROS)),
     Column("recipe", "recipe", "", "", "how it is compressed, as the suite names it",
            TEXT, (*RESULTS, ZEROS)),
     Column("device", "device", "", "", "the runtime and its target", DEVICE, (EVERY, BOARD, ZEROS)),
     Column("batch", "batch", "1", "", "pictures per call"),
     Column("threads", "threads", "1", "", "threads that the runtime may use"),
+    Column("length", "length", "1", "", "of declared inputs; 0: they have none"),
     Column("simulated", "simulated", "", "", "what the latency is, where it is not measured"),
     Column("precision", "precision", "", "", "of weights and arithmetic, as the recipe has it"),
     Column("status", "status", "", "", "ok, or what kept it from that", STATUS, (EVERY,)),

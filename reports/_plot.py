@@ -82,11 +82,11 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
 def _looks(groups: Sequence[Group]) -> tuple[dict[str, str], dict[Group, Any]]:
     """The colour of each device, and the dash of each group's front."""
     devices = sorted({g.device for g in groups})
-    sizes = sorted({(g.batch, g.threads) for g in groups})
+    sizes = sorted({(g.batch, g.threads, g.length) for g in groups})
     colours = {d: COLOURS[i % len(COLOURS)] for i, d in enumerate(devices)}
     dashes = {}
     for g in groups:  # a device that has to share its colour gets another dash
-        kind = sizes.index((g.batch, g.threads)) + devices.index(g.device) // len(COLOURS)
+        kind = sizes.index((g.batch, g.threads, g.length)) + devices.index(g.device) // len(COLOURS)
         dashes[g] = _DOTS if g.simulated else _DASHES[kind % len(_DASHES)]
     return colours, dashes
 

@@ -31,10 +31,11 @@ def warning(profile: Profile) -> str:
 
 
 def place(profile: Profile) -> str:
-    """Name batch and threads; a file has the batch that it has."""
+    """Name batch, threads and length; a file has the batch that it has."""
     cell = profile.cell
     batch = "" if cell.model.file else f"batch {cell.batch}, "
-    return f"{batch}{cell.threads} thread{'s'[: cell.threads != 1]}"
+    length = f", length {cell.length}" if cell.length else ""
+    return f"{batch}{cell.threads} thread{'s'[: cell.threads != 1]}{length}"
 
 
 def lineage(profile: Profile) -> str:

@@ -1,6 +1,6 @@
 """Published figures beside ours: what a suite quotes in `[[published]]`, and what its rows say.
 
-Ours is one line per place (device, batch, threads) where the cell was planned, with a 95 %
+Ours is one line per place (device, batch, threads, length) where the cell was planned, with a 95 %
 interval where there is one. A ratio or difference is to the cell that the entry names as its base,
 or else to the dense fp32 net in the same place; it is paired, block by block or example by
 example, as everywhere.
@@ -95,8 +95,8 @@ def _one(entry: Published, row: Row, summary: Summary) -> Compared:
 
 def _base(entry: Published, row: Row, rows: Sequence[Row]) -> Row | None:
     """What ours is compared with, in the same place; None where there is nothing such."""
-    place = (row.device, row.batch, row.threads)
-    there = [r for r in rows if (r.device, r.batch, r.threads) == place]
+    place = (row.device, row.batch, row.threads, row.length)
+    there = [r for r in rows if (r.device, r.batch, r.threads, r.length) == place]
     model = entry.base_model or entry.model
     if entry.base_recipe:
         return next((r for r in there if _is(r, model, entry.base_recipe)), None)

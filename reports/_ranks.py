@@ -1,7 +1,7 @@
 """Do multiply-accumulates tell the order of nets by time? Spearman's rank correlation per device.
 
 Its interval is a percentile bootstrap over nets, for it is nets that another suite would draw anew.
-Only whole nets count, in one precision, on one device, batch and number of threads; nets
+Only whole nets count, in one precision, on one device, batch, number of threads and length; nets
 of different data sets share a place here, for time does not depend on the labels.
 """
 
@@ -71,10 +71,9 @@ def rankings(summary: Summary) -> list[Ranking]:
     rankings = []
     key = _place
     fit = sorted((r for r in summary.rows if r.valid and r.macs and r.steps in WHOLE), key=key)
-    for (device, batch, threads, simulated, precision), members in itertools.groupby(fit, key=key):
+    for (place, precision), members in itertools.groupby(fit, key=key):
         nets = list({row.model: row for row in members}.values())
         if len(nets) >= FEWEST:
-            place = Group("", device, batch, threads, simulated)
             rankings.append(_ranking(place, precision, nets))
     return rankings
 
@@ -83,8 +82,9 @@ def _rate(row: Row) -> float:
     return (row.macs or 0) / (row.latency_s or 1)
 
 
-def _place(row: Row) -> tuple[str, int, int, str, str]:
-    return row.device, row.batch, row.threads, row.simulated, row.precision
+def _place(row: Row) -> tuple[Group, str]:
+    place = Group("", row.device, row.batch, row.threads, row.simulated, length=row.length)
+    return place, row.precision
 
 
 def _ranking(place: Group, precision: str, nets: Sequence[Row]) -> Ranking:
@@ -183,6 +183,7 @@ def as_json(summary: Summary) -> list[dict[str, Any]]:
             "device": ranking.place.device,
             "batch": ranking.place.batch,
             "threads": ranking.place.threads,
+            "length": ranking.place.length,
             "simulated": ranking.place.simulated,
             "precision": ranking.precision,
             "nets": ranking.nets,

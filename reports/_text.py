@@ -93,8 +93,9 @@ def half(low: float | None, high: float | None) -> str:
 
 
 def place_label(group: Group) -> str:
-    """Name a place: device, batch and threads, and whether it is no measurement."""
+    """Name a place: device, batch, threads and length, and whether it is no measurement."""
     text = f"{group.device}, batch {group.batch}, {group.threads} thread{'s'[: group.threads != 1]}"
+    text += f", length {group.length}" if group.length else ""
     return clean(f"{text} ({group.simulated})" if group.simulated else text)
 
 

@@ -150,9 +150,10 @@ def _status_cell(value: Value, row: Row, reach: float) -> Cell:
 
 
 def _device_cell(value: Value, row: Row, reach: float) -> Cell:
-    """Device, batch and threads, and whether it is no measurement."""
+    """Device, batch, threads and length, and whether it is no measurement."""
     tag = f" <span class=tag>{esc(row.simulated)}</span>" if row.simulated else ""
-    size = f" <span class=i>batch {row.batch}, threads {row.threads}</span>"
+    length = f", length {row.length}" if row.length else ""
+    size = f" <span class=i>batch {row.batch}, threads {row.threads}{length}</span>"
     return Cell(esc(row.device) + size + tag, str(row.group[1:]))
 
 

@@ -83,10 +83,10 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
     title = "Leaderboard: accuracy against latency"
     intro = (
         f"<h1>{title}</h1><p class=soft>{len(summaries)} run{'s'[: len(summaries) != 1]}. "
-        "The newest valid result of each model, recipe, device, batch size and number of threads "
-        "on each machine; bars and [ ] are 95 % intervals. Results of different machines share no "
-        "front. ● on the front of its device, with the probability to be on it; ≈ statistically "
-        "tied with it. Δ and speed-up are to the dense fp32 net of the same run.</p>"
+        "The newest valid result of each model, recipe, device, batch size, number of threads and "
+        "length on each machine; bars and [ ] are 95 % intervals. Results of different machines "
+        "share no front. ● on the front of its device, with the probability to be on it; ≈ "
+        "statistically tied with it. Δ and speed-up are to the dense fp32 net of the same run.</p>"
     )
     body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(summaries)])
     return [_html.save(out / "index.html", _html.document(title, body)), *written]

@@ -121,6 +121,7 @@ def as_json(profile: Profile) -> dict[str, Any]:
         "device": cell.device,
         "batch": None if cell.model.file else cell.batch,
         "threads": cell.threads,
+        "length": cell.length,
         "runs": profile.runs,
         "started": profile.started,
         "paretomark": metadata.version("paretomark"),

@@ -37,7 +37,7 @@ FOREIGN, QUOTA, THROTTLED = "foreign load", "quota", "throttled"
 
 @dataclass(frozen=True)
 class Task:
-    """A visit to make. `peak_bytes` and `best_ns` are what earlier ones needed, if there were any."""
+    """A visit to make. `peak_bytes` and `best_ns` are what earlier ones needed, if any did."""
 
     key: str
     spec: VisitSpec

@@ -18,6 +18,7 @@ from paretomark.devices._device import Arrays, Device, Fixing, Placement, Port
 from paretomark.devices.measure import _pixels
 from paretomark.devices.measure._wrong import Wrong
 from paretomark.models.data import _data, _full_masks
+from paretomark.models.data import _declared as _declared_inputs
 from paretomark.suites.spec._model import Input, Preprocess, Reading
 from paretomark.suites.tasks._task import CLASSIFICATION
 
@@ -94,7 +95,10 @@ class VisitSpec:
 
 def ready(spec: VisitSpec, device: Device) -> Placement:
     """Load the model, and settle the sizes that it leaves open. Raise Wrong where none is known."""
-    placement = device.load(Path(spec.file), spec.threads)
+    placement = _named(spec, device.load(Path(spec.file), spec.threads))
+    names = [port.name for port in placement.inputs]
+    if unknown := [name for name in spec.inputs if name not in names]:
+        raise Wrong(f"the model has no input '{unknown[0]}' that is declared; it has {names}")
     if not any(-1 in port.shape for port in placement.inputs):
         return placement
     shapes = [_settled(spec, port) for port in placement.inputs]
@@ -103,6 +107,26 @@ def ready(spec: VisitSpec, device: Device) -> Placement:
     ports = zip(placement.inputs, shapes, strict=True)
     inputs = [dataclasses.replace(port, shape=shape) for port, shape in ports]
     return dataclasses.replace(placement, inputs=inputs)
+
+
+def _named(spec: VisitSpec, placement: Placement) -> Placement:
+    """The placement, with the inputs of a net that was exported called as they were declared: some
+    formats have numbers for names, and keep the order."""
+    if not of_net(spec) or {port.name for port in placement.inputs} == set(spec.inputs):
+        return placement
+    if len(placement.inputs) != len(spec.inputs):
+        raise Wrong(
+            f"the file has {len(placement.inputs)} inputs, and {len(spec.inputs)} are declared "
+            f"({', '.join(spec.inputs)}): leave out what the net does not use"
+        )
+    pairs = zip(placement.inputs, spec.inputs, strict=True)
+    inputs = [dataclasses.replace(port, name=name) for port, name in pairs]
+    return dataclasses.replace(placement, inputs=inputs)
+
+
+def of_net(spec: VisitSpec) -> bool:
+    """Tell whether the file was exported of a net whose inputs are declared."""
+    return bool(spec.inputs and spec.reference)
 
 
 def _settled(spec: VisitSpec, port: Port) -> tuple[int, ...]:
@@ -138,7 +162,7 @@ def _matches(shape: tuple[int, ...], port: tuple[int, ...]) -> bool:
 
 
 def _declared(spec: VisitSpec, name: str) -> tuple[int, ...]:
-    return tuple(spec.batch if size == -1 else size for size in spec.inputs[name].shape)
+    return spec.inputs[name].sizes(spec.batch)
 
 
 def _shape(port: Port) -> str:
@@ -159,6 +183,9 @@ def rotating(spec: VisitSpec, placement: Placement) -> list[Arrays]:
     Pictures that are fewer than a batch are repeated. Raise Wrong for a model that does not take
     such pictures.
     """
+    if of_net(spec):
+        calls = _declared_inputs.calls(spec.inputs, spec.batch, spec.seed)
+        return [[_given(port, call[port.name]) for port in placement.inputs] for call in calls]
     if not spec.images:
         rng = np.random.default_rng(spec.seed)
         count = range(_data.ROTATING_BATCHES)
@@ -173,13 +200,24 @@ def filled(images: NDArray[np.uint8], batch: int) -> NDArray[np.uint8]:
     return images[np.arange(batch) % len(images)]
 
 
+def _given(port: Port, values: NDArray[Any]) -> NDArray[Any]:
+    """What the float net was given, in the numbers of the file."""
+    if not _matches(values.shape, port.shape):
+        raise Wrong(f"input {port.name} is {_shape(port)}; declared for it is {values.shape}")
+    exact = values.dtype.kind == "i" and not port.scale
+    return np.ascontiguousarray(values.astype(port.dtype)) if exact else port.encode(values)
+
+
 def _noise(spec: VisitSpec, port: Port, rng: np.random.Generator) -> NDArray[Any]:
     """Numbers for an input: as declared; else normal ones, or of integers all that there are."""
     dtype = np.dtype(port.dtype)
     if declared := spec.inputs.get(port.name):
         shape = _declared(spec, port.name)
         if not _matches(shape, port.shape):
-            raise Wrong(f"input {port.name} is {_shape(port)}; declared for it is {shape}")
+            raise Wrong(
+                f"input {port.name} is {_shape(port)}; declared for it is {shape}: what the file "
+                "does not leave open must be declared as it has it"
+            )
         if dtype.kind in "iub" and not port.scale:
             low, high = (round(end) for end in declared.range)
             return np.ascontiguousarray(rng.integers(low, high + 1, shape).astype(dtype))

@@ -131,6 +131,7 @@ def _resolve(request: ProfileRequest) -> tuple[Suite, Cell]:
         devices=(request.device,),
         batch=(request.batch or 1,),
         threads=(request.threads,),
+        length=_lengths(suite, request.device)[:1] if model.has_length else (),
         device={},
         model={model.name: dataclasses.replace(model, recipes=(), devices=())},
         recipe={} if model.file else {recipe.name: dataclasses.replace(recipe, devices=())},
@@ -141,6 +142,11 @@ def _resolve(request: ProfileRequest) -> tuple[Suite, Cell]:
         raise UserError(f"{cell.key}: {no.reason}")
     _request.check([cell], one)
     return one, cell
+
+
+def _lengths(suite: Suite, device: str) -> tuple[int, ...]:
+    """The lengths of a device, of which the first is profiled."""
+    return suite.device.get(device, suite).length or suite.length
 
 
 def _model(name: str, suite: Suite) -> Model:

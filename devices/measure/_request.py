@@ -103,7 +103,10 @@ def _check(cell: Cell, suite: str) -> None:
     model, recipe = cell.model, cell.recipe
     with at(f"suite '{suite}', [model.{model.name}]"):
         _check_net(model)
-        _check_pictures(model)
+        if model.declared:
+            _check_recipe(recipe)
+        else:
+            _check_pictures(model)
     with at(f"suite '{suite}', [recipe.{recipe.name}]"):
         _export.check(recipe.quantization, recipe.precision)
         _step.check(recipe.steps, _artifact.weights(model))
@@ -146,10 +149,29 @@ def _check_file(file: Path) -> None:
         raise UserError(f"{file} is not a TFLite file")
 
 
+def _check_recipe(recipe: Recipe) -> None:
+    """Raise UserError for a recipe that a net with declared inputs cannot have, for it looks at
+    pictures: compression steps, and ranges of activations."""
+    narrowed = 'narrow this model to others, as in recipes = ["fp32"]'
+    if recipe.steps:
+        method = recipe.steps[0]["method"]
+        raise UserError(
+            f"recipe '{recipe.name}' has the step {method}, and steps are for nets of pictures: "
+            f"{narrowed}"
+        )
+    if recipe.precision == "int8":
+        raise UserError(
+            f"recipe '{recipe.name}' is int8, whose ranges are those of real data, and declared "
+            f"inputs are noise: {narrowed}, or take int8-dynamic or int8-weights"
+        )
+
+
 def _check_pictures(model: Model) -> None:
     """Raise UserError for data that is not there, or not for this net: its task or its size."""
     if not _size(model) and (model.kind == "python" or (model.file and model.data)):
-        raise UserError("declare how pictures are prepared: preprocess = { size = [224, 224] }")
+        pictures = "declare how pictures are prepared: preprocess = { size = [224, 224] }"
+        others = ", or, of text or sound, what it takes: inputs = { NAME = { shape = [-1, 128] } }"
+        raise UserError(pictures + others * (model.kind == "python"))
     data = _artifact.data(model)
     with at("data"):
         if data != _data.NOISE:

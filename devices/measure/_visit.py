@@ -25,7 +25,7 @@ from paretomark.devices._device import (
     State,
     open_device,
 )
-from paretomark.devices.measure import _answers, _inputs, _timing, _worker
+from paretomark.devices.measure import _answers, _inputs, _reference, _timing, _worker
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._kept import Keeper
 from paretomark.devices.measure._parity import Parity
@@ -103,6 +103,9 @@ class Visit:
         if spec.score and spec.images:
             self._stage.write_text("scoring")
             said = _told(said, _score(spec, self._device, placement))
+        elif spec.score and spec.reference:
+            parities = _reference.parities(spec, self._device, placement, self._inputs)
+            said = _told(said, *(_parity(parity, spec.parity_limit) for parity in parities))
         self._stage.write_text("first input again")
         again = _answers.unsteady(self._device, self._inputs[0], self._outputs)
         answer |= _told({"broken": again}, said)

@@ -160,6 +160,7 @@ def as_record(
         "device": cell.device,
         "batch": cell.batch,
         "threads": cell.threads,
+        "length": cell.length,
         "block": block,
         "started": started,
         "status": visit.status,

@@ -29,6 +29,7 @@ from paretomark.suites.tasks._task import CLASSIFICATION
 
 ARTIFACT = "artifact.json"
 REFERENCE = "reference.npy"
+REFERENCE_TO_INPUTS = "reference.npz"  # of a net with declared inputs
 OWN = "own"  # the folder, within its own, of an artifact that is a file of the user's
 CALIBRATION_EXAMPLES = 256
 UNTRAINED = "random weights"  # in place of a data set: there is no accuracy
@@ -65,12 +66,13 @@ class Artifact:
     data: str  # the data set; "" when the file is only timed, or UNTRAINED
     images: str  # .npy, uint8 (N, H, W, C)
     labels: str  # .npy, the labels of `Examples`; "" when no accuracy can be stated
-    reference: str  # .npy, (M, ...): what the float net says of the first M; "" if there is none
+    reference: str  # .npy, (M, ...): what the float net says of the first M; "" if there is none.
+    # Where inputs of a net are declared, .npz: what it answers to them, see `answers_to_inputs`.
     preprocess: Preprocess
     label_offset: int
     task: str = CLASSIFICATION
     reading: Reading = dataclasses.field(default_factory=Reading)
-    inputs: dict[str, Input] = dataclasses.field(default_factory=dict)
+    inputs: dict[str, Input] = dataclasses.field(default_factory=dict)  # in the order of a net
     parameters: int | None = None
     nonzeros: int | None = None
     macs: int | None = None

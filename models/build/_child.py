@@ -31,13 +31,10 @@ from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.build._float_net import FloatNet
 from paretomark.models.data import _data
 from paretomark.models.export import _export, _fold
-from paretomark.models.nets import _load
+from paretomark.models.nets import _inputs, _load
 from paretomark.suites.spec import _schema
 from paretomark.suites.spec._errors import UserError, explained
 from paretomark.suites.spec._model import RANDOM, Model, Preprocess, Recipe
-from paretomark.suites.tasks._task import CLASSIFICATION
-
-FEWEST_UNSCORED = 16  # pictures of noise
 
 
 def make(spec: BuildSpec) -> Artifact:
@@ -138,20 +135,14 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
     exporter = _export.module(spec.format)
     request = model, json.dumps(recipe.steps), spec.seed
     net = _float_net.compressed(*request)
-    unscored = max(FEWEST_UNSCORED, _data.ROTATING_BATCHES * spec.batch)
-    count = spec.examples if net.scored else unscored
-    task = CLASSIFICATION if net.data == _data.NOISE else net.task
-    images, labels = _float_net.prepare(net.data, net.preprocess, count, task)
-    np.save(part / _artifact.REFERENCE, _float_net.answers(*request, images))
+    reference, images, labels = _float_net.given(spec, net, part)
     name, sparse_path = f"model.{spec.format}", ""
     told: tuple[str, ...] = ()  # of what it is made of, or was calibrated on
     if recipe.storage == "sparse":
         dense = _made(spec, dataclasses.replace(recipe, storage="dense"))
         sparse_path, told = exporter.sparsify(Path(dense.file), part / name), dense.warnings
     elif recipe.precision == "fp32":
-        sample = _load.inputs(net.preprocess, np.load(images, mmap_mode="r")[: spec.batch])
-        sample = torch.cat([sample] * spec.batch)[: spec.batch]
-        exporter.export(_fold.folded(net.module, sample), sample, part / name)
+        _export_float(spec, net, images, part / name)
     else:
         exact = _made(spec, dataclasses.replace(recipe, precision="fp32", quantization={}))
         seen = np.empty(0, np.float32)
@@ -186,11 +177,12 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         data=_scores_on(model, net),
         images=str(images),
         labels=str(labels) if net.scored else "",
-        reference=str(target / _artifact.REFERENCE),
+        reference=str(target / reference),
         preprocess=net.preprocess,
         label_offset=model.label_offset,
         task=net.task,
         reading=model.reading,
+        inputs=net.inputs,
         parameters=net.parameters,
         nonzeros=net.nonzeros,
         macs=net.macs,
@@ -204,6 +196,18 @@ def _export_net(spec: BuildSpec, part: Path, target: Path) -> Artifact:
         asked=net.asked,
         reached=net.reached,
     )
+
+
+def _export_float(spec: BuildSpec, net: FloatNet, images: Path | str, out: Path) -> None:
+    exporter = _export.module(spec.format)
+    if net.inputs:
+        (call,) = _inputs.samples(net.inputs, spec.batch, spec.seed, 1)
+        named = dict(zip(net.inputs, call, strict=True))
+        exporter.export_inputs(_fold.folded(net.module, *call), named, out)
+        return
+    sample = _load.inputs(net.preprocess, np.load(images, mmap_mode="r")[: spec.batch])
+    sample = torch.cat([sample] * spec.batch)[: spec.batch]
+    exporter.export(_fold.folded(net.module, sample), sample, out)
 
 
 def _of_data(images: Path | str) -> dict[str, Any]:
@@ -264,6 +268,8 @@ def _refusal(spec: BuildSpec) -> Refused | None:
     if recipe.precision not in exporter.PRECISIONS:
         can = f"written as {' and '.join(exporter.PRECISIONS)}, not as {recipe.precision}"
         return Refused("unsupported", f".{spec.format} is {can}")
+    if spec.model.declared and not hasattr(exporter, "export_inputs"):
+        return Refused("unsupported", f".{spec.format} is not written of nets with declared inputs")
     for option, value in recipe.quantization.items():
         if value not in getattr(exporter, "OPTIONS", {}).get(option, ()):
             reason = f".{spec.format}'s quantizer has no {option} = '{value}'"

@@ -23,10 +23,12 @@ from paretomark.models.compress import _step
 from paretomark.models.compress._step import Compressed
 from paretomark.models.data import _data, _full_masks
 from paretomark.models.data._data import NOISE
-from paretomark.models.nets import _load, _macs, _structure
-from paretomark.suites.spec._model import RANDOM, Model, Preprocess
+from paretomark.models.nets import _inputs, _load, _macs, _structure
+from paretomark.suites.spec._model import RANDOM, Input, Model, Preprocess
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 ABOUT = "about.json"  # the classes and notes of prepared pictures
+FEWEST_UNSCORED = 16  # pictures of noise
 REFERENCE_BYTES = 8 * 2**20  # of answers for every pixel; those for a picture always fit
 
 
@@ -50,6 +52,7 @@ class FloatNet:
     asked: dict[str, float]  # what the steps were to reach, see `_step.Reached`
     reached: dict[str, float]
     warnings: tuple[str, ...]
+    inputs: dict[str, Input] = dataclasses.field(default_factory=dict)  # in place of pictures
 
 
 @lru_cache(maxsize=1)  # the formats and precisions of one net are ordered one after the other
@@ -83,13 +86,21 @@ def compressed(model: Model, steps_json: str, seed: int) -> FloatNet:
         preprocess=preprocess,
         parameters=sum(p.numel() for p in parameters),
         nonzeros=sum(int(p.count_nonzero()) for p in parameters),
-        macs=_macs.macs(net, preprocess),
+        macs=_macs_of(net, loaded.inputs, preprocess),
         encoded_bytes=_encoded_bytes(named) if steps or model.weights != RANDOM else None,
         steps_s=after.seconds,
         asked=after.asked,
         reached=after.reached,
         warnings=(*loaded.warnings, *after.warnings),
+        inputs=loaded.inputs,
     )
+
+
+def _macs_of(net: nn.Module, inputs: dict[str, Input], preprocess: Preprocess) -> int | None:
+    """What one picture, or one call with declared inputs at batch 1, computes."""
+    if not inputs:
+        return _macs.macs(net, preprocess)
+    return _macs.of_call(net, _inputs.samples(inputs, 1, 0, 1)[0])
 
 
 def _encoded_bytes(named: Mapping[str, torch.Tensor]) -> int:
@@ -148,6 +159,22 @@ def prepare(source: str, preprocess: Preprocess, count: int, task: str) -> tuple
     return folder / "images.npy", folder / "labels.npy"
 
 
+def given(spec: BuildSpec, net: FloatNet, part: Path) -> tuple[str, Path | str, Path | str]:
+    """Keep what the float net answers to its pictures, or to declared inputs. Return the name of
+    that file, the pictures, and their labels; "" where there are none."""
+    request = spec.model, json.dumps(spec.recipe.steps), spec.seed
+    if net.inputs:
+        kept = answers_to_inputs(*request, spec.batch)
+        np.savez(part / _artifact.REFERENCE_TO_INPUTS, **kept)  # type: ignore[arg-type]
+        return _artifact.REFERENCE_TO_INPUTS, "", ""
+    unscored = max(FEWEST_UNSCORED, _data.ROTATING_BATCHES * spec.batch)
+    count = spec.examples if net.scored else unscored
+    task = CLASSIFICATION if net.data == NOISE else net.task
+    images, labels = prepare(net.data, net.preprocess, count, task)
+    np.save(part / _artifact.REFERENCE, answers(*request, images))
+    return _artifact.REFERENCE, images, labels
+
+
 def about(pictures: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the classes and notes of prepared pictures, see `Examples`."""
     table = json.loads(pictures.with_name(ABOUT).read_text())
@@ -168,6 +195,23 @@ def answers(model: Model, steps_json: str, seed: int, pictures: Path) -> NDArray
             if (i + 64) * answer[0].nbytes >= REFERENCE_BYTES:
                 break
     return np.concatenate(batches)
+
+
+def answers_to_inputs(
+    model: Model, steps_json: str, seed: int, batch: int
+) -> dict[str, NDArray[Any]]:
+    """Return what the float net says when it is called with its declared inputs, as often as a
+    device is or as REFERENCE_BYTES hold: arrays by `CALL_OUTPUT`, their numbers."""
+    net = compressed(model, steps_json, seed)
+    kept: dict[str, NDArray[Any]] = {}
+    for call, sample in enumerate(_inputs.samples(net.inputs, batch, seed, _data.ROTATING_BATCHES)):
+        with torch.no_grad():
+            answer = net.module(*sample)
+        parts = answer if isinstance(answer, tuple) else (answer,)
+        kept |= {f"{call}_{i}": part.numpy() for i, part in enumerate(parts)}
+        if sum(array.nbytes for array in kept.values()) >= REFERENCE_BYTES:
+            break
+    return kept
 
 
 def calibration(

@@ -106,7 +106,13 @@ def _content(stamp: str, path: Path) -> str:
 
 def _reading(model: Model) -> Facts:
     """What is declared of inputs and outputs, where anything is."""
-    table = {"reading": model.reading, "inputs": model.inputs}
+    inputs = model.inputs
+    if model.file:  # which itself says whether they are integers, however a range is written
+        inputs = {
+            name: dataclasses.replace(it, range=(float(it.range[0]), float(it.range[1])))
+            for name, it in inputs.items()
+        }
+    table = {"reading": model.reading, "inputs": inputs}
     defaults = {"reading": Reading(), "inputs": {}}
     declared = {name: value for name, value in table.items() if value != defaults[name]}
     facts: Facts = json.loads(json.dumps(declared, default=dataclasses.asdict))

@@ -10,6 +10,10 @@
 
     OPTIONS = {"ranges": ("minmax", ...)}     optional: keyword parameters of `quantize` for int8,
                                               and their values, the default first
+    def export_inputs(net, samples, out) -> None
+                                              optional: the same of a net that is given tensors in
+                                              the order of `samples`, by name, and answers with one
+                                              or a tuple of them; they go in and out as they are
     def sparsify(model, out) -> str           optional: the same file with its zeros left out;
                                               whether a runtime can skip them, and why
     def sparse_path(model) -> str             optional: the same of a file that the user brings

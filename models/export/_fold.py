@@ -36,14 +36,14 @@ NOISE = 1e-6  # of the largest answer: what float32 may make of it
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # the arguments that a module got
 
 
-def folded(net: nn.Module, sample: Tensor) -> nn.Module:
-    """Return a copy of a net in evaluation that answers `sample` (N, C, H, W) the same with fewer
-    operators.
+def folded(net: nn.Module, *sample: Tensor) -> nn.Module:
+    """Return a copy of a net in evaluation that answers `sample`, pictures (N, C, H, W) or what is
+    declared, the same with fewer operators.
 
     Where the code of a module cannot be traced, for it branches on shapes, its parts are folded one
     by one. What would answer otherwise is left as it is.
     """
-    whole: Call = ((sample,), {})
+    whole: Call = (sample, {})
     result = copy.deepcopy(net)
     if not _has_norm(result):
         return result

@@ -15,6 +15,7 @@ int4-weights   the same in int4. ONNX Runtime unpacks either anew in every infer
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,17 +37,34 @@ MARK = "paretomark.precision"
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     """Write the float32 graph with fixed shapes, input `input`, output `output`."""
+    _write(net, {"input": sample}, ["output"], out)
+
+
+def export_inputs(net: nn.Module, samples: Mapping[str, Tensor], out: Path) -> None:
+    """Write the float32 graph with fixed shapes and inputs of these names."""
+    import torch
+
+    with torch.no_grad():
+        answers = net(*samples.values())
+    count = len(answers) if isinstance(answers, tuple) else 1
+    outputs = [f"output{i}" for i in range(count)] if count > 1 else ["output"]
+    _write(net, samples, outputs, out)
+
+
+def _write(
+    net: nn.Module, samples: Mapping[str, Tensor], outputs: Sequence[str], out: Path
+) -> None:
     import onnx
     import torch
 
     torch.onnx.export(
         net,
-        (sample,),
+        tuple(samples.values()),
         out,
         dynamo=True,
         external_data=False,
-        input_names=["input"],
-        output_names=["output"],
+        input_names=list(samples),
+        output_names=outputs,
         verbose=False,
     )
     # The exporter notes at every node where its code lies on this machine: two checkouts would make

@@ -14,6 +14,7 @@ Neither the sample nor the traces of the exporting machine's source files are ke
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,15 @@ PRECISIONS = ("fp32", "fp16", "bf16", "tf32", "int8")
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     """Write the float32 program."""
+    export_inputs(net, {"input": sample}, out)
+
+
+def export_inputs(net: nn.Module, samples: Mapping[str, Tensor], out: Path) -> None:
+    """Write the float32 program of a net with several inputs."""
     import torch
 
     with torch.no_grad():
-        _save(torch.export.export(net, (sample,)), out, "fp32")
+        _save(torch.export.export(net, tuple(samples.values())), out, "fp32")
 
 
 def quantize(model: Path, out: Path, precision: str, calibration: NDArray[np.float32]) -> None:

@@ -16,7 +16,7 @@ are weights alone quantized: XNNPACK has that for linear layers only.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,25 +42,30 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     What XNNPACK has taken is opaque, so a .pte cannot be quantized; its graph can. Raises UserError
     if the program answers otherwise than the net.
     """
-    import torch
-
     # Of one channel, (N, H, W, C) transposed to (N, C, H, W) counts as contiguous already and
     # keeps its strides, from which ExecuTorch reads another order: the file loads, but cannot run.
-    sample = torch.empty(sample.shape).copy_(sample)
+    export_inputs(net, {"input": sample.new_empty(sample.shape).copy_(sample)}, out)
+
+
+def export_inputs(net: nn.Module, samples: Mapping[str, Tensor], out: Path) -> None:
+    """Write the float32 program of a net with several inputs, as `export` does."""
+    import torch
+
+    sample = tuple(samples.values())
     with torch.no_grad():
-        program = torch.export.export(net, (sample,))
+        program = torch.export.export(net, sample)
     torch.export.save(program, _graph(out))
     _lower(program, out)
     _check(net, sample, out)
 
 
-def _check(net: nn.Module, sample: Tensor, out: Path) -> None:
+def _check(net: nn.Module, sample: tuple[Tensor, ...], out: Path) -> None:
     """Run the program beside the net: where code reads the weight of a convolution besides calling
     it, ExecuTorch 1.5.1 may make wrong answers, without an error."""
     import torch
 
     with torch.no_grad():
-        expected = net(sample)
+        expected = net(*sample)
     if not isinstance(expected, torch.Tensor) or (answer := _said(out, [sample])) is None:
         return
     off, spread = float((answer - expected).abs().max()), float(expected.std(correction=0))
@@ -78,7 +83,10 @@ def _check_quantized(net: Any, batches: Sequence[Tensor], out: Path) -> None:
 
     with torch.no_grad():
         expected = [net(batch) for batch in batches]
-    if not isinstance(expected[0], torch.Tensor) or (answer := _said(out, batches)) is None:
+    if (
+        not isinstance(expected[0], torch.Tensor)
+        or (answer := _said(out, [(batch,) for batch in batches])) is None
+    ):
         return
     exact = torch.cat(expected)
     off, spread = float((answer - exact).abs().mean()), float(exact.std(correction=0))
@@ -90,15 +98,15 @@ def _check_quantized(net: Any, batches: Sequence[Tensor], out: Path) -> None:
         )
 
 
-def _said(program: Path, batches: Sequence[Tensor]) -> Tensor | None:
-    """What a program answers, of all batches; None if it has several outputs, or cannot run here:
+def _said(program: Path, calls: Sequence[tuple[Tensor, ...]]) -> Tensor | None:
+    """What a program answers, of all calls; None if it has several outputs, or cannot run here:
     what this runtime lacks, the device may have, or says so itself."""
     import torch
     from executorch.runtime import Runtime
 
     try:
         method = Runtime.get().load_program(program).load_method("forward")
-        answers = [[out.clone() for out in method.execute([batch])] for batch in batches]
+        answers = [[out.clone() for out in method.execute(list(inputs))] for inputs in calls]
     except RuntimeError:
         return None
     return None if len(answers[0]) != 1 else torch.cat([answer for [answer] in answers])

@@ -13,7 +13,7 @@ int4-weights   the same in int4, but int8 for depthwise convolutions, which Lite
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,14 @@ def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     # The wrapper starts in training mode whatever the net it wraps is in.
     wrapped = litert_torch.to_channel_last_io(net, args=[0], outputs=dense).eval()
     litert_torch.convert(wrapped, (sample.permute(0, 2, 3, 1).contiguous(),)).export(str(out))
+    _mend(out)
+
+
+def export_inputs(net: nn.Module, samples: Mapping[str, Tensor], out: Path) -> None:
+    """Write the float32 model with fixed shapes, inputs and outputs as the net has them."""
+    import litert_torch
+
+    litert_torch.convert(net, tuple(samples.values())).export(str(out))
     _mend(out)
 
 

@@ -18,6 +18,7 @@ int4-weights: NNCF has that for matrix products only, and would write int8 for c
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +40,19 @@ OPTIONS = {
 
 def export(net: nn.Module, sample: Tensor, out: Path) -> None:
     """Write the float32 model with fixed shapes."""
+    _convert(lambda model: onnx.export(net, sample, model), out)
+
+
+def export_inputs(net: nn.Module, samples: Mapping[str, Tensor], out: Path) -> None:
+    """Write the float32 model with fixed shapes and inputs of these names."""
+    _convert(lambda model: onnx.export_inputs(net, samples, model), out)
+
+
+def _convert(write: Callable[[Path], None], out: Path) -> None:
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
-        onnx.export(net, sample, Path(folder) / "model.onnx")
+        write(Path(folder) / "model.onnx")
         model = openvino.convert_model(Path(folder) / "model.onnx")
         # By default the weights are halved, whatever they were.
         openvino.save_model(model, out, compress_to_fp16=False)

@@ -17,7 +17,10 @@ Path: TypeAlias = tuple[tuple[str, Any], ...]  # items and attributes, from outs
 
 
 def single(
-    net: nn.Module, sample: Tensor, output: str, remedy: str = DECLARE
+    net: nn.Module,
+    sample: Tensor | tuple[Tensor, ...],
+    output: str,
+    remedy: str = DECLARE,
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """Return a net that answers with a tensor, and what a reader must know of which.
 
@@ -26,7 +29,7 @@ def single(
     with names and shapes, where that is none, or several, which `remedy` says what to do about.
     """
     with torch.no_grad():
-        answer = net(sample)
+        answer = net(*(sample if isinstance(sample, tuple) else (sample,)))
     if isinstance(answer, Tensor):
         if output not in ("", "0"):
             raise UserError(f"the net answers with one tensor, not with an output '{output}'")
@@ -38,6 +41,30 @@ def single(
     net.__class__ = _picking(type(net))
     vars(net)["answer_path"] = tensors[name][0]
     return net, warnings
+
+
+def every(net: nn.Module, sample: tuple[Tensor, ...], output: str) -> nn.Module:
+    """Return a net that answers with a tensor or a tuple of them: with all of its tensors, or with
+    that which `output` names.
+
+    The net is changed in place, and `sample` is what it takes. Raises UserError where it has no
+    such tensor, or none.
+    """
+    with torch.no_grad():
+        answer = net(*sample)
+    if isinstance(answer, Tensor):
+        return single(net, sample, output)[0]
+    tensors = {name: (path, t) for name, (path, t) in _tensors(answer)}
+    if output or not tensors:
+        name, _ = _chosen({name: t for name, (_, t) in tensors.items()}, output, DECLARE)
+        tensors = {name: tensors[name]}
+    once = {id(t): name for name, (_, t) in reversed(tensors.items())}  # some stand there twice
+    names = tuple(name for name in tensors if name in once.values())
+    if isinstance(net, fx.GraphModule):
+        raise UserError("a graph must answer with a tensor: put it into a module that takes one")
+    net.__class__ = _gathering(type(net))
+    vars(net)["answer_paths"] = tuple(tensors[name][0] for name in names)
+    return net
 
 
 def _chosen(tensors: Mapping[str, Tensor], output: str, remedy: str) -> tuple[str, tuple[str, ...]]:
@@ -108,3 +135,31 @@ _kinds: dict[type[nn.Module], type[nn.Module]] = {}
 def _bare(kind: type[nn.Module]) -> nn.Module:
     picking = _picking(kind)
     return picking.__new__(picking)
+
+
+def _gathering(kind: Any) -> type[nn.Module]:
+    """A kind of net that answers with what is at the ends of its `answer_paths`: a tensor, or a
+    tuple of several. It may have several inputs."""
+    if kind in _gatherings:
+        return _gatherings[kind]
+
+    class Gathering(kind):  # type: ignore[misc]
+        def forward(self, *inputs: Tensor) -> Any:
+            answer = super().forward(*inputs)
+            found = tuple(_at(answer, path) for path in self.answer_paths)
+            return found if len(found) > 1 else found[0]
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            _, _, *state = super().__reduce_ex__(protocol)
+            return _bare_gathering, (kind,), *state
+
+    _gatherings[kind] = Gathering
+    return Gathering
+
+
+_gatherings: dict[type[nn.Module], type[nn.Module]] = {}
+
+
+def _bare_gathering(kind: type[nn.Module]) -> nn.Module:
+    gathering = _gathering(kind)
+    return gathering.__new__(gathering)

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import importlib
 import importlib.util
-import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from paretomark.models.data import _data
-from paretomark.models.nets import _answer, _libraries, _random, _sound, _zoo
+from paretomark.models.nets import _answer, _inputs, _libraries, _random, _sound, _weights, _zoo
 from paretomark.suites.spec._errors import UserError, at, explained
-from paretomark.suites.spec._model import RANDOM, Model, Preprocess
+from paretomark.suites.spec._model import RANDOM, Input, Model, Preprocess
 
 PICTURES = 16  # to draw random weights for
 
@@ -37,8 +34,9 @@ PICTURES = 16  # to draw random weights for
 class Net:
     """A net in evaluation mode, float32 (N, C, H, W) to logits, and how it wants to see pictures.
 
-    `data` is "" where neither suite nor net name a data set; `weights` says which they are;
-    `warnings` what a reader must know of the net.
+    With declared `inputs`, in the order in which it takes them, it sees none, and answers with a
+    tensor or a tuple of them. `data` is "" where neither suite nor net name a data set; `weights`
+    says which they are; `warnings` what a reader must know of the net.
     """
 
     module: nn.Module
@@ -47,6 +45,7 @@ class Net:
     task: str
     weights: str
     warnings: tuple[str, ...] = ()
+    inputs: dict[str, Input] = dataclasses.field(default_factory=dict)
 
 
 def load(model: Model, seed: int, several: str = _answer.DECLARE) -> Net:
@@ -57,6 +56,31 @@ def load(model: Model, seed: int, several: str = _answer.DECLARE) -> Net:
     """
     torch.manual_seed(seed)
     what = _zoo.split(model.net)
+    net, preprocess, data, weights = _bare(model, what)
+    warnings = () if what.kind in _libraries.NAMES else _sound.floats(net)
+    if model.weights not in ("", RANDOM) or not (model.weights or what.kind):
+        file = Path(model.weights) if model.weights else _zoo.weights(what.name)
+        _weights.fill(net, file)
+        weights = file.name
+    if what.kind in _libraries.NAMES:
+        net = _libraries.plain(net)
+    net.eval()
+    task = model.task or _zoo.task(model.net)
+    with at(model.name or model.net):
+        if model.declared:
+            net, declared, more = _of_inputs(net, model, seed)
+            weights = f"random, seed {seed}" if model.weights == RANDOM else weights
+            return Net(net, preprocess, "", task, weights, warnings + more, declared)
+        if what.kind == "python":
+            preprocess = _followed(net, preprocess)
+        net, more = _of_pictures(net, preprocess, model, what, seed, several)
+    if model.weights == RANDOM:
+        weights, data = f"random, seed {seed}", ""
+    return Net(net, preprocess, model.data or data, task, weights, warnings + more)
+
+
+def _bare(model: Model, what: _zoo.Name) -> tuple[nn.Module, Preprocess, str, str]:
+    """The net as it is made, what it wants of pictures, its data, and what its weights are."""
     trained = not model.weights
     if what.kind in _libraries.NAMES:
         entry = _libraries.entry(what.kind, what.name, what.size)
@@ -73,36 +97,73 @@ def load(model: Model, seed: int, several: str = _answer.DECLARE) -> Net:
         preprocess = model.preprocess
     if what.size:
         preprocess = dataclasses.replace(preprocess, size=what.size)
-    if not all(preprocess.size):
+    if not all(preprocess.size) and not model.declared:
         raise UserError(
             f"{model.name or model.net}: declare how pictures are prepared, as in "
-            "preprocess = { size = [224, 224] }"
+            "preprocess = { size = [224, 224] }, or what else it takes, by inputs"
         )
-    warnings = () if what.kind in _libraries.NAMES else _sound.floats(net)
-    if model.weights not in ("", RANDOM) or (trained and not what.kind):
-        file = Path(model.weights) if model.weights else _zoo.weights(what.name)
-        _fill(net, file)
-        weights = file.name
-    if what.kind in _libraries.NAMES:
-        net = _libraries.plain(net)
-    net.eval()
+    return net, preprocess, data, weights
+
+
+def _of_pictures(
+    net: nn.Module,
+    preprocess: Preprocess,
+    model: Model,
+    what: _zoo.Name,
+    seed: int,
+    several: str,
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """A net that is given pictures, and warnings."""
+    warnings: tuple[str, ...] = ()
     known = what.kind in _libraries.NAMES and not model.output
-    with at(model.name or model.net):
-        sample, other = pictures(preprocess, 4).chunk(2)
-        if what.size or not known:
-            _try(net, sample)
-        if not known:
-            net, more = _answer.single(net, sample, model.output, several)
-            warnings += more
-        warnings += _sound.plain(net, sample)
-        if model.weights == RANDOM:
-            _random.initialise(net, pictures(preprocess, PICTURES), seed)
-            weights, data = f"random, seed {seed}", ""
-        _sound.finite(net)
-        if not known and (why := _sound.unsteady(net, sample, other)):
-            raise UserError(f"the net's answers in evaluation are {why}")
-    task = model.task or _zoo.task(model.net)
-    return Net(net, preprocess, model.data or data, task, weights, warnings)
+    sample, other = pictures(preprocess, 4).chunk(2)
+    if what.size or not known:
+        _try(net, sample)
+    if not known:
+        net, warnings = _answer.single(net, sample, model.output, several)
+    warnings += _sound.plain(net, sample)
+    if model.weights == RANDOM:
+        _random.initialise(net, pictures(preprocess, PICTURES), seed)
+    _sound.finite(net)
+    if not known and (why := _sound.unsteady(net, sample, other)):
+        raise UserError(f"the net's answers in evaluation are {why}")
+    return net, warnings
+
+
+def _of_inputs(
+    net: nn.Module, model: Model, seed: int
+) -> tuple[nn.Module, dict[str, Input], tuple[str, ...]]:
+    """A net that is run with declared inputs, these in its order, and warnings."""
+    declared = _inputs.ordered(net, model.inputs)
+    sample, other = _inputs.samples(declared, 2, seed, 2)
+    _inputs.check(net, declared, sample)
+    net = _answer.every(net, sample, model.output)
+    warnings = _sound.plain(net, *sample)
+    if model.weights == RANDOM:
+        _random.initialise(net, sample, seed)
+    _sound.finite(net)
+    if why := _sound.erratic(net, sample, other):
+        raise UserError(f"the net's answers in evaluation are {why}")
+    return net, declared, warnings
+
+
+def _followed(net: nn.Module, preprocess: Preprocess) -> Preprocess:
+    """What is declared, but of one channel where the net takes grey pictures only and nothing is
+    said of channels."""
+    plain = Preprocess(preprocess.size)
+    if (preprocess.mean, preprocess.std) != (plain.mean, plain.std):
+        return preprocess
+    grey = dataclasses.replace(preprocess, mean=plain.mean[:1], std=plain.std[:1])
+    return grey if not _takes(net, preprocess) and _takes(net, grey) else preprocess
+
+
+def _takes(net: nn.Module, preprocess: Preprocess) -> bool:
+    try:
+        with torch.no_grad():
+            net(pictures(preprocess, 2))
+    except Exception:  # whatever the net raises
+        return False
+    return True
 
 
 def _try(net: nn.Module, sample: torch.Tensor) -> None:
@@ -113,7 +174,11 @@ def _try(net: nn.Module, sample: torch.Tensor) -> None:
     except Exception as error:
         why = explained(error, 200)
         shape = f"float32 {tuple(sample.shape)}"
-        raise UserError(f"the net does not take an input of this size, {shape} ({why})") from None
+        raise UserError(
+            f"the net does not take an input of this size, {shape} ({why}): the size is that of "
+            "preprocess.size, and the channels are as many as preprocess.mean has numbers; what "
+            "takes no pictures is declared by inputs"
+        ) from None
 
 
 def digest(net: nn.Module) -> str:
@@ -223,38 +288,3 @@ def imports_kept() -> Iterator[None]:
     finally:
         if before:
             _enter(before)
-
-
-def _fill(net: nn.Module, weights: Path) -> None:
-    try:
-        state = load_file(weights)
-        for name, twin in _twins(net):  # of tensors that are one, a file may hold one
-            if name not in state and twin in state:
-                state[name] = state[twin]
-        net.load_state_dict(state)
-    except FileNotFoundError:
-        raise UserError(
-            f"{weights} is missing: name trained weights with 'weights = \"...\"' in the suite, "
-            "or train the net with `bench.py train`"
-        ) from None
-    except SafetensorError as error:
-        raise UserError(f"{weights} is not a readable safetensors file: {error}") from None
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise UserError(f"{weights} does not fit the net: {' '.join(lines[1:3]).strip()}") from None
-    for name, twin in _twins(net):
-        if not torch.equal(state[name].nan_to_num(), state[twin].nan_to_num()):
-            raise UserError(
-                f"{weights} does not fit the net: {name} and {twin} are one tensor in the net, and "
-                "two that differ in the file"
-            )
-
-
-def _twins(net: nn.Module) -> Iterator[tuple[str, str]]:
-    """Names of tensors of a net that are one in memory, both ways."""
-    names: dict[tuple[object, ...], list[str]] = {}
-    for name, tensor in net.state_dict().items():
-        if tensor.numel():
-            place = tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
-            names.setdefault(place, []).append(name)
-    yield from (pair for same in names.values() for pair in itertools.permutations(same, 2))

@@ -14,7 +14,7 @@ import contextlib
 import copy
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -44,18 +44,22 @@ def macs(net: nn.Module, preprocess: Preprocess) -> int | None:
 
     A net on the meta device stays there. Raises what the net raises if it does not run.
     """
-    shape = 1, len(preprocess.mean), *preprocess.size
+    return of_call(net, [torch.zeros(1, len(preprocess.mean), *preprocess.size)])
+
+
+def of_call(net: nn.Module, sample: Sequence[Tensor]) -> int | None:
+    """Return multiply-accumulates of one call, whose inputs are like `sample`, as `macs` does."""
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     if device.type != "meta":
         # Where that fails, it computes with numbers, or makes tensors on the processor.
         with contextlib.suppress(Exception), torch.device("meta"):
-            return _count(_shapes_of(net), torch.zeros(shape, device="meta"))
-    sample = torch.zeros(shape, device=device)
+            return _count(_shapes_of(net), [x.to("meta") for x in sample])
+    sample = [x.to(device) for x in sample]
     try:
         return _count(net, sample)
     except Exception:
         with torch.no_grad():
-            net(sample)
+            net(*sample)
         return None
 
 
@@ -68,9 +72,9 @@ def _shapes_of(net: nn.Module) -> nn.Module:
     return copy.deepcopy(net, memo)
 
 
-def _count(net: nn.Module, sample: Tensor) -> int | None:
+def _count(net: nn.Module, sample: Sequence[Tensor]) -> int | None:
     with _unfused(), torch.no_grad(), _Counter() as counter:
-        net(sample)
+        net(*sample)
     return None if counter.unknown else counter.macs
 
 

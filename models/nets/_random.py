@@ -17,8 +17,10 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
 @torch.no_grad()
-def initialise(net: nn.Module, pictures: Tensor, seed: int) -> None:
-    """Draw the weights of `net` in place, for `pictures` (N, C, H, W), by the seed alone."""
+def initialise(net: nn.Module, sample: Tensor | tuple[Tensor, ...], seed: int) -> None:
+    """Draw the weights of `net` in place, for a sample of its inputs, by the seed alone.
+
+    It is of pictures (N, C, H, W), or a tuple of what is declared."""
     torch.manual_seed(seed)
     for name, parameter in net.named_parameters():
         if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):
@@ -31,7 +33,7 @@ def initialise(net: nn.Module, pictures: Tensor, seed: int) -> None:
             norm.reset_running_stats()
             norm.momentum = None  # the average over all batches, here one
             norm.train()
-        net(pictures)
+        net(*(sample if isinstance(sample, tuple) else (sample,)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -8,7 +8,7 @@ that a figure would mean nothing of are refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ def floats(net: nn.Module) -> tuple[str, ...]:
     return (f"the net has weights in {names}: they are taken as float32",)
 
 
-def plain(net: nn.Module, sample: Tensor) -> tuple[str, ...]:
+def plain(net: nn.Module, *sample: Tensor) -> tuple[str, ...]:
     """Leave a net in evaluation no weight that is computed before its use, in place; return
     warnings of hooks that stay.
 
@@ -53,10 +53,10 @@ def plain(net: nn.Module, sample: Tensor) -> tuple[str, ...]:
     """
     computed = [m for m in net.modules() if parametrize.is_parametrized(m) or _known(m)]
     if computed:
-        before = _answer(net, sample)
+        before = _answer(net, *sample)
         for module in computed:
             _bake(module)
-        if not _close(before, _answer(net, sample), BAKED):
+        if not _close(before, _answer(net, *sample), BAKED):
             raise UserError(
                 "weights that are computed before their use (weight_norm, spectral_norm, "
                 "parametrizations, masks) cannot be replaced by their values; do so in the function"
@@ -96,20 +96,9 @@ def unsteady(net: nn.Module, sample: Tensor, other: Tensor) -> str:
 
     Both are pictures (N, C, H, W), N > 1.
     """
-    first = _answer(net, sample)  # the first time, caches may be filled
-    state = {name: tensor.clone() for name, tensor in _tensors(net)}
-    _answer(net, other)
-    again = _answer(net, sample)
-    changed = [
-        n for n, t in _tensors(net) if not torch.equal(t.nan_to_num(), state[n].nan_to_num())
-    ]
-    if changed:
-        return f"stateful: a pass changes {changed[0]}, as a normalisation does that is in training"
-    if not _close(first, again, AGAIN):
-        return (
-            "random or stateful: the same pictures got other answers, as by F.dropout without "
-            "training=self.training"
-        )
+    if why := erratic(net, (sample,), (other,)):
+        return why
+    first = _answer(net, sample)
     if first.ndim == 0 or len(first) != len(sample):
         return f"of shape {tuple(first.shape)} for {len(sample)} pictures: these must come first"
     try:
@@ -124,9 +113,31 @@ def unsteady(net: nn.Module, sample: Tensor, other: Tensor) -> str:
     )
 
 
-def _answer(net: nn.Module, x: Tensor) -> Tensor:
+def erratic(net: nn.Module, sample: Sequence[Tensor], other: Sequence[Tensor]) -> str:
+    """Say why a net does not answer `sample` the same before and after `other`; "" if it does."""
+    first = _answer(net, *sample)  # the first time, caches may be filled
+    state = {name: tensor.clone() for name, tensor in _tensors(net)}
+    _answer(net, *other)
+    again = _answer(net, *sample)
+    changed = [
+        n for n, t in _tensors(net) if not torch.equal(t.nan_to_num(), state[n].nan_to_num())
+    ]
+    if changed:
+        return f"stateful: a pass changes {changed[0]}, as a normalisation does that is in training"
+    if _close(first, again, AGAIN):
+        return ""
+    return (
+        "random or stateful: the same inputs got other answers, as by F.dropout without "
+        "training=self.training"
+    )
+
+
+def _answer(net: nn.Module, *sample: Tensor) -> Tensor:
+    """What a net answers; of several tensors, their numbers in a row."""
     with torch.no_grad():
-        answer: Tensor = net(x.clone())
+        answer: Tensor | tuple[Tensor, ...] = net(*(x.clone() for x in sample))
+    if isinstance(answer, tuple):
+        return torch.cat([part.flatten().float() for part in answer])
     return answer.clone()
 
 

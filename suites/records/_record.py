@@ -57,6 +57,7 @@ class Record(_Row):
     device: str
     batch: int
     threads: int
+    length: int = 0  # of its inputs, where one is declared; 0: they have none
     block: int
     started: str  # UTC
     # what came of it
@@ -171,7 +172,7 @@ def upgraded(table: object, schema: int) -> object:
     samples = table.pop("samples_ns", None)  # one stretch, until schema 4
     if samples is not None:
         table["slices_ns"] = [samples] if isinstance(samples, list) and samples else samples
-    return table if schema >= 2 else _of_1(table)  # what is new in 3 has defaults
+    return table if schema >= 2 else _of_1(table)  # what else is new has defaults
 
 
 def _of_1(table: dict[str, Any]) -> dict[str, Any]:

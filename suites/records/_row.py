@@ -21,6 +21,7 @@ class Group(NamedTuple):
     threads: int
     simulated: str
     task: str = CLASSIFICATION
+    length: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class Row:
     device: str = ""
     batch: int = 0
     threads: int = 0
+    length: int = 0
     data: str = ""
     simulated: str = ""
     status: str = NOT_RUN
@@ -123,7 +125,7 @@ class Row:
     def group(self) -> Group:
         """The rows that it may share a front with."""
         place = self.data, self.device, self.batch, self.threads
-        return Group(*place, self.simulated, self.task)
+        return Group(*place, self.simulated, self.task, self.length)
 
     def measure(self, name: str) -> float | None:
         """A further number of the task; None where it gives none of that name."""

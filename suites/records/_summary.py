@@ -225,11 +225,11 @@ def _cold(pool: Sequence[Record]) -> Sequence[Record]:
 def _not_run(cell: str) -> Row:
     """A planned cell without a record: all that is known is its key, `Cell.key` of the plan."""
     reason = "no record: the run was stopped before this cell; finish it with run --resume"
-    key = re.fullmatch(r"(.*)/(.*)/(.*)/b(\d{1,9})/t(\d{1,9})", cell)
+    key = re.fullmatch(r"(.*)/(.*)/(.*)/b(\d{1,9})/t(\d{1,9})(?:/l(\d{1,9}))?", cell)
     if not key:
         return Row(cell=cell, model=cell, recipe="", reason=reason)
     row = Row(cell=cell, model=key[1], recipe=key[2], device=key[3], reason=reason)
-    return dataclasses.replace(row, batch=int(key[4]), threads=int(key[5]))
+    return dataclasses.replace(row, batch=int(key[4]), threads=int(key[5]), length=int(key[6] or 0))
 
 
 def _zeros(record: Record) -> float | None:

@@ -5,12 +5,14 @@ Values only: what is made of them must not depend on how suites are read.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Meaning = Literal["", "logits", "probabilities", "classes"]
 KINDS = ("file", "python", "timm", "torchvision")  # of nets, before the colon
 RANDOM = "random"  # instead of trained weights: drawn by the seed, and no accuracy is stated
+LENGTH = "length"  # in the shape of an input
 AS_IS = "as-is"  # the recipe, and the precision, of a model file that the user brings
 
 
@@ -44,11 +46,22 @@ class Reading:
 class Input:
     """An input that no picture fills: it gets numbers drawn evenly, the same in every run.
 
-    Whole numbers from `range[0]` to `range[1]`, both included, if the input is one of integers.
+    Whole numbers from `range[0]` to `range[1]`, both included, if the input is one of integers: a
+    file says so itself, and of a net it is one where both ends are written as whole numbers.
     """
 
-    shape: tuple[int, ...]  # -1 stands for the batch
-    range: tuple[float, float] = (0.0, 1.0)  # least and greatest number
+    shape: tuple[int | Literal["length"], ...]  # -1 stands for the batch, "length" for the cell's
+    range: tuple[int | float, int | float] = (0.0, 1.0)  # least and greatest; `[0, 9]`: integers
+
+    @property
+    def whole(self) -> bool:
+        """Whether a net is given integers."""
+        return all(isinstance(end, int) for end in self.range)
+
+    def sizes(self, batch: int) -> tuple[int, ...]:
+        """Return its shape at a batch. Its length must have been put in, see `Model.at`."""
+        assert LENGTH not in self.shape
+        return tuple(batch if size == -1 else int(size) for size in self.shape)
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,26 @@ class Model:
         """One of KINDS; "" for a net of the zoo's own."""
         kind, colon, _ = self.net.partition(":")
         return kind if colon else ""
+
+    @property
+    def declared(self) -> bool:
+        """Whether it is a net, not a file, with declared inputs in place of pictures."""
+        return bool(self.inputs) and not self.file
+
+    @property
+    def has_length(self) -> bool:
+        """Whether a shape of its inputs has a length, which makes it a cell for each length."""
+        return any(LENGTH in declared.shape for declared in self.inputs.values())
+
+    def at(self, length: int) -> Model:
+        """Return the model with a length put into the shapes of its inputs."""
+        inputs = {
+            name: dataclasses.replace(
+                declared, shape=tuple(length if n == LENGTH else n for n in declared.shape)
+            )
+            for name, declared in self.inputs.items()
+        }
+        return dataclasses.replace(self, inputs=inputs)
 
     @property
     def reading(self) -> Reading:

@@ -1,4 +1,5 @@
-"""The cells that a suite plans: model x recipe x device x batch x threads.
+"""The cells that a suite plans: model x recipe x device x batch x threads, and x length
+where the inputs of the model have one.
 
 Everything here is pure: nothing is loaded, built or looked up on a device. What exists
 (nets, methods, devices) is handed in, so that a misspelled name fails before work starts.
@@ -20,18 +21,21 @@ from paretomark.suites.spec._suite import Suite
 
 @dataclass(frozen=True)
 class Cell:
-    """One point to measure."""
+    """One point to measure. `model` has the length of the cell in the shapes of its inputs."""
 
     model: Model
     recipe: Recipe
     device: str
     batch: int
     threads: int
+    length: int = 0  # of its inputs; 0: they have none
 
     @property
     def key(self) -> str:
         """What names this cell in records: the same in every run of the same suite."""
-        return f"{self.model.name}/{self.recipe.name}/{self.device}/b{self.batch}/t{self.threads}"
+        what = f"{self.model.name}/{self.recipe.name}/{self.device}"
+        length = f"/l{self.length}" if self.length else ""
+        return f"{what}/b{self.batch}/t{self.threads}{length}"
 
     @property
     def file_format(self) -> str:
@@ -75,11 +79,11 @@ def plan(
     for model in suite.model.values():
         recipes, devices = _offers(suite, model, nets, loads, where)
         cells += [
-            Cell(model, recipe, device, batch, threads)
+            Cell(model.at(length) if length else model, recipe, device, batch, threads, length)
             for recipe in recipes
             for device in devices
             if not recipe.devices or device in recipe.devices
-            for batch, threads in _sizes(suite, device)
+            for batch, threads, length in _sizes(suite, device, model)
         ]
     if not cells:
         raise UserError(f"{where}: no recipe is for a device that its models have")
@@ -91,7 +95,7 @@ def _check_keys(cells: Sequence[Cell], where: str) -> None:
     """Raise UserError if results of one cell would stand under the key of another."""
     key, count = Counter(cell.key for cell in cells).most_common(1)[0]
     if count > 1:
-        what = "a device, recipe, batch or number of threads is named twice; name each once"
+        what = "a device, recipe, batch, length or number of threads is named twice; name each once"
         raise UserError(f"{where}: {key} is planned {count} times: {what}")
 
 
@@ -106,10 +110,11 @@ def _file_format(model: Model) -> str:
     return Path(model.file).suffix.removeprefix(".")
 
 
-def _sizes(suite: Suite, device: str) -> Iterable[tuple[int, int]]:
-    """The batches and numbers of threads of a device."""
+def _sizes(suite: Suite, device: str, model: Model) -> Iterable[tuple[int, int, int]]:
+    """The batches, numbers of threads and lengths of a model on a device; 0: it has no length."""
     sizes = suite.device.get(device, suite)
-    return itertools.product(sizes.batch or suite.batch, sizes.threads or suite.threads)
+    lengths = (sizes.length or suite.length) if model.has_length else (0,)
+    return itertools.product(sizes.batch or suite.batch, sizes.threads or suite.threads, lengths)
 
 
 def select(cells: Sequence[Cell], **names: Sequence[str]) -> list[Cell]:

@@ -4,7 +4,7 @@ Every value is taken for hostile. A key must be a field, a field without a defau
 numbers are finite and fit into 64 bits, and what does not fit is named by the keys that lead to it.
 Lists become tuples, tables become dataclasses, and whole numbers do for `float`. Supported are
 bool, int, float, str, Literal, Any, dataclasses, tuple[T, ...] and tuple[A, B], dict and Mapping by
-str, and each of these or None.
+str, each of these or None, and one of several plain ones, of which the first that fits is taken.
 """
 
 from __future__ import annotations
@@ -124,8 +124,10 @@ def _reader(hint: Any) -> Reader:
     if hint is Any:
         return lambda value: value
     if origin in (Union, types.UnionType):
-        (kind,) = (a for a in arguments if a is not type(None))
-        inner = _reader(kind)
+        kinds = [_reader(a) for a in arguments if a is not type(None)]
+        inner = kinds[0] if len(kinds) == 1 else functools.partial(_either, kinds)
+        if type(None) not in arguments:
+            return inner
         return lambda value: None if value is None else inner(value)
     if origin is Literal:
         return functools.partial(_choice, arguments)
@@ -189,6 +191,17 @@ def _row(readers: Sequence[Reader], value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple) or len(value) != len(readers):
         raise Invalid(f"must be a list of {len(readers)}, got {_shown(value)}")
     return tuple(reader(item) for reader, item in zip(readers, value, strict=True))
+
+
+def _either(readers: Sequence[Reader], value: Any) -> Any:
+    errors: list[Invalid] = []
+    for reader in readers:
+        try:
+            return reader(value)
+        except Invalid as error:
+            errors.append(error)
+    words = isinstance(value, str)  # which may be one of a Literal, misspelled
+    raise max(reversed(errors), key=lambda error: isinstance(error, Unknown) == words)
 
 
 def _choice(valid: tuple[Any, ...], value: Any) -> Any:

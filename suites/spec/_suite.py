@@ -28,6 +28,7 @@ T = TypeVar("T")
 FOLDER = Path(__file__).parents[1]
 STORAGES = ("dense", "sparse")
 TABLES = ("model", "recipe", "device")  # written as [model.NAME]
+_READ = ("label_offset", "answers", "threshold")  # of a model: how its answers are scored
 NAMED = ("name",)  # by this NAME, or by the file; it is no key
 
 
@@ -37,6 +38,7 @@ class Sizes:
 
     batch: tuple[int, ...] = ()  # by default the suite's
     threads: tuple[int, ...] = ()  # by default the suite's
+    length: tuple[int, ...] = ()  # by default the suite's
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Suite:
     devices: tuple[str, ...] = ()  # as `bench.py devices` lists them
     batch: tuple[int, ...] = (1,)  # pictures of a call; each number gives cells of its own
     threads: tuple[int, ...] = (1,)  # of a runtime; each number gives cells of its own
+    length: tuple[int, ...] = ()  # "length" in `inputs`; each number gives cells of its own
     blocks: int = 3  # how often each cell is visited
     precision: float = 0.02  # half width of the intervals to reach; wider cells get more visits
     seed: int = 0  # of the order of visits, of training, and of random weights
@@ -173,6 +176,27 @@ def _check_sizes(suite: Suite, devices: Collection[str], where: str) -> None:
         numbers = [getattr(sizes, key) for sizes in (suite, *suite.device.values())]
         if not numbers[0] or any(min(n, default=1) < 1 for n in numbers):
             raise UserError(f"{where}: {key} must be a list of numbers of at least 1")
+    _check_lengths(suite, where)
+
+
+def _check_lengths(suite: Suite, where: str) -> None:
+    """Raise UserError for lengths that are none, that no model has, or that a model lacks."""
+    lengths = [*suite.length, *(n for sizes in suite.device.values() for n in sizes.length)]
+    if any(n < 1 for n in lengths):
+        raise UserError(f"{where}: length must be a list of numbers of at least 1")
+    having = [model for model in suite.model.values() if model.has_length]
+    if lengths and not having:
+        raise UserError(
+            f"{where} has a length, but no model that takes one: leave it out, or name it in the "
+            'shape of an input, as in inputs = { tokens = { shape = [-1, "length"] } }'
+        )
+    for model in having:
+        for device in model.devices or suite.devices:
+            if not (suite.length or (device in suite.device and suite.device[device].length)):
+                raise UserError(
+                    f'{where}, [model.{model.name}]: an input has a "length", and the suite says '
+                    f"none for {device}: add length = [32, 128] at the top of the suite"
+                )
 
 
 def _check_model(model: Model, where: str) -> None:
@@ -184,8 +208,8 @@ def _check_model(model: Model, where: str) -> None:
         raise unknown("task", model.task, _plugins.names("tasks"), where)
     if model.preprocess:
         _check_preprocess(model.preprocess, where)
-    if model.inputs and not model.file:
-        raise UserError(f'{where}: inputs can be declared for files only, as in net = "file:PATH"')
+    if model.declared:
+        _check_declared(model, where)
     for name, declared in model.inputs.items():
         _check_input(declared, f"{where}, inputs.{name}")
 
@@ -202,9 +226,23 @@ def _check_preprocess(preprocess: Preprocess, where: str) -> None:
         raise UserError(f"{where}: crop of preprocess is {crop}")
 
 
+def _check_declared(model: Model, where: str) -> None:
+    """Raise UserError for a net with inputs that cannot have them, or for what it has besides."""
+    if model.kind != "python":
+        forms = 'net = "file:PATH" or net = "python:PATH.py:FUNCTION"'
+        raise UserError(f"{where}: inputs can be declared for files and functions only: {forms}")
+    for key in ("data", "calibration", "preprocess", "task", *_READ):
+        if getattr(model, key) != getattr(Model(), key):
+            raise UserError(
+                f"{where}: a net with inputs is timed, and not scored: leave out {key}, or the "
+                "inputs where pictures fill the only one"
+            )
+
+
 def _check_input(declared: Input, where: str) -> None:
-    if any(size < 1 and size != -1 for size in declared.shape):
-        raise UserError(f"{where}: sizes are at least 1, or -1 for the batch, got {declared.shape}")
+    if any(isinstance(n, int) and n < 1 and n != -1 for n in declared.shape):
+        may = 'at least 1, or -1 for the batch, or "length"'
+        raise UserError(f"{where}: sizes are {may}, got {list(declared.shape)}")
     low, high = declared.range
     if low > high:
         raise UserError(
@@ -219,7 +257,7 @@ def _with_defaults(model: Model, suite: Suite) -> Model:
     return dataclasses.replace(
         model,
         weights=model.weights or suite.weights,
-        data=model.data or suite.data,
+        data=model.data or ("" if model.declared else suite.data),
         recipes=model.recipes or suite.recipes,
     )
 
