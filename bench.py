@@ -101,7 +101,7 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         "--time",
         type=duration,
         metavar="10m",
-        help="how long visits may go on for that (default: until cells have twice their visits)",
+        help="how long visits may go on for that (default: for a third of the visits)",
     )
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
