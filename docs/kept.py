@@ -37,7 +37,10 @@ CELLS, HEADER = "cells.csv", "run.json"
 FLOAT_BYTES = 4
 CONTROL = ("control", "control_delta", "control_low", "control_high")
 TOO_LONG = ("lineage", "classes")
-OF_TIME = ("speedup", "front_probability", "on_front", "mark", "p90_s", "load_s", "first_s")
+OF_TIME = (
+    *("speedup", "front_probability", "on_front", "mark", "load_s", "first_s", "typical_s"),
+    *("p90_s", "p95_s", "p99_s", "disturbed", "sequential", "visits_apart"),
+)
 Line = Mapping[str, str]  # of cells.csv
 
 

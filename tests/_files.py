@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -67,3 +68,15 @@ def measured(folder: Path, path: Path, code: int | None = None) -> dict[str, Row
     ended = bench.main(["run", str(path), "--out", str(out), "--json"])
     assert code is None or ended == code
     return {row.model: row for row in _summary.summarise(_store.read(out)).rows}
+
+
+def net_of_fake(folder: Path, layers: int = 2, width: int = 16) -> Path:
+    """A file that the fake device computes: a chain of linear layers of random weights."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {"shape": np.array((1, width))}
+    for i in range(layers):
+        arrays[f"weight{i}"] = rng.normal(size=(width, width)).astype(np.float32)
+        arrays[f"bias{i}"] = rng.normal(size=width).astype(np.float32)
+    path = folder / "model.npz"
+    np.savez(path, **arrays)
+    return path

@@ -158,8 +158,8 @@ def test_markdown_is_a_table_and_obeys_no_record() -> None:
     a, b = both()
     text = module.as_markdown(a, b, _verdicts.compare(a, b))
     assert "all cells SLOWER: +20" in text
-    assert "**34 inconclusive, 12 not compared**" in text  # but for that
-    rows = [line for line in text.splitlines() if line.startswith("| **inconclusive**")]
+    assert "**34 same, 12 not compared**" in text  # but for that
+    rows = [line for line in text.splitlines() if line.startswith("| **same**")]
     assert len(rows) == 34
     evil = summarise(run(cell([1e-3] * 2, model="`x` | <b>@all</b>\n# big")))
     line = module.as_markdown(evil, evil, _verdicts.compare(evil, evil)).splitlines()[-1]
@@ -173,4 +173,4 @@ def test_the_terminal_table(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "onnxruntime: 1.20.0 → 1.21.0" in shown
     assert "all cells SLOWER: +20" in shown
-    assert "34 inconclusive, 12 not compared" in shown
+    assert "34 same, 12 not compared" in shown

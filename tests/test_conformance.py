@@ -38,7 +38,7 @@ def caught() -> dict[str, Caught]:
         ("wrong", "visit, scoring", "wrong answers"),
         ("fallback", "visit, load", "not on numpy"),
         ("drift", "visit, flags", "drift"),
-        ("bimodal", "visit, flags", "unsteady"),
+        ("bimodal", "visit, flags", "two modes"),
         ("early", "visit, scoring", "wrong answers"),
         ("cached", "verify, own_answers", "changed in place"),
         ("lazy", "verify, first", "second to fourth call"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 
 import pytest
@@ -93,8 +94,20 @@ def test_the_collector_is_restored_when_a_call_fails() -> None:
     assert gc.isenabled()
 
 
-def test_drift_is_a_change_between_the_ends_and_not_noise() -> None:
-    steady = [100 + i % 7 for i in range(90)]
-    assert not _timing.drifted(steady)
-    assert _timing.drifted([s + i for i, s in enumerate(steady)])
+def test_two_modes_are_told_from_a_busy_machine() -> None:
+    quiet, busy = [100] * 30, [100, 100, 160] * 10
+    assert _timing.slower_calls([busy, quiet, busy]) == 0
+    assert _timing.slower_calls([busy, busy]) == pytest.approx(1 / 3)
+    assert _timing.slower_calls([[100, 100, 300]]) == 0  # too few to say
+
+
+def test_drift_is_a_trend_and_not_noise() -> None:
+    rng = random.Random(0)
+    for _ in range(200):  # of a busy machine: few slices are quiet
+        noisy = [100 if rng.random() < 0.2 else rng.uniform(130, 150) for _ in range(20)]
+        assert not _timing.drifted(noisy)
+    rising = [100 + 2 * i + rng.uniform(-3, 3) for i in range(20)]
+    assert _timing.drifted(rising)
+    assert _timing.drifted(rising[::-1])
+    assert not _timing.drifted([100 + i / 10 for i in range(20)])  # a trend, but of nothing
     assert not _timing.drifted([100, 200] * 5)  # too few to say

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from paretomark.devices import _device, _host
-from paretomark.devices.measure import _outcome, _process
+from paretomark.devices.measure import _outcome, _process, _timing
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._outcome import Visit
 from paretomark.suites.records import _levels
@@ -32,6 +32,7 @@ UNKNOWN_BYTES = 600_000_000  # that a worker may need, before one is known
 REPEATS = 1  # of a visit that others have disturbed in nearly all of its slices
 NEARLY_ALL = 0.8
 MORE, NEAR = 3, 1.03  # times the planned slices at most, for a visit that is not so near its best
+MODES = "two modes"
 FOREIGN, QUOTA, THROTTLED = "foreign load", "quota", "throttled"
 
 
@@ -256,6 +257,10 @@ class _Crew:
         }
         if told.get("peak_memory_bytes") is None:  # it is not told from inside
             told["peak_memory_bytes"] = member.child.most_bytes
+        if share := _timing.slower_calls(told["slices_ns"]):
+            times = f"{share:.0%} of the calls take over {_timing.MODE} times as long as others"
+            modes = f"{MODES}: {times}, in quiet moments too: latency is that of the fast ones"
+            told["warnings"] = [*told.get("warnings", ()), modes]
         if member.others:
             told["foreign_load_cores"] = sum(member.others) / len(member.others)
         limit = self._rules.foreign_load_cores
@@ -263,6 +268,7 @@ class _Crew:
             FOREIGN: _nearly_all([cores > limit for cores in member.others]),
             QUOTA: _nearly_all(member.held),
             THROTTLED: bool(told.get("throttled")),
+            "drift": _timing.drifted([_levels.floor([part]) for part in told["slices_ns"]]),
         }
         seen = tuple(flag for flag, is_so in flags.items() if is_so)
         return _outcome.of(told, member.task.spec, seen)

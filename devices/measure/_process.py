@@ -121,6 +121,11 @@ class Child:
             self._process.stdin.write(word.encode() + b"\n")
             self._process.stdin.flush()
 
+    def ask(self, word: str, deadline_s: float) -> Answer:
+        """Tell it what to do next, and wait for its answer."""
+        self.tell(word, deadline_s)
+        return self.answer()
+
     def answer(self) -> Answer:
         """Wait for what is due. Never raises for what it does: if it fails, or is late, it is
         killed, and the answer says so."""
@@ -136,8 +141,12 @@ class Child:
         code = self.kill()
         if table is not None:
             return Answer(None, stage, str(table["error"]), self.cpu_s, peak)
-        cause = f"did not finish within {self._allowed_s:g} s and was killed"
-        cause = cause if late else _cause(code)
+        if told:
+            cause = "left an answer that cannot be read"
+        elif late:
+            cause = f"did not finish within {self._allowed_s:g} s and was killed"
+        else:
+            cause = _cause(code)
         return Answer(None, stage, f"{cause}: {tail}"[:LONGEST] if tail else cause, self.cpu_s)
 
     def end(self) -> None:
@@ -237,10 +246,14 @@ def _ended(pid: int) -> bool:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        answer = json.loads(path.read_text())
+        answer = json.loads(path.read_text(), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number that a record may hold")
 
 
 def _cause(code: int) -> str:

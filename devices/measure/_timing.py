@@ -8,6 +8,7 @@ nothing is answered from a cache. The garbage collector is off meanwhile.
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +22,8 @@ WARMUP_SHARE = 0.25  # of the sampling time
 # The calls at the start of a slice fill the caches again that others have used. They are not timed;
 # of a long call that is too small a part to be worth another one.
 REFILLS = ((0.010, 2), (0.100, 1))  # calls shorter than so many seconds: how many
-DRIFT = 0.10
-UNSTEADY_TIMES, UNSTEADY_SHARE = 1.5, 0.2
+DRIFT, ORDERED = 0.10, 0.8
+MODE, MODE_SHARE, MODE_CALLS = 1.5, 0.2, 10
 
 
 class Stopwatch:
@@ -97,22 +98,27 @@ def measure(
     return runs, [watch.slice(*share) for _ in range(watch.rounds)]
 
 
-def unsteady(samples_ns: Sequence[int]) -> bool:
-    """Tell whether a fifth of the samples or more lie over one and a half times the lower quartile.
+def slower_calls(slices: Sequence[Sequence[int]]) -> float:
+    """Return the share of calls, in the quietest slice, that take over one and a half times its
+    lower quartile: 0 unless they are a fifth or more. These are the net's or the device's doing."""
+    ordered = sorted(min(slices, key=statistics.fmean))
+    slow = sum(call > MODE * ordered[len(ordered) // 4] for call in ordered) / len(ordered)
+    return slow if slow >= MODE_SHARE and len(ordered) >= MODE_CALLS else 0.0
 
-    So a median that jumps between two modes is not taken for a latency.
-    """
-    if not samples_ns:
+
+def drifted(floors: Sequence[float]) -> bool:
+    """Tell whether the slices of a visit, by their floors in the order of time, become steadily
+    slower or faster: by a tenth, and in an order that chance does not make."""
+    third = len(floors) // 3
+    if third < 4:
         return False
-    quarter = sorted(samples_ns)[len(samples_ns) // 4]
-    slow = sum(sample > UNSTEADY_TIMES * quarter for sample in samples_ns)
-    return slow >= UNSTEADY_SHARE * len(samples_ns)
+    first, last = (statistics.median(part) for part in (floors[:third], floors[-third:]))
+    return abs(math.log(last / first)) > math.log1p(DRIFT) and abs(_order(floors)) > ORDERED
 
 
-def drifted(samples_ns: Sequence[int]) -> bool:
-    """Tell whether the medians of the first and the last third differ by more than a tenth."""
-    third = len(samples_ns) // 3
-    if third < 11:
-        return False
-    first, last = (statistics.median(s) for s in (samples_ns[:third], samples_ns[-third:]))
-    return abs(last / first - 1) > DRIFT
+def _order(values: Sequence[float]) -> float:
+    """Spearman's rank correlation with the order in which they stand; of equal ones the first comes
+    first."""
+    n = len(values)
+    ranks = {i: rank for rank, i in enumerate(sorted(range(n), key=values.__getitem__))}
+    return 1 - 6 * sum((i - rank) ** 2 for i, rank in ranks.items()) / (n * (n**2 - 1))

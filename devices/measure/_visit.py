@@ -90,7 +90,7 @@ class Visit:
         samples_ns = self._watch.slice(seconds, most)
         cpu_s = _host.family_s(children=children) - before_s
         self._clock.look(len(samples_ns))
-        return {"at_s": round(at_s, 3), "ns": samples_ns, "cpu_s": cpu_s}
+        return {"at_s": round(at_s, 5), "ns": samples_ns, "cpu_s": cpu_s}
 
     def _finish(self) -> dict[str, Any]:
         """Score, if that is asked for, and look whether the first input is answered as before."""

@@ -12,8 +12,8 @@ faster than it can be. So noise has one side, and what a net takes is read where
 
 The unit of replication is the visit, a fresh process. A variance of three visits says little by
 itself; but a run has many cells, timed side by side. So the variance of a cell is shrunk towards
-that of all (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004): it counts
-as so many visits, and the run's as `PRIOR_DOF` more. That weight is fixed, for estimated from a few
+that of its like (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004): it
+counts as so many visits, and theirs as `PRIOR_DOF` more. That weight is fixed: estimated from a few
 dozen cells it promises too much, see docs/measurement.md. A cell with one visit has an interval by
 its fellows alone.
 """
@@ -30,6 +30,7 @@ from paretomark.suites.records._stats import CONFIDENCE, Interval, Ratio, t_quan
 QUANTILE = 0.05  # of the calls of a slice
 QUANTILE_OF_ONE = 0.02  # of the calls of a visit that was timed in one stretch
 PRIOR_DOF = 2.0
+KNOWN_DOF = 8
 FEW = 8  # cells, below which what is common to all of them is not known
 FAR = 4.0  # standard deviations above the others, by which a visit counts as disturbed
 ROUNDS = 4  # in which that settles
@@ -85,8 +86,13 @@ def mean(seconds: Sequence[float]) -> float:
     return math.exp(fmean(map(math.log, seconds)))
 
 
-def levels(floors: Mapping[str, Mapping[int, float]]) -> dict[str, Level]:
+def levels(
+    floors: Mapping[str, Mapping[int, float]], kinds: Mapping[str, str] | None = None
+) -> dict[str, Level]:
     """Return the level of each cell of a run, from the floors of its visits in seconds, by block.
+
+    `kinds` tells which cells are alike in how noisy they are, such as those of one runtime: their
+    variance is shrunk towards that of their kind, where that has `KNOWN_DOF`, or else of all.
 
     A cell is left out if it has no visit, or if it has one, and no cell has two: then nothing is
     known of the noise.
@@ -94,12 +100,16 @@ def levels(floors: Mapping[str, Mapping[int, float]]) -> dict[str, Level]:
     logs = _without_blocks(
         {c: {b: math.log(f) for b, f in visits.items()} for c, visits in floors.items() if visits}
     )
-    spreads = dict.fromkeys(logs, _first_spread(list(logs.values())))
+    kinds = {cell: (kinds or {}).get(cell, "") for cell in logs}
+    spreads = {
+        cell: _first_spread([v for c, v in logs.items() if kinds[c] == kinds[cell]])
+        for cell in logs
+    }
     # From the lower half, which is the least disturbed, to all that lie near.
     kept = {cell: sorted(visits)[: max(1, len(visits) // 2)] for cell, visits in logs.items()}
     for _ in range(ROUNDS):
         kept = {cell: _near(visits, kept[cell], spreads[cell]) for cell, visits in logs.items()}
-        variances = _variances(kept)
+        variances = _variances(kept, kinds)
         spreads = {cell: math.sqrt(variance) for cell, (variance, _) in variances.items()}
     return {
         cell: Level(fmean(near), variance / len(near), dof, len(near), len(logs[cell]) - len(near))
@@ -143,14 +153,22 @@ def _near(visits: Sequence[float], kept: Sequence[float], spread: float) -> list
     return [log for log in visits if log <= limit]
 
 
-def _variances(cells: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
-    """The variance of a visit of each cell, shrunk towards that of all, and its freedom."""
+def _variances(
+    cells: Mapping[str, Sequence[float]], kinds: Mapping[str, str]
+) -> dict[str, tuple[float, float]]:
+    """The variance of a visit of each cell, shrunk towards that of its kind, and its freedom."""
     sums = {cell: _squares(visits) for cell, visits in cells.items()}
     dofs = {cell: len(visits) - 1 for cell, visits in cells.items()}
-    total = sum(dofs.values())
-    pooled = sum(sums.values()) / total if total else 0.0
+    pools = {"": list(cells)}
+    for cell in cells:
+        pools.setdefault(f"of {kinds[cell]}", []).append(cell)
+    known = {pool: sum(dofs[cell] for cell in members) for pool, members in pools.items()}
     shrunk = {}
     for cell, own in sums.items():
+        pool = f"of {kinds[cell]}"
+        pool = pool if known[pool] >= KNOWN_DOF else ""
+        total = known[pool]
+        pooled = sum(sums[c] for c in pools[pool]) / total if total else 0.0
         # What the others know, so that a cell that is alone does not count twice.
         prior = min(PRIOR_DOF, total - dofs[cell])
         dof = prior + dofs[cell]

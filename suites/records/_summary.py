@@ -120,7 +120,7 @@ def _by_cell(run: Run) -> dict[str, Visits]:
     # Visits repeat a prediction exactly, which says nothing about how far it is off.
     measured = {c: v for c, v in visits.items() if any(r.slices_ns for r in v.pool)}
     floors = {c: {r.block: visit_s(r) for r in v.pool} for c, v in measured.items()}
-    levels = _levels.levels(floors)
+    levels = _levels.levels(floors, {c: v.pool[0].device for c, v in measured.items()})
     return {c: dataclasses.replace(v, level=levels.get(c)) for c, v in visits.items()}
 
 
