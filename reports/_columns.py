@@ -141,7 +141,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("mark", "mark", "", "", "front, or tie: perhaps off the front by chance only"),
     Column("valid", "valid", "", "", "whether it is ok, with a visit that counts"),
     Column("typical_s", "typical", "s", "lower", "median of all calls, as they came",
-           SECONDS, (EVERY,)),
+           SECONDS, (EVERY, FRONTS)),
     Column("p90_s", "p90", "s", "lower", "90th percentile of calls", SECONDS, (EVERY,)),
     Column("p95_s", "p95", "s", "lower", "95th percentile of calls", SECONDS, (EVERY,)),
     Column("p99_s", "p99", "s", "lower", "99th percentile of calls", SECONDS, (EVERY,)),

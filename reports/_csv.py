@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from paretomark.reports import _columns, _text
@@ -22,7 +23,9 @@ def visits(summary: Summary) -> str:
         for heavy in ("slices_ns", "slices_at_s", "outcomes", "scores", "lineage"):
             del fields[heavy]
         fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
-        table.append(fields | {"latency_s": visit_s(r) if r.timed else None})
+        middle = median(r.samples_ns) / 1e9 if r.slices_ns else r.predicted_s
+        latency = visit_s(r) if r.timed else None
+        table.append(fields | {"latency_s": latency, "median_s": middle})
     return text(table)
 
 

@@ -22,7 +22,8 @@ GAP = 2  # letters between columns
 LEGEND = (
     "±: 95 % interval. Δ: against the dense fp32 net, on the same examples, in points; "
     "▼ lost by more than chance. ● on the front of its device, ≈ perhaps off it by chance only, "
-    "with the probability to be on it; ✗ not valid, or its answers mean nothing, so on no front."
+    "with the probability that it truly is on it; ✗ not valid, or its answers mean nothing, so on "
+    "no front."
 )
 
 
@@ -52,6 +53,8 @@ def table(summary: Summary, width: int) -> Table:
         page.add_row(_timed(members, widths))
         page.add_row("")
     page.add_row(Text(LEGEND, style="dim"))
+    if told := _text.precision(rows, summary.run.header.precision):
+        page.add_row(Text(told, style="yellow"))
     if warnings := _text.warnings(rows):
         page.add_row("")
         page.add_row(_warnings(warnings))

@@ -79,6 +79,23 @@ def known(low: float | None, high: float | None) -> bool:
     return low is None or high is None or (low > 0 and math.sqrt(high / low) - 1 <= WIDEST)
 
 
+def precision(rows: Sequence[Row], wanted: float) -> str:
+    """Say how many latencies are not known as they were to be, and whether they are old; "" if
+    there is nothing to say."""
+    measured = [row for row in rows if row.latency_low_s and row.latency_high_s]
+    ends = [(row.latency_low_s or 1, row.latency_high_s or 1) for row in measured]
+    wide = sum(math.sqrt(high / low) - 1 > wanted for low, high in ends)
+    told = []
+    if wide:
+        told.append(
+            f"{wide} of {len(measured)} latencies are not known to ±{number(wanted * 100, 2)} %: "
+            "give the run more time (--time 10m), or the machine less else to do."
+        )
+    if any(row.sequential for row in rows):
+        told.append("Sequential: visits were timed in one stretch each, by an older version.")
+    return " ".join(told)
+
+
 def spread(low: float | None, high: float | None) -> str:
     """Write the half width of an interval that is symmetric on a log scale: ` ±2.1%`, or ""."""
     if low is None or high is None or low <= 0:

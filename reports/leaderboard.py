@@ -85,7 +85,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         f"<h1>{title}</h1><p class=soft>{len(summaries)} run{'s'[: len(summaries) != 1]}. "
         "The newest valid result of each model, recipe, device, batch size, number of threads and "
         "length on each machine; bars and [ ] are 95 % intervals. Results of different machines "
-        "share no front. ● on the front of its device, with the probability to be on it; ≈ "
+        "share no front. ● on the front of its device, with the probability that it truly is; ≈ "
         "statistically tied with it. Δ and speed-up are to the dense fp32 net of the same run.</p>"
     )
     body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(summaries)])

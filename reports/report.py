@@ -136,7 +136,8 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
         ("paretomark", esc(header.version)),
         ("machine fingerprint", f"<code>{esc(machine.fingerprint)}</code>"),
     ]
-    return f"<h1>{esc(title)}</h1><p class=soft>{says}.</p>{_html.facts(facts)}"
+    told = " ".join((f"{says}.", esc(_text.precision(rows, header.precision))))
+    return f"<h1>{esc(title)}</h1><p class=soft>{told}</p>{_html.facts(facts)}"
 
 
 def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
@@ -145,8 +146,10 @@ def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
         "faster and more accurate. Pale points are beaten. Point at one to see its name."
     )
     front = (
-        "● on the front, with the probability to be on it were the run done again; ≈ beaten, but "
-        f"with a probability of {TIE * 100:.0f} % or more to be on it: statistically a tie."
+        "● on the front, with the probability that it truly is, as far as this run can tell; ≈ "
+        f"beaten, but truly on it with {TIE * 100:.0f} % or more: statistically a tie. Latency is "
+        "what a call takes in quiet moments, and decides; typical is the median of all calls as "
+        "they came."
     )
     return (
         f"<h2>{esc(what)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"

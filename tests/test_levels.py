@@ -76,6 +76,14 @@ def test_a_single_slow_process_does_not_decide() -> None:
     assert found["4"].seconds == pytest.approx(1, abs=0.01)
 
 
+def test_visits_that_agree_in_nothing_are_not_known_by_their_fellows() -> None:
+    logs = clean(np.random.default_rng(2), 3)
+    logs[4] = [0.0, 0.5, 1.1]
+    found = levels(logs)["4"]
+    assert (found.visits, found.apart) == (3, 0)
+    assert found.interval.high / found.interval.low > 4
+
+
 def test_a_cell_with_one_visit_has_an_interval_by_its_fellows() -> None:
     floors = {"one": {0: 1.0}, "a": {0: 2.0, 1: 2.02}, "b": {0: 3.0, 1: 2.98}}
     found = _levels.levels(floors)

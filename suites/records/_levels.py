@@ -111,12 +111,17 @@ def levels(
         kept = {cell: _near(visits, kept[cell], spreads[cell]) for cell, visits in logs.items()}
         variances = _variances(kept, kinds)
         spreads = {cell: math.sqrt(variance) for cell, (variance, _) in variances.items()}
-    return {
-        cell: Level(fmean(near), variance / len(near), dof, len(near), len(logs[cell]) - len(near))
-        for cell, near in kept.items()
-        for variance, dof in [variances[cell]]
-        if dof > 0
-    }
+    found = {cell: _level(logs[cell], near, *variances[cell]) for cell, near in kept.items()}
+    return {cell: level for cell, level in found.items() if level.dof > 0}
+
+
+def _level(visits: Sequence[float], near: Sequence[float], variance: float, dof: float) -> Level:
+    """The level of a cell, of its visits that are near each other; of all, by their own variance,
+    if those are not most of them: then nobody knows which ones are disturbed."""
+    if 2 * len(near) < len(visits):
+        near, dof = visits, len(visits) - 1
+        variance = _squares(visits) / dof
+    return Level(fmean(near), variance / len(near), dof, len(near), len(visits) - len(near))
 
 
 def _without_blocks(cells: Mapping[str, Mapping[int, float]]) -> dict[str, list[float]]:
