@@ -18,7 +18,7 @@ from paretomark.tests.conftest import Called
 
 SUITE = """
 devices = ["fake:ok"]
-blocks = 2
+blocks = 3
 seconds = 0.02
 examples = 64
 foreign_load_cores = 99.0
@@ -37,18 +37,18 @@ def planned(tmp_path: Path, more: str = "", **changes: object) -> tuple[int, flo
 
 
 def test_an_effort_is_a_number_of_visits_and_a_precision(tmp_path: Path) -> None:
-    assert planned(tmp_path) == (2, 0.02)
+    assert planned(tmp_path) == (3, 0.02)
     for effort, (count, precision) in EFFORTS.items():
         assert planned(tmp_path, effort=effort) == (count, precision)
     assert planned(tmp_path, effort="gate", precision=0.03) == (8, 0.03)
-    assert planned(tmp_path, "precision = 0.05") == (2, 0.05)
+    assert planned(tmp_path, "precision = 0.05") == (3, 0.05)
     with pytest.raises(UserError, match="gates"):
         planned(tmp_path, effort="gates")
     with pytest.raises(UserError, match="precision must be positive"):
         planned(tmp_path, "precision = 0.0")
 
 
-@pytest.mark.parametrize(("precision", "blocks"), [("90%", 2), ("0.0001%", 3)])
+@pytest.mark.parametrize(("precision", "blocks"), [("90%", 3), ("0.0001%", 4)])
 def test_cells_that_are_not_known_well_enough_get_more_visits(
     tmp_path: Path, call: Callable[..., Called], precision: str, blocks: int
 ) -> None:
@@ -59,8 +59,8 @@ def test_cells_that_are_not_known_well_enough_get_more_visits(
     assert result.code == 0
     found = _store.read(tmp_path / "out")
     assert set(Counter(r.cell for r in found.records).values()) == {blocks}
-    assert found.header.blocks == 2
-    assert ("latencies are not known to" in result.out) == (blocks == 3)
+    assert found.header.blocks == 3
+    assert ("latencies are not known to" in result.out) == (blocks == 4)
 
 
 def test_time_is_spent_on_what_is_known_worst(tmp_path: Path, call: Callable[..., Called]) -> None:

@@ -112,10 +112,11 @@ def _visit_more(
 ) -> None:
     """Visit the cells again whose latency is not known as well as it is to be, the worst first.
 
-    Until all are, or it is time; without a limit of time, for a third of the planned blocks.
+    Until all are, or it is time; without a limit of time, for a third of the planned blocks, which is
+    none of one or two.
     """
     by_key, block = {cell.key: cell for cell in cells}, suite.blocks
-    while block < (suite.blocks - (-suite.blocks // 3) if end is None else MOST_BLOCKS):
+    while block < (suite.blocks + suite.blocks // 3 if end is None else MOST_BLOCKS):
         if end is not None and time.monotonic() >= end:
             return
         widths = _summary.half_widths(_store.read(out))
