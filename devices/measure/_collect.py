@@ -112,8 +112,8 @@ def _visit_more(
 ) -> None:
     """Visit the cells again whose latency is not known as well as it is to be, the worst first.
 
-    Until all are, or it is time; without a limit of time, for a third of the planned blocks, which is
-    none of one or two.
+    Until all are, or it is time; without a limit of time, for a third of the planned blocks: none
+    of one or two.
     """
     by_key, block = {cell.key: cell for cell in cells}, suite.blocks
     while block < (suite.blocks + suite.blocks // 3 if end is None else MOST_BLOCKS):
