@@ -30,6 +30,7 @@ seconds = 0.05
 examples = 200
 deadline_s = {deadline}
 foreign_load_cores = 99.0
+precision = 0.9
 [model.digits_mlp]
 [recipe.fp32]
 [recipe.fp16]
