@@ -8,6 +8,7 @@ nothing is answered from a cache. The garbage collector is off meanwhile.
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import statistics
 import time
@@ -99,9 +100,11 @@ def measure(
 
 
 def slower_calls(slices: Sequence[Sequence[int]]) -> float:
-    """Return the share of calls, in the quietest slice, that take over one and a half times its
-    lower quartile: 0 unless they are a fifth or more. These are the net's or the device's doing."""
-    ordered = sorted(min(slices, key=statistics.fmean))
+    """Return the share of calls, in the quietest quarter of slices, that take over one and a half
+    times their lower quartile: 0 unless they are a fifth or more. These are the net's or the
+    device's doing."""
+    quiet = sorted(slices, key=statistics.fmean)[: max(1, len(slices) // 4)]
+    ordered = sorted(itertools.chain(*quiet))
     slow = sum(call > MODE * ordered[len(ordered) // 4] for call in ordered) / len(ordered)
     return slow if slow >= MODE_SHARE and len(ordered) >= MODE_CALLS else 0.0
 
