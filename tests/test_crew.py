@@ -56,9 +56,9 @@ def test_the_order_of_turns_is_that_of_the_seed(spec: Callable[..., VisitSpec]) 
     orders = []
     for seed in ("a", "a", "b"):
         rules = Rules(60.0, 1e9, seed=seed)
-        visits = [v.measured for _, v in _crew.visits(tasks(*[spec()] * 4), rules)]
-        turns = sorted((at, i) for i, v in enumerate(visits) for at in v["slices_at_s"])
-        orders.append([i for _, i in turns])
+        found = _crew.visits(tasks(*[spec()] * 4), rules)
+        turns = sorted((at, task.key) for task, v in found for at in v.measured["slices_at_s"])
+        orders.append([key for _, key in turns])
     assert orders[0] == orders[1] != orders[2]
 
 
