@@ -32,8 +32,9 @@ USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: all well; 1: it ran, but some cells failed; 2: it could not run."""
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(number, _interrupt)
     try:
         shared, words = _shared().parse_known_args(arguments)
         for folder in shared.plugins:

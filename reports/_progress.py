@@ -62,8 +62,11 @@ def show(to_stderr: bool) -> Iterator[Progress]:
         if record.status != "ok":
             console.print(f"[yellow]{escape(_outcome(record))}[/]")
 
+    def turn(done: int, total: int) -> None:
+        update("turns of a crew", done, total, "")
+
     with bars:
-        yield Progress(absent, building, visiting)
+        yield Progress(absent, building, visiting, turn)
 
 
 @contextmanager

@@ -184,6 +184,19 @@ def test_whatever_a_child_answers_is_an_answer(
     assert found.error
 
 
+@pytest.mark.parametrize("variant", ["ok", "abort", "hang"])
+def test_where_nothing_tells_of_the_end_of_a_process_one_looks(
+    monkeypatch: pytest.MonkeyPatch, spec: Callable[..., VisitSpec], variant: str
+) -> None:
+    def missing(pid: int) -> int:
+        raise OSError("no such system call")
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    rules = Rules(deadline_s=4.0, foreign_load_cores=1e9)
+    ((_, visit),) = _crew.visits(tasks(spec(variant)), rules)
+    assert visit.status == ("ok" if variant == "ok" else "failed")
+
+
 def test_children_die_with_their_parent(spec: Callable[..., VisitSpec], tmp_path: Path) -> None:
     """Also where that is killed, and cannot say goodbye."""
     code = (

@@ -125,6 +125,21 @@ def test_percentile_needs_samples(p: int, needed: int) -> None:
     assert _stats.percentile(samples, p) == pytest.approx(np.percentile(samples, p))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.05, 0.5, 0.9, 1.0])
+def test_quantiles_are_those_of_numpy(share: float) -> None:
+    samples = list(np.random.default_rng(1).exponential(size=37))
+    assert _stats.quantile(samples, share) == pytest.approx(np.quantile(samples, share))
+    assert _stats.quantile([7.0], share) == 7.0
+
+
+def test_a_ratio_has_the_interval_of_students_t() -> None:
+    found = _stats.ratio(math.log(1.1), 0.01, 5)
+    half = 0.01 * 2.570581836  # scipy.stats.t.ppf(0.975, 5)
+    ends = math.log(1.1) - half, math.log(1.1) + half
+    assert (math.log(found.low), math.log(found.high)) == pytest.approx(ends)
+    assert found.value == pytest.approx(1.1)
+
+
 def test_minimum_detectable_effect_is_found_in_four_of_five() -> None:
     """Comparisons with a true effect of the stated size: 80 % are significant."""
     rng, n, noise = np.random.default_rng(4), 8, 0.03

@@ -3,7 +3,7 @@
 A neighbour on the machine slows what runs at the moment, for milliseconds or for seconds. So the
 visits of a crew take turns: in each round every one of them is timed for one short slice, in an
 order drawn anew, and no burst can cover a whole visit. What a visit takes is read from its quiet
-moments, see `suites/records/_stats.py`.
+moments, see `suites/records/_levels.py`.
 
 Nothing else runs meanwhile: workers are started before the first round, and score after the last.
 """
@@ -17,8 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from paretomark.devices import _device, _host
 from paretomark.devices.measure import _outcome, _process, _timing
@@ -109,8 +108,11 @@ class _Member:
         return max(known) if known else None
 
 
-class _Crew:
+class _Crew(ExitStack):
+    """Its members are ended with it."""
+
     def __init__(self, rules: Rules, number: int) -> None:
+        super().__init__()
         self._rules = rules
         self._random = random.Random(f"{rules.seed}/{number}")
         self._members: list[_Member] = []
@@ -118,18 +120,6 @@ class _Crew:
         free = _host.free_bytes()
         self._room = float("inf") if free is None else SHARE * free
         self._cores = os.cpu_count() or 1
-        self._children = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._children.close()
 
     def gather(self, waiting: deque[Task]) -> None:
         """Start workers for the tasks at the front, as many as there is room for."""
@@ -217,7 +207,7 @@ class _Crew:
             self._refused.append((task, Visit("failed", "load", why)))
             return []
         child = _process.Child("_visit", task.spec, self._rules.deadline_s)
-        member = _Member(task, self._children.enter_context(child))
+        member = _Member(task, self.enter_context(child))
         self._members.append(member)
         return [member]
 

@@ -22,7 +22,6 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from paretomark.devices import _host
@@ -77,19 +76,14 @@ class Child:
                 start_new_session=True,
             )
         os.close(writer)
-        self._end = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
+        self._end = _end_of(self._process.pid)
         self._usage: Any = None  # of its whole life, once it has ended
         self._expect(deadline_s)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     @property
@@ -106,6 +100,11 @@ class Child:
     def events(self) -> list[int]:
         """The descriptors that can be read when it has answered, or has ended."""
         return [self._reader, *([] if self._end is None else [self._end])]
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing tells of its end, so that one has to look."""
+        return self._end is None
 
     @property
     def done(self) -> bool:
@@ -194,7 +193,10 @@ class Child:
     def _await_end(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self._dead() and (left := until - time.monotonic()) > 0:
-            _wait([] if self._end is None else [self._end], left)
+            if self._end is None:
+                time.sleep(min(left, POLL_S))
+            else:
+                select.select([self._end], [], [], left)
 
     def _tail(self) -> str:
         log = (self._folder / "log.txt").read_bytes()[-TAIL_BYTES:]
@@ -225,15 +227,18 @@ def await_one(children: Collection[Child]) -> list[Child]:
     """Wait until one of these children has answered, has ended, or is late; give all that have."""
     while not (ready := [child for child in children if child.done]):
         left = min(child.left_s for child in children)
-        _wait([event for child in children for event in child.events], left)
+        blind = any(child.blind for child in children)
+        events = [event for child in children for event in child.events]
+        select.select(events, [], [], max(0.0, min(left, POLL_S) if blind else left))
     return ready
 
 
-def _wait(descriptors: list[int], seconds: float) -> None:
-    """Wait for one of them, or so long; shorter where the end of a process is not among them."""
-    if not hasattr(os, "pidfd_open"):
-        seconds = min(seconds, POLL_S)
-    select.select(descriptors, [], [], max(0.0, seconds))
+def _end_of(pid: int) -> int | None:
+    """A descriptor that can be read when a process has ended; None where the system has no such."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 def _ended(pid: int) -> bool:

@@ -25,7 +25,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from paretomark.suites.records._stats import CONFIDENCE, Interval, Ratio, t_quantile
+from paretomark.suites.records import _stats
+from paretomark.suites.records._stats import Interval, Ratio
 
 QUANTILE = 0.05  # of the calls of a slice
 QUANTILE_OF_ONE = 0.02  # of the calls of a visit that was timed in one stretch
@@ -36,7 +37,6 @@ FAR = 4.0  # standard deviations above the others, by which a visit counts as di
 ROUNDS = 4  # in which that settles
 LEAST = 2e-4  # standard deviation: clocks and caches do not repeat better than that
 _NORMAL_QUARTILE = 0.6745
-_UPPER = 0.5 + CONFIDENCE / 2
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,15 @@ class Level:
     @property
     def interval(self) -> Interval:
         """Its 95 % interval, in seconds."""
-        half = t_quantile(_UPPER, self.dof) * self.error
-        return Interval(math.exp(self.log - half), math.exp(self.log + half))
+        _, low, high, *_ = _stats.ratio(self.log, self.error, self.dof)
+        return Interval(low, high)
 
 
 def floor(slices: Sequence[Sequence[float]]) -> float:
     """Return the floor of a visit, from the calls of each of its slices, in their unit."""
     if len(slices) == 1:
-        return _quantile(slices[0], QUANTILE_OF_ONE)
-    return min(_quantile(samples, QUANTILE) for samples in slices)
-
-
-def _quantile(samples: Sequence[float], share: float) -> float:
-    ordered = sorted(samples)
-    rank = (len(ordered) - 1) * share
-    below = int(rank)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+        return _stats.quantile(slices[0], QUANTILE_OF_ONE)
+    return min(_stats.quantile(samples, QUANTILE) for samples in slices)
 
 
 def mean(seconds: Sequence[float]) -> float:
@@ -196,6 +188,4 @@ def ratio(a: Level, b: Level, shift: float = 0.0, inflation: float = 1.0) -> Rat
     variance = a.variance + b.variance
     # Welch (Biometrika 34, 1947): neither side need be as noisy as the other.
     dof = variance**2 / (a.variance**2 / a.dof + b.variance**2 / b.dof)
-    se, log = inflation * math.sqrt(variance), b.log - a.log - shift
-    half = t_quantile(_UPPER, dof) * se
-    return Ratio(math.exp(log), math.exp(log - half), math.exp(log + half), se, dof)
+    return _stats.ratio(b.log - a.log - shift, inflation * math.sqrt(variance), dof)

@@ -130,11 +130,22 @@ def percentile(samples: Sequence[float], p: int) -> float | None:
     """The p-th percentile, p in NEEDED, or None where there are too few samples to state it."""
     if len(samples) < NEEDED[p]:
         return None
+    return quantile(samples, p / 100)
+
+
+def quantile(samples: Sequence[float], share: float) -> float:
+    """The value that so large a share of the samples lies below, between two of them linearly."""
     ordered = sorted(samples)
-    rank = (len(ordered) - 1) * p / 100
+    rank = (len(ordered) - 1) * share
     below = int(rank)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def ratio(log: float, se: float, dof: float) -> Ratio:
+    """The ratio of that logarithm, with its 95 % interval by Student's t."""
+    half = t_quantile(_UPPER, dof) * se
+    return Ratio(math.exp(log), math.exp(log - half), math.exp(log + half), se, dof)
 
 
 def p_different(ratio: Ratio) -> float:

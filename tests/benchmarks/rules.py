@@ -27,6 +27,7 @@ from scipy import stats
 from paretomark.suites.records import _levels, _stats, _store, _summary
 from paretomark.suites.records._common import common
 from paretomark.suites.records._record import Record
+from paretomark.suites.records._row import Row
 
 PLANTED = (0.01, 0.02, 0.03, 0.05)
 DELTA = 0.02
@@ -174,7 +175,20 @@ def of_runs(folders: Sequence[Path]) -> None:
         pairs.append(({c: a[c] for c in shared}, {c: b[c] for c in shared}))
     visits = [len(v["floor"]) for run in runs for v in run.values()]
     print(f"{len(runs)} runs, {len(pairs)} pairs, {statistics.median(visits):g} visits a cell")
+    rows = [r for folder in folders for r in _summary.summarise(_store.read(folder)).rows]
+    for device in dict.fromkeys(row.device for row in rows):
+        of_device = [row for row in rows if row.device == device and row.valid]
+        widths = sorted(_half_width(row) for row in of_device)
+        disturbed = statistics.fmean(row.disturbed or 0 for row in of_device)
+        print(
+            f"{device:18} intervals from ±{widths[0]:.1%} to ±{widths[-1]:.1%}, in the middle "
+            f"±{statistics.median(widths):.1%}; slices disturbed {disturbed:.0%}"
+        )
     judge(pairs)
+
+
+def _half_width(row: Row) -> float:
+    return math.sqrt((row.latency_high_s or 1) / (row.latency_low_s or 1)) - 1
 
 
 NOISES = ("clean", "contaminated", "heavy tails", "drift", "two modes")
