@@ -93,3 +93,13 @@ def test_a_net_exported_in_training_mode_says_so_in_its_row(tmp_path: Path) -> N
     assert rows["eval"].status == "ok"
     assert not any(ACTS in warning for warning in warnings["eval"])
     assert rows["training"].broken or rows["training"].status == "failed"
+
+
+def test_a_file_that_is_cut_or_changed_anywhere_is_none_of_its_business(tmp_path: Path) -> None:
+    """Its runtime says what is wrong with it."""
+    said(tmp_path, "y = Dropout(x, r, t)", f"float r = {{0.5}}, {ON}", 17)
+    whole, file = (tmp_path / "m.onnx").read_bytes(), tmp_path / "cut.onnx"
+    for at in range(len(whole)):
+        for content in (whole[:at], whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]):
+            file.write_bytes(content)
+            assert isinstance(_onnx_training.warnings(file), list)

@@ -22,12 +22,12 @@ def warnings(file: Path) -> list[str]:
     nothing if none does."""
     if file.suffix != ".onnx":
         return []
-    with file.open("rb") as stream:
-        whole = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     try:
+        with file.open("rb") as stream:
+            whole = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         kinds = {kind for graph in parts(whole, _GRAPH) for kind in _acting(graph, _NODES, {})}
         kinds |= {kind for body in parts(whole, _FUNCTIONS) for kind in _acting(body, _BODY, {})}
-    except (IndexError, RecursionError, UnicodeDecodeError):  # damaged, as its runtime says
+    except (IndexError, RecursionError, ValueError):  # empty or damaged, as its runtime says
         return []
     names = ", ".join(sorted(kinds))
     return [f"{names} of the file acts as in training: export the net after eval()"] * bool(kinds)
@@ -40,7 +40,7 @@ def _acting(graph: memoryview, nodes: int, known: Mapping[str, bool]) -> Iterato
     for tensor in parts(graph, _CONSTANTS) if nodes == _NODES else ():
         constants |= {bytes(name).decode(): _is_any(tensor) for name in parts(tensor, _NAME)}
     for node in parts(graph, nodes):
-        [kind] = map(bytes, parts(node, _KIND)) or [b""]
+        [kind, *_] = [*map(bytes, parts(node, _KIND)), b""]
         inputs, outputs = _texts(node, _INPUTS), _texts(node, _OUTPUTS)
         attributes = {_texts(a, _CALLED)[0]: a for a in parts(node, _ATTRIBUTES)}
         if kind == b"Constant":
