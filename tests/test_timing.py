@@ -95,10 +95,13 @@ def test_the_collector_is_restored_when_a_call_fails() -> None:
 
 
 def test_two_modes_are_told_from_a_busy_machine() -> None:
-    quiet, busy = [100] * 30, [100, 100, 160] * 10
-    assert _timing.slower_calls([busy, quiet, busy]) == 0
-    assert _timing.slower_calls([busy, busy]) == pytest.approx(1 / 3)
-    assert _timing.slower_calls([[100, 100, 300]]) == 0  # too few to say
+    net, quiet, busy = [100, 100, 160] * 3, [100] * 9, [150] * 9
+    changing = [100] * 5 + [160] * 4  # others came or went meanwhile
+    assert _timing.two_modes([net] * 20)
+    assert _timing.two_modes([[round(1.4 * n) for n in net] if i % 2 else net for i in range(20)])
+    assert not _timing.two_modes([quiet, busy] * 10)
+    assert not _timing.two_modes([quiet, busy, changing, changing] * 5)
+    assert not _timing.two_modes([[100], [160], [100], [160]])  # slow nets: one call a slice
 
 
 def test_drift_is_a_trend_and_not_noise() -> None:

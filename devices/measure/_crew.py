@@ -31,7 +31,10 @@ UNKNOWN_BYTES = 600_000_000  # that a worker may need, before one is known
 REPEATS = 1  # of a visit that others have disturbed in nearly all of its slices
 NEARLY_ALL = 0.8
 MORE, NEAR = 3, 1.03  # times the planned slices at most, for a visit that is not so near its best
-MODES = "two modes"
+MODES = (
+    f"two modes: in nearly every slice a fifth of the calls or more take over {_timing.MODE} times "
+    "as long as the others; latency is that of the fast ones, see typical"
+)
 FOREIGN, QUOTA, THROTTLED = "foreign load", "quota", "throttled"
 
 
@@ -247,10 +250,8 @@ class _Crew(ExitStack):
         }
         if told.get("peak_memory_bytes") is None:  # it is not told from inside
             told["peak_memory_bytes"] = member.child.most_bytes
-        if share := _timing.slower_calls(told["slices_ns"]):
-            times = f"{share:.0%} of the calls take over {_timing.MODE} times as long as others"
-            modes = f"{MODES}: {times}, in quiet moments too: latency is that of the fast ones"
-            told["warnings"] = [*told.get("warnings", ()), modes]
+        if _timing.two_modes(told["slices_ns"]):
+            told["warnings"] = [*told.get("warnings", ()), MODES]
         if member.others:
             told["foreign_load_cores"] = sum(member.others) / len(member.others)
         limit = self._rules.foreign_load_cores
