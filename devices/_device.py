@@ -144,6 +144,19 @@ class Device(Protocol):
 
 
 @runtime_checkable
+class Inside(Protocol):
+    """What a device offers that can tell the inference alone from the whole of a call."""
+
+    def inference_ns(self) -> int:
+        """Give what the inference alone took in the last `run`, or takes in one more of its inputs.
+
+        That is: without handing over inputs, and without fetching answers. Asked for after a call,
+        whose time is not touched by it.
+        """
+        ...
+
+
+@runtime_checkable
 class Accelerator(Protocol):
     """What a device with a clock and memory of its own offers besides."""
 

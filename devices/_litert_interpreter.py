@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +31,7 @@ class Loaded:
         self._results = [port["index"] for port in outputs]
         self.inputs = [_tflite.port(port) for port in inputs]
         self.outputs = [_tflite.port(port) for port in outputs]
+        self.inference_ns = 0  # of the last run: what `invoke` took
 
     def nodes(self) -> Sequence[Mapping[str, Any]]:
         """List what the interpreter runs, for `_tflite.operators_by_unit`."""
@@ -38,10 +40,12 @@ class Loaded:
 
     def run(self, inputs: Arrays) -> Arrays:
         """Run one inference."""
-        interpreter = self._interpreter
+        interpreter, clock = self._interpreter, time.perf_counter_ns
         for index, array in zip(self._sources, inputs, strict=True):
             interpreter.set_tensor(index, array)
+        begin = clock()
         interpreter.invoke()
+        self.inference_ns = clock() - begin
         return [interpreter.get_tensor(index) for index in self._results]
 
 
@@ -86,6 +90,10 @@ class Cpu:
         """Run one inference."""
         outputs: Arrays = self._model.run(inputs)
         return outputs
+
+    def inference_ns(self) -> int:
+        """Give what `invoke` took in the last run."""
+        return int(self._model.inference_ns)
 
     def profile(
         self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int

@@ -109,6 +109,10 @@ class Cuda:
         self._spans_ns.append([round(1e6 * a.elapsed_time(b)) for a, b in pairwise(self._events)])
         return arrays
 
+    def inference_ns(self) -> int:
+        """Give what the GPU computed in the last run, by CUDA's events."""
+        return self._spans_ns[-1][PHASES.index("compute")]
+
     def phases_ns(self) -> Mapping[str, Sequence[int]]:
         """Give the phases of the last runs, by CUDA's events."""
         return {name: [spans[i] for spans in self._spans_ns] for i, name in enumerate(PHASES)}

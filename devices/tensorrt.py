@@ -93,6 +93,10 @@ class _TensorRT:
         outputs: Arrays = self._stream.run(inputs, self._context.execute_async_v3)
         return outputs
 
+    def inference_ns(self) -> int:
+        spans: Sequence[int] = self._stream.spans_ns[-1]
+        return spans[PHASES.index("compute")]
+
     def phases_ns(self) -> Mapping[str, Sequence[int]]:
         spans = self._stream.spans_ns
         return {phase: [span[i] for span in spans] for i, phase in enumerate(PHASES)}

@@ -7,7 +7,8 @@ from statistics import median
 from typing import Any
 
 from paretomark.reports import _columns, _text
-from paretomark.suites.records._summary import Summary, visit_s
+from paretomark.suites.records._summary import Summary
+from paretomark.suites.records._times import visit_s
 
 
 def cells(summary: Summary) -> str:

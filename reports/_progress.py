@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 
 from paretomark.devices.measure._work import Progress
 from paretomark.suites.records._record import Probe, Record
-from paretomark.suites.records._summary import visit_s
+from paretomark.suites.records._times import visit_s
 
 
 @contextmanager

@@ -20,10 +20,10 @@ FOLD = 8  # letters of a name that stay together, however little room there is
 SHOWN = 6  # cells that one reason or warning names
 GAP = 2  # letters between columns
 LEGEND = (
-    "±: 95 % interval. Δ: against the dense fp32 net, on the same examples, in points; "
-    "▼ lost by more than chance. ● on the front of its device, ≈ perhaps off it by chance only, "
-    "with the probability that it truly is on it; ✗ not valid, or its answers mean nothing, so on "
-    "no front."
+    "latency: of {boundary}. ±: 95 % interval. Δ: against the dense fp32 net, on the same "
+    "examples, in points; ▼ lost by more than chance. ● on the front of its device, ≈ perhaps off "
+    "it by chance only, with the probability that it truly is on it; ✗ not valid, or its answers "
+    "mean nothing, so on no front."
 )
 
 
@@ -52,7 +52,8 @@ def table(summary: Summary, width: int) -> Table:
         page.add_row(Text(f"{_text.place_label(group)} · {scored}", style="bold"))
         page.add_row(_timed(members, widths))
         page.add_row("")
-    page.add_row(Text(LEGEND, style="dim"))
+    boundary = _text.BOUNDARY[summary.run.header.boundary]
+    page.add_row(Text(LEGEND.format(boundary=boundary), style="dim"))
     if told := _text.precision(rows, summary.run.header.precision):
         page.add_row(Text(told, style="yellow"))
     if warnings := _text.warnings(rows):

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from paretomark.suites.records._record import Record
+from paretomark.suites.records._record import CALL, INFERENCE, Record
 from paretomark.suites.records._row import Group, Row
 
 MAX_TEXT = 400
@@ -109,10 +109,17 @@ def half(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" ±{(high - low) * 50:.1f}"
 
 
+BOUNDARY = {
+    CALL: "the call, from handing over the inputs to having the answers",
+    INFERENCE: "the inference alone, without handing over inputs and fetching answers",
+}
+
+
 def place_label(group: Group) -> str:
     """Name a place: device, batch, threads and length, and whether it is no measurement."""
     text = f"{group.device}, batch {group.batch}, {group.threads} thread{'s'[: group.threads != 1]}"
     text += f", length {group.length}" if group.length else ""
+    text += f", {group.boundary} alone" if group.boundary != CALL else ""
     return clean(f"{text} ({group.simulated})" if group.simulated else text)
 
 

@@ -31,7 +31,8 @@ from paretomark.suites.records import _levels, _scores, _stats
 from paretomark.suites.records._changes import changes
 from paretomark.suites.records._common import Common, common
 from paretomark.suites.records._row import SIGNIFICANT, Row
-from paretomark.suites.records._summary import Summary, Visits, tails
+from paretomark.suites.records._summary import Summary, Visits
+from paretomark.suites.records._times import tails
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.tasks import _task
 
@@ -128,6 +129,12 @@ def compare(a: Summary, b: Summary, delta: float = 0.02, by_name: bool = False) 
             f"{a.run.folder} ran on {here} and {b.run.folder} on {there}: times of different "
             "machines do not compare; repeat one of the runs on the machine of the other"
         )
+    of = a.run.header.boundary, b.run.header.boundary
+    if of[0] != of[1]:
+        raise UserError(
+            f"latencies of {a.run.folder} are of the {of[0]}, those of {b.run.folder} of the "
+            f'{of[1]}: run one of them again, with boundary = "{of[0]}" in both suites'
+        )
     verdicts, measured = [], []
     for one, other in _pairs(a.rows, b.rows, by_name):
         if one is not None and other is not None:
@@ -152,7 +159,7 @@ def compare(a: Summary, b: Summary, delta: float = 0.02, by_name: bool = False) 
 def _tails(pairs: Sequence[tuple[Visits, Visits]]) -> list[dict[str, Any]]:
     """How the tails of cells changed: p90 over floor, by the same rules as latencies."""
     sides = [
-        _levels.levels({str(i): tails(visits) for i, visits in enumerate(side)})
+        _levels.levels({str(i): tails(visits.pool) for i, visits in enumerate(side)})
         for side in zip(*pairs, strict=True)
     ] or [{}, {}]
     at = [i for i in map(str, range(len(pairs))) if i in sides[0] and i in sides[1]]

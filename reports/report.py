@@ -148,8 +148,8 @@ def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
     front = (
         "● on the front, with the probability that it truly is, as far as this run can tell; ≈ "
         f"beaten, but truly on it with {TIE * 100:.0f} % or more: statistically a tie. Latency is "
-        "what a call takes in quiet moments, and decides; typical is the median of all calls as "
-        "they came."
+        f"of {_text.BOUNDARY[rows[0].boundary]}, in quiet moments, and decides; typical is the "
+        "median of all as they came."
     )
     return (
         f"<h2>{esc(what)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
@@ -244,7 +244,8 @@ def _how(run: Run) -> str:
         f"to ±{_text.number(100 * header.precision)} % then got more visits. A visit is a fresh "
         "process that loads the file and warms up. The visits of a block live side by side, and "
         f"take turns in short slices, in random order (seed {header.seed}), of single calls with "
-        "changing inputs. Latency is what a call takes in quiet moments: a visit counts by its "
+        f"changing inputs. Latency is of {_text.BOUNDARY[header.boundary]}, in quiet moments: a "
+        "visit counts by its "
         "floor, the 5 % quantile of its quietest slice, and a cell by the mean of its visits "
         "without those far above the others; the variance of visits is shrunk towards that of all "
         "cells (Smyth 2004). Typical, p90 and further are of all calls as they came. Accuracy is "

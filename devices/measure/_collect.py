@@ -49,6 +49,7 @@ def start(request: RunRequest, out: Path, progress: _work.Progress) -> _store.Ru
         cells=tuple(cell.key for cell in cells),
         blocks=suite.blocks,
         precision=suite.precision,
+        boundary=suite.boundary,
         seed=suite.seed,
         request=dataclasses.asdict(request),
     )

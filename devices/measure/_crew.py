@@ -247,6 +247,7 @@ class _Crew(ExitStack):
             **(answer.table or {}),
             "slices_ns": [part["ns"] for part in member.slices],
             "slices_at_s": [part["at_s"] for part in member.slices],
+            "inference_ns": [part["inside_ns"] for part in member.slices if part["inside_ns"]],
         }
         if told.get("peak_memory_bytes") is None:  # it is not told from inside
             told["peak_memory_bytes"] = member.child.most_bytes

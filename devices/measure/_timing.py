@@ -2,7 +2,8 @@
 
 A visit is timed in slices: a few calls, then others have their turn, then a few more. Nothing but
 the call itself lies between two reads of the clock (time.perf_counter_ns). Inputs rotate, so that
-nothing is answered from a cache. The garbage collector is off meanwhile.
+nothing is answered from a cache. The garbage collector is off meanwhile. After every fourth call,
+from the first of a slice on, the device is asked what the inference alone took, where it can tell.
 """
 
 from __future__ import annotations
@@ -24,14 +25,21 @@ WARMUP_SHARE = 0.25  # of the sampling time
 REFILLS = ((0.010, 2), (0.100, 1))  # calls shorter than so many seconds: how many
 DRIFT, ORDERED = 0.10, 0.8
 MODE, MODE_SHARE = 1.5, 0.2
+EVERY = 4  # calls, of which one is asked for its inference alone: some runtimes need one more call
 
 
 class Stopwatch:
-    """Times calls of `run`, which takes one of `inputs`."""
+    """Times calls of `run`, which takes one of `inputs`; `inside` tells of the inference alone."""
 
-    def __init__(self, run: Callable[[Any], Any], inputs: Sequence[Any]) -> None:
-        self._run, self._inputs = run, inputs
+    def __init__(
+        self,
+        run: Callable[[Any], Any],
+        inputs: Sequence[Any],
+        inside: Callable[[], int] | None = None,
+    ) -> None:
+        self._run, self._inputs, self._inside = run, inputs, inside
         self.calls = 0
+        self.inference_ns: list[int] = []  # of the last slice
         self._refill, self._rounds = 0, ROUNDS
 
     def warm_up(self, seconds: float) -> int:
@@ -57,8 +65,9 @@ class Stopwatch:
 
     def slice(self, seconds: float, most: int) -> list[int]:
         """Time calls until the seconds are spent or there are `most` of them; return them in ns."""
-        clock, run, inputs = time.perf_counter_ns, self._run, self._inputs
+        clock, run, inputs, inside = time.perf_counter_ns, self._run, self._inputs, self._inside
         samples: list[int] = []
+        self.inference_ns = inner = []
         enabled = gc.isenabled()
         gc.disable()
         try:
@@ -74,6 +83,9 @@ class Stopwatch:
                 run(arrays)
                 stop = clock()
                 samples.append(stop - start)
+                if inside and len(samples) % EVERY == 1:
+                    inner.append(inside())
+                    stop = clock()
         finally:
             if enabled:
                 gc.enable()

@@ -21,6 +21,7 @@ from paretomark.devices._device import (
     Accelerator,
     Closing,
     Device,
+    Inside,
     Placement,
     State,
     open_device,
@@ -72,7 +73,8 @@ class Visit:
         if placement.predicted_s is not None:  # what is only predicted is not timed
             return answer | {"simulated": "predicted", "predicted_s": placement.predicted_s}
         self._stage.write_text("timing")
-        self._watch = _timing.Stopwatch(device.run, inputs)
+        inside = device.inference_ns if isinstance(device, Inside) else None
+        self._watch = _timing.Stopwatch(device.run, inputs, inside)
         self._clock = _DeviceClock(device, self._watch)
         answer["warmup_runs"] = self._watch.warm_up(spec.seconds)
         answer["rounds"] = self._watch.rounds
@@ -90,7 +92,8 @@ class Visit:
         samples_ns = self._watch.slice(seconds, most)
         cpu_s = _host.family_s(children=children) - before_s
         self._clock.look(len(samples_ns))
-        return {"at_s": round(at_s, 5), "ns": samples_ns, "cpu_s": cpu_s}
+        inside_ns = self._watch.inference_ns
+        return {"at_s": round(at_s, 5), "ns": samples_ns, "inside_ns": inside_ns, "cpu_s": cpu_s}
 
     def _finish(self) -> dict[str, Any]:
         """Score, if that is asked for, and look whether the first input is answered as before."""

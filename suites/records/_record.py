@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from paretomark.suites.spec import _schema
+from paretomark.suites.spec._suite import BOUNDARIES
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 SCHEMA = 4
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 MAY_BE = {"temperature_c": -273}  # the least that a number may be, where that is not 0
+# What a latency is of: a whole call, as a program waits for it, with inputs handed over and answers
+# fetched; or the inference alone, as the runtimes' own tools time it.
+CALL, INFERENCE = BOUNDARIES
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
 
@@ -92,6 +96,7 @@ class Record(_Row):
     warmup_runs: int | None = None
     slices_ns: tuple[tuple[int, ...], ...] = ()  # the calls of each slice; others ran in between
     slices_at_s: tuple[float, ...] = ()  # when each of them began, in seconds since 1970
+    inference_ns: tuple[tuple[int, ...], ...] = ()  # the inference alone, of some calls of a slice
     predicted_s: float | None = None
     phases_ns: dict[str, int] = field(default_factory=dict)  # medians by the device's clock
     clock_mhz: int | None = None
@@ -120,6 +125,21 @@ class Record(_Row):
         """All calls that were timed, in the order they were made."""
         return tuple(itertools.chain(*self.slices_ns))
 
+    def within(self, boundary: str) -> Record:
+        """Return it with the times of this boundary, one of BOUNDARIES, in place of its calls'."""
+        if boundary == CALL or not self.slices_ns:
+            return self
+        if self.inference_ns:
+            return dataclasses.replace(self, slices_ns=self.inference_ns, slices_at_s=())
+        return dataclasses.replace(
+            self,
+            status="unsupported",
+            stage="timing",
+            reason=f'{self.device} does not tell the inference alone: set boundary = "call"',
+            slices_ns=(),
+            slices_at_s=(),
+        )
+
     @property
     def sequential(self) -> bool:
         """Whether it was timed in one stretch, as visits were before schema 4."""
@@ -141,8 +161,9 @@ class Record(_Row):
             raise Malformed("status is ok, but there are no samples")
         if self.status != "ok" and not self.reason:
             raise Malformed(f"status is {self.status}, but no reason is given")
-        if any(sample <= 0 for sample in self.samples_ns) or not all(self.slices_ns):
-            raise Malformed("a latency sample is not positive, or a slice has none")
+        for slices_ns in (self.slices_ns, self.inference_ns):
+            if any(ns <= 0 for ns in itertools.chain(*slices_ns)) or not all(slices_ns):
+                raise Malformed("a latency sample is not positive, or a slice has none")
         self._check_answers()
 
     def _check_answers(self) -> None:
@@ -231,3 +252,8 @@ class Header(_Row):
     seed: int
     request: dict[str, Any]  # what `run --resume` needs to plan the same cells again
     precision: float = 0.02  # half width of the latencies' intervals that the run was to reach
+    boundary: str = CALL  # what its latencies are of
+
+    def __post_init__(self) -> None:
+        if self.boundary not in BOUNDARIES:
+            raise Malformed(f"boundary '{self.boundary}' is none of {', '.join(BOUNDARIES)}")

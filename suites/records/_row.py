@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from paretomark.suites.records._record import CALL
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 NOT_RUN = "not run"
@@ -22,6 +23,7 @@ class Group(NamedTuple):
     simulated: str
     task: str = CLASSIFICATION
     length: int = 0
+    boundary: str = CALL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class Row:
     `accuracy` is the mean over the examples of the measure of the task, which `metric` names.
 
     `latency_s` is the level of the visits' floors, see `_levels.py`: of the valid visits, or if
-    there are none, of all. `typical_s` and the percentiles are over all calls as they came. `_low`
+    there are none, of all. It is that of the call or of the inference alone, as `boundary` says;
+    so are all figures made of it. `typical_s` and the percentiles are over all as they came. `_low`
     and `_high` bound a 95 % interval. Differences and speed-ups are to the dense fp32 net in the
     same place.
     """
@@ -59,6 +62,13 @@ class Row:
     latency_s: float | None = None
     latency_low_s: float | None = None
     latency_high_s: float | None = None
+    boundary: str = CALL
+    call_s: float | None = None
+    call_low_s: float | None = None
+    call_high_s: float | None = None
+    inference_s: float | None = None
+    inference_low_s: float | None = None
+    inference_high_s: float | None = None
     typical_s: float | None = None
     p90_s: float | None = None
     p95_s: float | None = None
@@ -125,7 +135,7 @@ class Row:
     def group(self) -> Group:
         """The rows that it may share a front with."""
         place = self.data, self.device, self.batch, self.threads
-        return Group(*place, self.simulated, self.task, self.length)
+        return Group(*place, self.simulated, self.task, self.length, self.boundary)
 
     def measure(self, name: str) -> float | None:
         """A further number of the task; None where it gives none of that name."""

@@ -7,24 +7,21 @@ valid rows whose answers mean something stand on a front, and only with their ow
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
-from paretomark.suites.records import _levels, _scores, _sparsity, _stats
+from paretomark.suites.records import _levels, _scores, _sparsity, _stats, _times
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
+from paretomark.suites.spec._suite import BOUNDARIES
 from paretomark.suites.tasks import _task
 
-Getter = Callable[[Record], Any]
-DISTURBED = 1.1
 _WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
 
 
@@ -65,27 +62,18 @@ class Visits:
         return next((s for r in self.records if (s := r.outcomes or r.scores)), "")
 
 
-def visit_s(record: Record) -> float:
-    """Return the latency of a visit in seconds: the floor of its calls, or what is predicted."""
-    if record.predicted_s is not None:
-        return record.predicted_s
-    return _levels.floor(record.slices_ns) / 1e9
-
-
-def tails(visits: Visits) -> dict[int, float]:
-    """Return the 90th percentile of the calls over their floor, by block, where it can be told."""
-    found = {}
-    for record in visits.pool:
-        p90 = _stats.percentile(record.samples_ns, 90)
-        if p90 is not None:
-            found[record.block] = p90 / _levels.floor(record.slices_ns)
-    return found
-
-
 def summarise(run: Run) -> Summary:
     """Summarise a run, in one row per cell. Every report is made of the one summary of a run."""
     visits = _by_cell(run)
-    rows = [_row(*item) for item in visits.items()]
+    both = {name: _by_cell(run, name) for name in BOUNDARIES}
+    rows = [
+        dataclasses.replace(
+            _row(cell, of_cell),
+            boundary=run.header.boundary,
+            **_times.latencies({name: each[cell].level for name, each in both.items()}),
+        )
+        for cell, of_cell in visits.items()
+    ]
     dense = {(r.model, *r.group): r for r in rows if r.dense}
     compared = [_against(r, dense.get((r.model, *r.group)), visits) for r in rows]
     whole = {(r.model, r.precision, *r.group): r for r in rows if r.steps == ""}
@@ -111,15 +99,20 @@ def half_widths(run: Run) -> dict[str, float]:
     }
 
 
-def _by_cell(run: Run) -> dict[str, Visits]:
-    """The visits by cell: the planned cells in the order of the plan, then any other."""
+def _by_cell(run: Run, boundary: str = "") -> dict[str, Visits]:
+    """The visits by cell: the planned cells in the order of the plan, then any other.
+
+    Their times are of the boundary, by default that of the run.
+    """
     newest: dict[str, dict[int, Record]] = {cell: {} for cell in run.header.cells}
     for record in run.records:
-        newest.setdefault(record.cell, {})[record.block] = record
+        newest.setdefault(record.cell, {})[record.block] = record.within(
+            boundary or run.header.boundary
+        )
     visits = {cell: _visits([blocks[b] for b in sorted(blocks)]) for cell, blocks in newest.items()}
     # Visits repeat a prediction exactly, which says nothing about how far it is off.
     measured = {c: v for c, v in visits.items() if any(r.slices_ns for r in v.pool)}
-    floors = {c: {r.block: visit_s(r) for r in v.pool} for c, v in measured.items()}
+    floors = {c: {r.block: _times.visit_s(r) for r in v.pool} for c, v in measured.items()}
     levels = _levels.levels(floors, {c: v.pool[0].device for c, v in measured.items()})
     return {c: dataclasses.replace(v, level=levels.get(c)) for c, v in visits.items()}
 
@@ -159,7 +152,7 @@ def _row(cell: str, visits: Visits) -> Row:
         else None,
     }
     scored = next((r for r in visits.records if r.examples), None)
-    times = _times(visits) if visits.pool else {}
+    times = _times.times(visits.pool, visits.level) if visits.pool else {}
     return Row(**values | (_accuracy(scored) if scored else {}) | times)
 
 
@@ -180,48 +173,6 @@ def _accuracy(scored: Record) -> dict[str, Any]:
     }
 
 
-def _times(visits: Visits) -> dict[str, Any]:
-    pool, level = visits.pool, visits.level
-    low, high = level.interval if level else (None, None)
-    samples = sorted(itertools.chain(*(r.samples_ns for r in pool)))
-    percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
-    latency_s = level.seconds if level else _levels.mean([visit_s(r) for r in pool])
-    return {
-        "latency_s": latency_s,
-        "latency_low_s": low,
-        "latency_high_s": high,
-        "typical_s": _seconds(percentiles[50]),
-        "p90_s": _seconds(percentiles[90]),
-        "p95_s": _seconds(percentiles[95]),
-        "p99_s": _seconds(percentiles[99]),
-        "disturbed": _disturbed(pool, latency_s * 1e9),
-        "sequential": any(r.sequential for r in pool),
-        "visits_apart": level.apart if level else 0,
-        "load_s": _over(_cold(pool), lambda r: r.load_s, median),
-        "first_s": _over(_cold(pool), lambda r: r.first_s, median),
-        "peak_memory_bytes": _over(pool, lambda r: r.peak_memory_bytes, max),
-        "added_memory_bytes": _over(pool, _added, max),
-    }
-
-
-def _seconds(ns: float | None) -> float | None:
-    return None if ns is None else ns / 1e9
-
-
-def _disturbed(pool: Sequence[Record], latency_ns: float) -> float | None:
-    """The share of slices whose middle call takes a tenth more than the latency, or longer."""
-    slices = [part for r in pool for part in r.slices_ns]
-    slow = sum(median(part) > DISTURBED * latency_ns for part in slices)
-    return slow / len(slices) if slices else None
-
-
-def _cold(pool: Sequence[Record]) -> Sequence[Record]:
-    """The visits that started alone: others start side by side, which makes loading slower."""
-    if any(r.sequential for r in pool):
-        return pool
-    return [r for r in pool if r.block == 0] or pool
-
-
 def _not_run(cell: str) -> Row:
     """A planned cell without a record: all that is known is its key, `Cell.key` of the plan."""
     reason = "no record: the run was stopped before this cell; finish it with run --resume"
@@ -236,16 +187,6 @@ def _zeros(record: Record) -> float | None:
     if record.nonzeros is None or not record.parameters:
         return None
     return 1 - record.nonzeros / record.parameters
-
-
-def _added(record: Record) -> int | None:
-    peak, before = record.peak_memory_bytes, record.before_load_bytes
-    return None if peak is None or before is None else peak - before
-
-
-def _over(records: Iterable[Record], get: Getter, pick: Callable[[list[Any]], Any]) -> Any:
-    values = [v for r in records if (v := get(r)) is not None]
-    return pick(values) if values else None
 
 
 def _against(row: Row, dense: Row | None, visits: Mapping[str, Visits]) -> Row:

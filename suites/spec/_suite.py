@@ -26,6 +26,7 @@ from paretomark.suites.spec._published import Published
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parents[1]
+BOUNDARIES = ("call", "inference")  # of a latency, see `suites/records/_record.py`
 STORAGES = ("dense", "sparse")
 TABLES = ("model", "recipe", "device")  # written as [model.NAME]
 _READ = ("label_offset", "answers", "threshold")  # of a model: how its answers are scored
@@ -52,6 +53,7 @@ class Suite:
     length: tuple[int, ...] = ()  # "length" in `inputs`; each number gives cells of its own
     blocks: int = 3  # how often each cell is visited
     precision: float = 0.02  # half width of the intervals to reach; wider cells get more visits
+    boundary: str = "call"  # what a latency is of: "call", or "inference" alone
     seed: int = 0  # of the order of visits, of training, and of random weights
     examples: int = 1000  # test pictures that are scored
     weights: str = ""  # of the nets that name none themselves
@@ -155,6 +157,8 @@ def _check(suite: Suite, where: str) -> None:
         if recipe.storage not in STORAGES:
             at = f"{where}, [recipe.{recipe.name}]"
             raise unknown("storage", recipe.storage, STORAGES, at)
+    if suite.boundary not in BOUNDARIES:
+        raise unknown("boundary", suite.boundary, BOUNDARIES, where)
     positive = (
         *("blocks", "precision", "examples", "seconds", "max_samples", "deadline_s"),
         "build_deadline_s",

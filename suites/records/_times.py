@@ -1,0 +1,92 @@
+"""The times of a row: of the call and the inference alone, in quiet moments and as they came."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from paretomark.suites.records import _levels, _stats
+from paretomark.suites.records._levels import Level
+from paretomark.suites.records._record import Record
+
+Getter = Callable[[Record], Any]
+DISTURBED = 1.1
+
+
+def visit_s(record: Record) -> float:
+    """Return the latency of a visit in seconds: the floor of its calls, or what is predicted."""
+    if record.predicted_s is not None:
+        return record.predicted_s
+    return _levels.floor(record.slices_ns) / 1e9
+
+
+def tails(pool: Sequence[Record]) -> dict[int, float]:
+    """Return the 90th percentile of the calls over their floor, by block, where it can be told."""
+    found = {}
+    for record in pool:
+        p90 = _stats.percentile(record.samples_ns, 90)
+        if p90 is not None:
+            found[record.block] = p90 / _levels.floor(record.slices_ns)
+    return found
+
+
+def latencies(levels: Mapping[str, Level | None]) -> dict[str, Any]:
+    """Return the fields of a row that tell levels and their intervals: NAME_s, NAME_low_s, ..."""
+    fields: dict[str, Any] = {}
+    for name, level in levels.items():
+        low, high = level.interval if level else (None, None)
+        ends = {f"{name}_low_s": low, f"{name}_high_s": high}
+        fields |= {f"{name}_s": level.seconds if level else None, **ends}
+    return fields
+
+
+def times(pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
+    """Return the fields of a row that tell times, and memory, of its visits."""
+    samples = sorted(itertools.chain(*(r.samples_ns for r in pool)))
+    percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
+    latency_s = level.seconds if level else _levels.mean([visit_s(r) for r in pool])
+    return {
+        **latencies({"latency": level}),
+        "latency_s": latency_s,
+        "typical_s": _seconds(percentiles[50]),
+        "p90_s": _seconds(percentiles[90]),
+        "p95_s": _seconds(percentiles[95]),
+        "p99_s": _seconds(percentiles[99]),
+        "disturbed": _disturbed(pool, latency_s * 1e9),
+        "sequential": any(r.sequential for r in pool),
+        "visits_apart": level.apart if level else 0,
+        "load_s": _over(_cold(pool), lambda r: r.load_s, median),
+        "first_s": _over(_cold(pool), lambda r: r.first_s, median),
+        "peak_memory_bytes": _over(pool, lambda r: r.peak_memory_bytes, max),
+        "added_memory_bytes": _over(pool, _added, max),
+    }
+
+
+def _seconds(ns: float | None) -> float | None:
+    return None if ns is None else ns / 1e9
+
+
+def _disturbed(pool: Sequence[Record], latency_ns: float) -> float | None:
+    """The share of slices whose middle call takes a tenth more than the latency, or longer."""
+    slices = [part for r in pool for part in r.slices_ns]
+    slow = sum(median(part) > DISTURBED * latency_ns for part in slices)
+    return slow / len(slices) if slices else None
+
+
+def _cold(pool: Sequence[Record]) -> Sequence[Record]:
+    """The visits that started alone: others start side by side, which makes loading slower."""
+    if any(r.sequential for r in pool):
+        return pool
+    return [r for r in pool if r.block == 0] or pool
+
+
+def _added(record: Record) -> int | None:
+    peak, before = record.peak_memory_bytes, record.before_load_bytes
+    return None if peak is None or before is None else peak - before
+
+
+def _over(records: Iterable[Record], get: Getter, pick: Callable[[list[Any]], Any]) -> Any:
+    values = [v for r in records if (v := get(r)) is not None]
+    return pick(values) if values else None
