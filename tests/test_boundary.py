@@ -66,7 +66,7 @@ def test_both_are_kept_and_the_suite_chooses(tmp_path: Path, call: Callable[...,
     assert told.on_front
     assert (slow.status, slow.latency_s, slow.on_front) == ("unsupported", None, False)
     assert 'boundary = "call"' in slow.reason
-    line = next(csv.DictReader((tmp_path / "inference/report/cells.csv").open()))
+    line = next(csv.DictReader((tmp_path / "inference/report/cells.csv").read_text().splitlines()))
     assert line["boundary"] == "inference"
     assert float(line["latency_s"]) == float(line["inference_s"]) < float(line["call_s"])
     page = (tmp_path / "inference/report/index.html").read_text()
@@ -142,6 +142,7 @@ def test_the_inference_is_most_of_a_call(target: str) -> None:
     spec = VisitSpec.of(built, target, seconds=0.5, max_samples=1000, score=False)
     with _process.Child("_visit", spec, 120.0) as child:
         assert child.answer().table
+        assert child.ask("load", 60.0).table
         told = child.ask("slice 0.4 200", 60.0).table
     assert told
     assert len(told["inside_ns"]) == -(-len(told["ns"]) // _timing.EVERY)

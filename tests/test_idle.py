@@ -33,6 +33,7 @@ def test_an_idle_worker_uses_no_processor(target: str, threads: int) -> None:
     spec = VisitSpec.of(built, target, seconds=0.1, max_samples=1000, score=False, threads=threads)
     with _process.Child("_visit", spec, 120.0) as child:
         assert child.answer().table
+        assert child.ask("load", 60.0).table
         for _ in range(3):
             assert child.ask("slice 0.02 1000", 30.0).table
         time.sleep(SETTLE_S)

@@ -26,6 +26,7 @@ from paretomark.devices.measure._outcome import Visit
 from paretomark.suites.records import _levels
 
 MOST = 64  # workers at once
+TOGETHER = 8  # of them start before they are loaded
 SHARE = 0.5  # of the memory that is free, for all of them
 UNKNOWN_BYTES = 600_000_000  # that a worker may need, before one is known
 REPEATS = 1  # of a visit that others have disturbed in nearly all of its slices
@@ -56,7 +57,7 @@ class Rules:
     deadline_s: float
     foreign_load_cores: float  # a slice is disturbed if others keep more cores busy
     seed: str = ""  # of the order of turns
-    alone: bool = False  # start one worker after the other, as cold times need
+    alone: bool = False  # load one after the other, as the times that loading takes need
 
 
 def visits(
@@ -125,18 +126,25 @@ class _Crew(ExitStack):
         self._cores = os.cpu_count() or 1
 
     def gather(self, waiting: deque[Task]) -> None:
-        """Start workers for the tasks at the front, as many as there is room for."""
-        starting: list[_Member] = []
-        while True:
-            while waiting and self._may_start(waiting[0], starting):
-                starting += self._started(waiting.popleft())
-            if not starting:
-                return
-            ready = _process.await_one([member.child for member in starting])
-            for member in [m for m in starting if m.child in ready]:
-                starting.remove(member)
-                answer = self._answered(member)
-                member.told = answer.table or {}
+        """Start workers for the tasks at the front, as many as there is room for, and load them.
+
+        They import their runtimes side by side. How much memory they need is known only when they
+        are loaded, so a few are loaded before the next ones start.
+        """
+        while waiting and self._has_room(waiting[0]):
+            opened, starting = deque[_Member](), list[_Member]()
+            while True:
+                while waiting and len(opened) + len(starting) < TOGETHER:
+                    if not (self._fits(waiting[0], starting) and self._has_room(waiting[0])):
+                        break
+                    starting += self._started(waiting.popleft())
+                if not starting:
+                    break
+                for member, answer in self._answers(starting):
+                    member.told = answer.table or {}
+                    opened += [] if member.failed else [member]
+            for member, answer in self._told("load", opened, alone=self._rules.alone):
+                member.told |= answer.table or {}
                 member.peak_bytes = answer.peak_bytes
 
     def take_turns(self, turn: Callable[[int, int], None]) -> None:
@@ -169,24 +177,33 @@ class _Crew(ExitStack):
             if member.failed:
                 yield member.task, member.failed
         waiting = deque(member for member in self._members if not member.failed)
-        scoring: list[_Member] = []
-        while waiting or scoring:
-            while waiting and self._fits(waiting[0].task, scoring):
-                scoring.append(member := waiting.popleft())
-                self._tell(member, "finish")
-            ready = _process.await_one([member.child for member in scoring])
-            for member in [m for m in scoring if m.child in ready]:
-                scoring.remove(member)
-                answer = self._answered(member)
-                member.child.end()
-                yield member.task, member.failed or self._visit(member, answer)
+        for member, answer in self._told("finish", waiting):
+            member.child.end()
+            yield member.task, member.failed or self._visit(member, answer)
 
-    def _may_start(self, task: Task, starting: list[_Member]) -> bool:
+    def _told(
+        self, word: str, waiting: deque[_Member], alone: bool = False
+    ) -> Iterator[tuple[_Member, _process.Answer]]:
+        """Tell all of them, as many at once as there are cores, and give their answers."""
+        busy: list[_Member] = []
+        while waiting or busy:
+            while waiting and not (alone and busy) and self._fits(waiting[0].task, busy):
+                busy.append(member := waiting.popleft())
+                self._tell(member, word)
+            yield from self._answers(busy)
+
+    def _answers(self, busy: list[_Member]) -> Iterator[tuple[_Member, _process.Answer]]:
+        """Wait until some have answered, which then are busy no more."""
+        ready = _process.await_one([member.child for member in busy])
+        for member in [m for m in busy if m.child in ready]:
+            busy.remove(member)
+            yield member, self._answered(member)
+
+    def _has_room(self, task: Task) -> bool:
+        """Whether one more may be loaded beside those that are."""
         if not self._members:
             return True
-        if len(self._members) >= MOST or (self._rules.alone and starting):
-            return False
-        if not self._fits(task, starting):
+        if len(self._members) >= MOST:
             return False
         # An accelerator does not idle for free: it holds the model in memory of its own, and two
         # models in it may share its clock and caches in ways that the host cannot see.

@@ -78,6 +78,7 @@ class Child:
         os.close(writer)
         self._end = _end_of(self._process.pid)
         self._usage: Any = None  # of its whole life, once it has ended
+        self._allowed_s = deadline_s  # for all that it does, of which each answer may have the rest
         self._expect(deadline_s)
 
     def __enter__(self) -> Self:
@@ -184,7 +185,7 @@ class Child:
         return self._usage.ru_maxrss if self._usage and sys.platform == "darwin" else None
 
     def _expect(self, deadline_s: float) -> None:
-        self._allowed_s, self._due = deadline_s, time.monotonic() + deadline_s
+        self._due = time.monotonic() + deadline_s
 
     def _stage(self) -> str:
         file = self._out.with_name(self._out.name + ".stage")

@@ -43,12 +43,15 @@ class Visit:
         self._spec, self._stage = spec, stage
 
     def begin(self) -> dict[str, Any]:
-        """Load, run once, and warm up. Return what the parent records of that."""
-        spec = self._spec
+        """Import the runtime."""
         self._stage.write_text("probe")
-        self._device = device = open_device(spec.device)
-        device.probe()
-        before = _host.resident_bytes()
+        self._device = open_device(self._spec.device)
+        self._device.probe()
+        return {"before_load_bytes": _host.resident_bytes()}
+
+    def _load(self) -> dict[str, Any]:
+        """Load, run once, and warm up. Return what the parent records of that."""
+        spec, device = self._spec, self._device
         self._stage.write_text("load")
         start = time.perf_counter()
         self._placement = placement = _inputs.ready(spec, device)
@@ -60,7 +63,6 @@ class Visit:
             "home": placement.home,
             "load_s": load_s - (placement.compile_s or 0.0),
             "compile_s": placement.compile_s,
-            "before_load_bytes": before,
             "simulated": placement.simulated,
         }
         self._stage.write_text("inputs")
@@ -81,7 +83,9 @@ class Visit:
         return answer
 
     def do(self, word: str, *arguments: str) -> dict[str, Any]:
-        """Time a `slice` of so many seconds and calls at most, or `finish`."""
+        """`load`, then time a `slice` of so many seconds and calls at most, then `finish`."""
+        if word == "load":
+            return self._load()
         if word == "slice":
             return self._slice(float(arguments[0]), int(arguments[1]))
         return self._finish()
