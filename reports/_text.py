@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import Group, Row
 
@@ -107,6 +108,17 @@ def spread(low: float | None, high: float | None) -> str:
 def half(low: float | None, high: float | None) -> str:
     """Write the half width of an interval of shares, in points: ` ±1.9`, or ""."""
     return "" if low is None or high is None else f" ±{(high - low) * 50:.1f}"
+
+
+def hypervolume(found: Hypervolume) -> str:
+    """Write the area that a front dominates, its interval, and from which corner it is measured."""
+    ends = (
+        ""
+        if found.low is None or found.high is None
+        else (f" [{number(found.low)}, {number(found.high)}]")
+    )
+    corner = f"{seconds(found.reference.latency_s)} and {percent(found.reference.accuracy, 0)}"
+    return f"hypervolume {number(found.value)}{ends}, accuracy × doublings of speed from {corner}"
 
 
 def place_label(group: Group) -> str:
