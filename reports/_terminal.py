@@ -51,6 +51,8 @@ def table(summary: Summary, width: int) -> Table:
         scored = _text.clean(group.data) or f"no {_task.metric(group.task)}"
         page.add_row(Text(f"{_text.place_label(group)} · {scored}", style="bold"))
         page.add_row(_timed(members, widths))
+        if found := summary.hypervolumes.get(group):
+            page.add_row(Text(_text.hypervolume(found), style="dim"))
         page.add_row("")
     boundary = _text.BOUNDARY[summary.run.header.boundary]
     page.add_row(Text(LEGEND.format(boundary=boundary), style="dim"))

@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._record import CALL, INFERENCE, Record
 from paretomark.suites.records._row import Group, Row
 
@@ -113,6 +114,17 @@ BOUNDARY = {
     CALL: "the call, from handing over the inputs to having the answers",
     INFERENCE: "the inference alone, without handing over inputs and fetching answers",
 }
+
+
+def hypervolume(found: Hypervolume) -> str:
+    """Write the area that a front dominates, its interval, and from which corner it is measured."""
+    ends = (
+        ""
+        if found.low is None or found.high is None
+        else (f" [{number(found.low)}, {number(found.high)}]")
+    )
+    corner = f"{seconds(found.reference.latency_s)} and {percent(found.reference.accuracy, 0)}"
+    return f"hypervolume {number(found.value)}{ends}, accuracy × doublings of speed from {corner}"
 
 
 def place_label(group: Group) -> str:

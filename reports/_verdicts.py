@@ -30,7 +30,9 @@ from paretomark.reports._text import clean
 from paretomark.suites.records import _levels, _scores, _stats
 from paretomark.suites.records._changes import changes
 from paretomark.suites.records._common import Common, common
+from paretomark.suites.records._levels import Level
 from paretomark.suites.records._row import SIGNIFICANT, Row
+from paretomark.suites.records._stats import Ratio
 from paretomark.suites.records._summary import Summary, Visits
 from paretomark.suites.records._times import tails
 from paretomark.suites.spec._errors import UserError
@@ -241,21 +243,39 @@ def _measure(
         "bytes_b": b.artifact_bytes,
     }
     if mine.level and yours.level:
-        ratio = both.compare(mine.level, yours.level)
-        least = LEAST_PART * delta
-        values |= {
-            "ratio": ratio.value,
-            "ratio_low": ratio.low,
-            "ratio_high": ratio.high,
-            "detectable": _stats.minimum_detectable_effect(ratio, claims, least),
-            "p_different": _stats.p_different(ratio),
-            "p_same": _stats.p_same(ratio, delta),
-        }
+        values |= _latency(both.compare(mine.level, yours.level), delta, claims)
     same = (a.data, a.task) == (b.data, b.task)
     if same and (change := _scores.difference(mine.outcomes, yours.outcomes)):
         names = ("accuracy_change", "accuracy_low", "accuracy_high", "accuracy_p")
         values |= dict(zip(names, change, strict=True))
     return values
+
+
+def _latency(ratio: Ratio, delta: float, claims: int) -> dict[str, Any]:
+    """What is known of a change of latency: fields of `Verdict`."""
+    least = LEAST_PART * delta
+    return {
+        "ratio": ratio.value,
+        "ratio_low": ratio.low,
+        "ratio_high": ratio.high,
+        "detectable": _stats.minimum_detectable_effect(ratio, claims, least),
+        "p_different": _stats.p_different(ratio),
+        "p_same": _stats.p_same(ratio, delta),
+    }
+
+
+def answers(pairs: Sequence[tuple[Level, Level]], delta: float) -> list[Answer]:
+    """Return what a comparison says of cells that have these levels in two runs."""
+    both = common(pairs)
+    verdicts = [
+        Verdict(
+            cell=str(i),
+            answer="inconclusive",
+            **_latency(both.compare(a, b), delta, len(pairs)),
+        )
+        for i, (a, b) in enumerate(pairs)
+    ]
+    return [_judge(verdict, delta).answer for verdict in _corrected(verdicts)]
 
 
 def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -17,10 +17,11 @@ from paretomark.reports import _cells, _columns, _figure, _html, _parts, _plot, 
 from paretomark.reports._command import ALL_WELL
 from paretomark.reports._html import Cell, esc
 from paretomark.suites.records import _store
+from paretomark.suites.records._front import with_fronts
 from paretomark.suites.records._record import Host
 from paretomark.suites.records._row import Row
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Summary, Visits, summarise, with_fronts
+from paretomark.suites.records._summary import Summary, Visits, summarise
 from paretomark.suites.spec._errors import UserError
 
 

@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import html
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from paretomark.reports import (
 )
 from paretomark.reports._command import ALL_WELL
 from paretomark.reports._html import Cell, esc
-from paretomark.suites.records import _stats, _store
-from paretomark.suites.records._row import TIE, Row
+from paretomark.suites.records import _front, _stats, _store
+from paretomark.suites.records._front import Hypervolume
+from paretomark.suites.records._row import TIE, Group, Row
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import Summary, summarise
 
@@ -70,6 +71,10 @@ def _as_json(summary: Summary) -> dict[str, Any]:
         "rows": [_columns.values(row) for row in summary.rows],
         "published": _published_table.as_json(summary),
         "ranks": _ranks.as_json(summary),
+        "hypervolumes": [
+            {**group._asdict(), **found._asdict(), "reference": found.reference._asdict()}
+            for group, found in summary.hypervolumes.items()
+        ],
     }
 
 
@@ -86,7 +91,8 @@ def write(summary: Summary, out: Path) -> list[Path]:
         title = f"{quality[0].upper()}{quality[1:]} over latency · {_text.clean(data)}"
         if plot := _plot.pareto(members, title):
             plots[f"pareto_{name}"] = plot
-            sections.append(_section(_parts.heading(data, task), members, plot))
+            what = _parts.heading(data, task)
+            sections.append(_section(what, members, plot, summary.hypervolumes))
     rankings = _ranks.rankings(summary)
     pictures = _nets_plot.plots(summary, rankings)
     written = [
@@ -140,30 +146,34 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
     return f"<h1>{esc(title)}</h1><p class=soft>{told}</p>{_html.facts(facts)}"
 
 
-def _section(what: str, rows: Sequence[Row], plot: _figure.Plot) -> str:
+def _section(
+    what: str, rows: Sequence[Row], plot: _figure.Plot, areas: Mapping[Group, Hypervolume]
+) -> str:
     text = (
         "Bars are 95 % intervals. The line is the front of a device: nothing else on it is both "
         "faster and more accurate. Pale points are beaten. Point at one to see its name."
     )
     front = (
-        "● on the front, with the probability that it truly is, as far as this run can tell; ≈ "
+        "● on the front, with the probability that it truly is, given what this run measured; ≈ "
         f"beaten, but truly on it with {TIE * 100:.0f} % or more: statistically a tie. Latency is "
         f"of {_text.BOUNDARY[rows[0].boundary]}, in quiet moments, and decides; typical is the "
         "median of all as they came."
     )
     return (
         f"<h2>{esc(what)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
-        f"<p class=soft>{front}</p>{_fronts(rows)}"
+        f"<p class=soft>{front}</p>{_fronts(rows, areas)}"
     )
 
 
-def _fronts(rows: Sequence[Row]) -> str:
+def _fronts(rows: Sequence[Row], areas: Mapping[Group, Hypervolume]) -> str:
     """A table per front, fastest first, of the points on it and of those tied with it."""
     best = sorted((r for r in rows if r.mark), key=lambda r: (r.simulated, r.group, r.latency_s))
     tables = []
     for group, members in itertools.groupby(best, key=lambda r: r.group):
         table = _cells.table(_columns.FRONTS, list(members), among=rows)
         tables.append(f"<h3>{esc(_text.place_label(group))}</h3>" + _html.card(table))
+        if found := areas.get(group):
+            tables.append(f"<p class=soft>{esc(_text.hypervolume(found))}</p>")
     return "".join(tables) or "<p>No valid point.</p>"
 
 
@@ -255,7 +265,10 @@ def _how(run: Run) -> str:
         "IoU and PCK are of each example: the mean over its classes, the share of its keypoints "
         "within a tenth of the size; their intervals are t intervals over examples. All "
         "intervals are at 95 %. Front probabilities come from "
-        f"{_stats.RESAMPLES} joint draws of examples and latencies. Percentiles are stated from "
+        f"{_front.RESAMPLES} joint draws of examples and latencies, and so do the intervals of "
+        "hypervolumes: the area that a front dominates, in accuracy times doublings of speed, up "
+        f"to an accuracy of 0 and to {_front.BEYOND:g} times the slowest latency beside it. "
+        "Percentiles are stated from "
         f"{_stats.NEEDED[90]} samples (p90) on. Machines, data sets, tasks, batch sizes, and "
         "measured and simulated numbers never share a front.</p>"
     )

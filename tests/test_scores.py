@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from paretomark.reports import _verdicts, compare
-from paretomark.suites.records import _scores, _stats
+from paretomark.suites.records import _front, _scores, _stats
 from paretomark.suites.records._record import Malformed, Record
 from paretomark.suites.records._summary import summarise
 from paretomark.tests._runs import record, run, visits
@@ -87,13 +87,13 @@ def test_zeros_and_ones_have_the_same_front_as_outcomes_and_as_numbers() -> None
     medians = [(0.0, 0.05, 2.0), (0.7, 0.05, 2.0)]
     outcomes = ["1" * 80 + "0" * 20, "1" * 85 + "0" * 15]
     numbers = [[float(c) for c in text] for text in outcomes]
-    assert _stats.front_probability(medians, outcomes) == _stats.front_probability(medians, numbers)
+    assert _front.front_probability(medians, outcomes) == _front.front_probability(medians, numbers)
 
 
 def test_equal_scores_are_never_parted_by_rounding() -> None:
     """The faster of two that always score alike beats the other, in every resample."""
     fast, slow = (0.0, 1e-4, 2.0), (0.7, 1e-4, 2.0)
-    assert _stats.front_probability([fast, slow, slow], [BASE, BASE, BASE]) == [1.0, 0.0, 0.0]
+    assert _front.front_probability([fast, slow, slow], [BASE, BASE, BASE]) == [1.0, 0.0, 0.0]
 
 
 def test_rows_hold_the_mean_its_interval_and_the_paired_difference() -> None:

@@ -1,9 +1,9 @@
-"""Statistics of a benchmark: intervals, differences, and which points are on a front.
+"""Statistics of a benchmark: intervals and differences.
 
 Every interval is two-sided at 95 %. The unit of replication of a time is the visit (a fresh
 process), never the iteration (Georges, Buytaert & Eeckhout, OOPSLA 2007; Kalibera & Jones,
-ISMM 2013); what is made of visits is in `_levels.py`. Accuracy is resampled over examples. Where
-the data cannot carry an answer the answer is None, not a guess.
+ISMM 2013); what is made of visits is in `_levels.py`, and of both axes in `_front.py`. Where the
+data cannot carry an answer the answer is None, not a guess.
 """
 
 from __future__ import annotations
@@ -12,18 +12,12 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from typing import NamedTuple
 
 CONFIDENCE = 0.95
 POWER = 0.8
-RESAMPLES = 1000
 NEEDED = {50: 11, 90: 64, 95: 130, 99: 662}  # samples below which a percentile is not stated
 
-_CHUNK = 50  # resamples held in memory at once; divides RESAMPLES
 _UPPER = 0.5 + CONFIDENCE / 2
 _Z = NormalDist().inv_cdf(_UPPER)
 _STEPS = 200  # of Simpson's rule: the quantile is good to six digits or more
@@ -190,60 +184,3 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
         least = min(least, p[i] * (len(p) / rank))
         adjusted[i] = least
     return adjusted
-
-
-def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
-    """Which points nothing beats: no other is as fast and as accurate, and better in one.
-
-    Of equal points all are on the front, or none.
-    """
-    points = list(zip(latencies, accuracies, strict=True))
-    return [
-        not any(t <= mine and a >= right and (t, a) != (mine, right) for t, a in points)
-        for mine, right in points
-    ]
-
-
-def front_probability(
-    times: Sequence[tuple[float, float, float]],
-    outcomes: Sequence[str | Sequence[float]],
-    seed: int = 0,
-) -> list[float]:
-    """For each cell the probability that it is on the front, as far as this run can tell.
-
-    `times` holds the logarithm of each latency, its standard error and the degrees of freedom of
-    that; `outcomes` the scores per example, as text of 0 and 1 or as numbers, both by cell.
-    Where the true values may lie is drawn for both axes at once: a latency by Student's t, and
-    examples with the same indices for all cells (a bootstrap, Efron & Tibshirani 1993), so that
-    differences stay paired.
-    """
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    if len(times) == 1:
-        return [1.0]
-    drawn_times = np.empty((RESAMPLES, len(times)))
-    for i, (log, error, dof) in enumerate(times):
-        drawn_times[:, i] = log + error * rng.standard_t(dof, RESAMPLES)
-    right = np.empty((RESAMPLES, len(times)))
-    for n in sorted({len(o) for o in outcomes}):
-        cells = [i for i, o in enumerate(outcomes) if len(o) == n]
-        answers = np.array([_numbers(outcomes[i]) for i in cells]).T
-        for at in range(0, RESAMPLES, _CHUNK):
-            drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_CHUNK)]
-            # Rounded, lest the order in which sums are taken should part equal scores.
-            right[at : at + _CHUNK, cells] = np.round(np.array(drawn, float) @ answers / n, 9)
-    chances = []
-    for i in range(len(times)):
-        t, a = drawn_times[:, [i]], right[:, [i]]
-        beaten = (drawn_times <= t) & (right >= a) & ((drawn_times < t) | (right > a))
-        chances.append(float((~beaten.any(axis=1)).mean()))
-    return chances
-
-
-def _numbers(scores: str | Sequence[float]) -> NDArray[np.float64]:
-    import numpy as np
-
-    if isinstance(scores, str):
-        return np.frombuffer(scores.encode(), np.uint8).astype(float) - ord("0")
-    return np.asarray(scores, float)

@@ -10,10 +10,11 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from paretomark.suites.records import _levels, _scores, _sparsity, _stats, _times
+from paretomark.suites.records import _front, _levels, _scores, _sparsity, _stats, _times
+from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
@@ -35,6 +36,7 @@ class Summary:
     run: Run
     rows: tuple[Row, ...]
     visits: Mapping[str, Visits]
+    hypervolumes: Mapping[Group, Hypervolume] = field(default_factory=dict)  # of each front
 
     @property
     def failed(self) -> bool:
@@ -84,7 +86,8 @@ def summarise(run: Run) -> Summary:
         for same in [whole.get((r.model, r.precision, *r.group))]
         for twin in [None if same is r and r.sparsity is None else same]  # a file of the user's
     ]
-    return Summary(run, tuple(with_fronts(_adjusted(compared), visits)), visits)
+    rows_of_all = tuple(_front.with_fronts(_adjusted(compared), visits))
+    return Summary(run, rows_of_all, visits, _front.hypervolumes(rows_of_all, visits))
 
 
 def half_widths(run: Run) -> dict[str, float]:
@@ -220,22 +223,3 @@ def _adjusted(rows: list[Row]) -> list[Row]:
     p = {r.cell: r.delta_p for r in rows if r.delta_p is not None}
     q = dict(zip(p, _stats.benjamini_hochberg(list(p.values())), strict=True))
     return [dataclasses.replace(r, delta_q=q.get(r.cell)) for r in rows]
-
-
-def with_fronts(rows: Sequence[Row], visits: Mapping[str, Visits]) -> list[Row]:
-    """Mark the fronts of the groups of the rows, whose visits are given by cell."""
-    groups: dict[Group, list[Row]] = {}
-    for row in rows:
-        if row.sound and row.accuracy is not None:
-            groups.setdefault(row.group, []).append(row)
-    marks: dict[str, dict[str, Any]] = {}
-    for group in groups.values():
-        front = _stats.pareto([r.latency_s or 0 for r in group], [r.accuracy or 0 for r in group])
-        of_group = [visits[r.cell] for r in group]
-        times = [(v.level.log, v.level.error, v.level.dof) for v in of_group if v.level]
-        chances: Sequence[float | None] = [None] * len(group)
-        if len(times) == len(group):
-            chances = _stats.front_probability(times, [v.outcomes for v in of_group])
-        for row, on, chance in zip(group, front, chances, strict=True):
-            marks[row.cell] = {"on_front": on, "front_probability": chance}
-    return [dataclasses.replace(r, **marks.get(r.cell, {})) for r in rows]

@@ -31,7 +31,7 @@ from typing import Any
 PLANTED = (0.01, 0.02, 0.03, 0.05)
 BASES = {"fake": "digits_mlp", "litert": "scenes_mobilenet", "onnxruntime": "scenes_mobilenet"}
 THREADS = range(1, 7)  # they name the cells of a runtime: the plug-in always takes one
-PLUGIN = '''
+PLUGIN = """
 import json, os, time
 import numpy as np
 from paretomark.devices import _device
@@ -68,7 +68,7 @@ class Planted:
 
 def device(variant):
     return Planted(variant)
-'''
+"""
 SUITE = """
 blocks = 3
 seconds = 0.3

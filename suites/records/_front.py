@@ -1,0 +1,232 @@
+"""Fronts of accuracy over latency: what is on one, with which probability, and what it encloses.
+
+Where the true values may lie, given what was measured, is drawn for both axes at once: a latency by
+Student's t, and examples with the same indices for all cells (a bootstrap, Efron & Tibshirani
+1993), so that differences stay paired.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from paretomark.suites.records import _stats
+from paretomark.suites.records._levels import Level
+from paretomark.suites.records._row import Group, Row
+from paretomark.suites.records._scores import Scores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RESAMPLES = 1000
+BEYOND = 1.1  # times the slowest latency: so far a front counts
+_CHUNK = 50  # resamples held in memory at once; divides RESAMPLES
+
+# Of each cell: the logarithm of its latency in seconds, the standard error of that, its freedom.
+Times = Sequence[tuple[float, float, float]]
+Outcomes = Sequence[str | Sequence[float]]
+
+
+class Reference(NamedTuple):
+    """The corner that hypervolumes are measured from: what is slower or worse adds nothing."""
+
+    latency_s: float
+    accuracy: float = 0.0
+
+
+class Hypervolume(NamedTuple):
+    """The area that a front dominates, up to a reference, and its 95 % interval, None if not known.
+
+    It is accuracy (from 0 to 1, less that of the reference) times doublings of speed (the logarithm
+    to base 2 of the reference's latency over a latency): 0.9 more is a front at 90 % accuracy that
+    begins at half of the latency.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    reference: Reference
+
+
+class Measured(Protocol):
+    """What has to be known of a cell, see `Visits`."""
+
+    @property
+    def level(self) -> Level | None: ...
+
+    @property
+    def outcomes(self) -> Scores: ...
+
+
+def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
+    """Which points nothing beats: no other is as fast and as accurate, and better in one.
+
+    Of equal points all are on the front, or none.
+    """
+    points = list(zip(latencies, accuracies, strict=True))
+    return [
+        not any(t <= mine and a >= right and (t, a) != (mine, right) for t, a in points)
+        for mine, right in points
+    ]
+
+
+def front_probability(times: Times, outcomes: Outcomes, seed: int = 0) -> list[float]:
+    """For each cell the probability that it truly is on the front, given what was measured.
+
+    It is not how often it would be there if the run were repeated. Points that are drawn equal
+    do not beat each other. `outcomes` are the scores per example by cell, as text of 0 and 1 or as
+    numbers.
+    """
+    if len(times) == 1:
+        return [1.0]
+    drawn_times, right = _drawn(times, outcomes, seed)
+    chances = []
+    for i in range(len(times)):
+        t, a = drawn_times[:, [i]], right[:, [i]]
+        beaten = (drawn_times <= t) & (right >= a) & ((drawn_times < t) | (right > a))
+        chances.append(float((~beaten.any(axis=1)).mean()))
+    return chances
+
+
+def hypervolume(
+    times: Times, outcomes: Outcomes, reference: Reference, seed: int = 0
+) -> Hypervolume:
+    """The area that the front of these cells dominates (Zitzler & Thiele 1999), of both axes as in
+    `front_probability`.
+
+    The best of several looks better than it is, and what is drawn around it looks better once more,
+    by as much. So the interval is the basic one, which takes that off (Davison & Hinkley, Bootstrap
+    Methods, 1997, 5.2), and so does the value.
+    """
+    import numpy as np
+
+    logs = np.array([[log for log, _, _ in times]])
+    seen = float(_areas(logs, np.array([[_numbers(o).mean() for o in outcomes]]), reference)[0])
+    areas = _areas(*_drawn(times, outcomes, seed), reference)
+    edge = (1 - _stats.CONFIDENCE) / 2
+    low, middle, high = (max(0.0, 2 * seen - float(np.quantile(areas, share)))
+                         for share in (1 - edge, 0.5, edge))  # fmt: skip
+    return Hypervolume(middle, low, high, reference)
+
+
+def area(points: Sequence[tuple[float, float]], reference: Reference) -> float:
+    """The area that points of latency in seconds and accuracy dominate, as they lie."""
+    import numpy as np
+
+    times, accuracies = np.array(points, float).T[:, None, :]
+    return float(_areas(np.log(times), accuracies, reference)[0])
+
+
+def with_fronts(rows: Sequence[Row], visits: Mapping[str, Measured]) -> list[Row]:
+    """Mark the fronts of the groups of the rows, whose visits are given by cell."""
+    marks = {}
+    for members in _groups(rows).values():
+        front = pareto([r.latency_s or 0 for r in members], [r.accuracy or 0 for r in members])
+        known = _known(members, visits)
+        chances = front_probability(*known) if known else [None] * len(members)
+        for row, on, chance in zip(members, front, chances, strict=True):
+            marks[row.cell] = (on, chance)
+    return [
+        dataclasses.replace(r, on_front=marks[r.cell][0], front_probability=marks[r.cell][1])
+        if r.cell in marks
+        else r
+        for r in rows
+    ]
+
+
+def hypervolumes(
+    rows: Sequence[Row],
+    visits: Mapping[str, Measured],
+    references: Mapping[Group, Reference] | None = None,
+) -> dict[Group, Hypervolume]:
+    """The hypervolume of the front of each group of the rows.
+
+    The reference of a group is given, as where two runs are to have one in common, or it is that of
+    its own rows, see `reference`. Where the noise is not known the area is that of the points as
+    they lie, without an interval.
+    """
+    found = {}
+    for group, members in _groups(rows).items():
+        corner = (references or {}).get(group) or reference(members)
+        known = _known(members, visits)
+        points = [(r.latency_s or 0, r.accuracy or 0) for r in members]
+        found[group] = (
+            hypervolume(*known, corner)
+            if known
+            else Hypervolume(area(points, corner), None, None, corner)
+        )
+    return found
+
+
+def reference(rows: Sequence[Row]) -> Reference:
+    """The usual reference of a group: a tenth slower than its slowest row, so that this counts too
+    (Ishibuchi et al., Evolutionary Computation 26, 2018), and an accuracy of 0, for not every task
+    has a score that chance reaches."""
+    return Reference(BEYOND * max(row.latency_s or 0 for row in rows))
+
+
+def _groups(rows: Sequence[Row]) -> dict[Group, list[Row]]:
+    """The rows that may stand on a front, by what may share one."""
+    groups: dict[Group, list[Row]] = {}
+    for row in rows:
+        if row.sound and row.accuracy is not None and row.latency_s:
+            groups.setdefault(row.group, []).append(row)
+    return groups
+
+
+def _known(
+    rows: Sequence[Row], visits: Mapping[str, Measured]
+) -> tuple[list[tuple[float, float, float]], list[Scores]] | None:
+    """The times and outcomes of rows; None if nothing is known of the noise of one of them."""
+    of_rows = [visits[row.cell] for row in rows]
+    times = [(v.level.log, v.level.error, v.level.dof) for v in of_rows if v.level]
+    return (times, [v.outcomes for v in of_rows]) if len(times) == len(rows) else None
+
+
+def _drawn(
+    times: Times, outcomes: Outcomes, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the true logarithms of latencies, and the true accuracies may lie: each a line for
+    every draw, and a column for every cell."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    drawn_times = np.empty((RESAMPLES, len(times)))
+    for i, (log, error, dof) in enumerate(times):
+        drawn_times[:, i] = log + error * rng.standard_t(dof, RESAMPLES)
+    right = np.empty((RESAMPLES, len(times)))
+    for n in sorted({len(o) for o in outcomes}):
+        cells = [i for i, o in enumerate(outcomes) if len(o) == n]
+        answers = np.array([_numbers(outcomes[i]) for i in cells]).T
+        for at in range(0, RESAMPLES, _CHUNK):
+            drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_CHUNK)]
+            # Rounded, lest the order in which sums are taken should part equal scores.
+            right[at : at + _CHUNK, cells] = np.round(np.array(drawn, float) @ answers / n, 9)
+    return drawn_times, right
+
+
+def _areas(
+    logs: NDArray[np.float64], accuracies: NDArray[np.float64], reference: Reference
+) -> NDArray[np.float64]:
+    """The area below the front of each line: steps from one latency to the next, in doublings, each
+    as high as the best so far."""
+    import numpy as np
+
+    order = np.argsort(logs, axis=1)
+    end = math.log(reference.latency_s)
+    starts = np.minimum(np.take_along_axis(logs, order, axis=1), end)
+    best = np.maximum.accumulate(np.take_along_axis(accuracies, order, axis=1), axis=1)
+    widths = np.diff(starts, axis=1, append=end) / math.log(2)
+    areas: NDArray[np.float64] = (widths * np.maximum(0, best - reference.accuracy)).sum(axis=1)
+    return areas
+
+
+def _numbers(scores: str | Sequence[float]) -> NDArray[np.float64]:
+    import numpy as np
+
+    if isinstance(scores, str):
+        return np.frombuffer(scores.encode(), np.uint8).astype(float) - ord("0")
+    return np.asarray(scores, float)
