@@ -21,6 +21,7 @@ PROVIDERS = {
 }
 VARIANTS = tuple(PROVIDERS)
 ALONE = ("cuda", "tensorrt", "coreml")
+METERS = {"cuda": "nvidia", "tensorrt": "nvidia", "coreml": "host"}
 # Not bf16 and tf32: it would compute in float32 under their names.
 INTEGER = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
 PRECISIONS = dict.fromkeys(VARIANTS, ("fp32", "fp16", *INTEGER))

@@ -38,6 +38,7 @@ from paretomark.devices._device import (
 FORMAT = "onnx"
 VARIANTS = ()
 ALONE = ("",)
+METERS = {"": "nvidia"}
 PRECISIONS = {"": ("fp32", "tf32", "fp16", "bf16", "int8")}
 
 

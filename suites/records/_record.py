@@ -100,6 +100,12 @@ class Record(_Row):
     peak_memory_bytes: int | None = None  # of the worker
     before_load_bytes: int | None = None
     foreign_load_cores: float | None = None
+    # what a call costs beside time, see `_metered.py`; nothing where nothing tells
+    counters: dict[str, float] = field(default_factory=dict)  # of the processor: instructions, ...
+    energy_j: float | None = None  # without what the machine draws idle
+    energy_source: str = ""  # what told it
+    energy_why: str = ""  # why that told nothing of this visit
+    idle_w: float | None = None
     # how well it answered: only the first block's visit scores
     task: str = CLASSIFICATION
     examples: int = 0
@@ -158,6 +164,8 @@ class Record(_Row):
             value = getattr(self, f.name)
             if isinstance(value, int | float) and not value >= MAY_BE.get(f.name, 0):
                 raise Malformed(f"{f.name} is negative, or no number")
+        if any(not value >= 0 for value in self.counters.values()):
+            raise Malformed("a counter is negative, or no number")
         if self.nonzeros is not None and self.nonzeros > (self.parameters or 0):
             raise Malformed("there are more nonzeros than parameters")
         if (self.parity_top1 or 0) > 1:
@@ -230,4 +238,5 @@ class Header(_Row):
     blocks: int
     seed: int
     request: dict[str, Any]  # what `run --resume` needs to plan the same cells again
+    meters: tuple[Probe, ...] = ()  # what there is to tell more than time, or why there is not
     precision: float = 0.02  # half width of the latencies' intervals that the run was to reach
