@@ -48,6 +48,11 @@ def seconds(value: float | None) -> str:
     return scaled(value, ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
 
 
+def joules(value: float | None) -> str:
+    """Write an energy: `3.13 mJ`."""
+    return scaled(value, ((1, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")))
+
+
 def size(value: float | None) -> str:
     """Write a number of bytes: `2.83 MB`, decimal."""
     return scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")))

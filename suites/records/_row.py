@@ -98,6 +98,16 @@ class Row:
     zeros_why: str = ""
     load_s: float | None = None
     first_s: float | None = None
+    instructions: float | None = None  # these are of one call
+    cycles: float | None = None
+    ipc: float | None = None
+    cache_misses: float | None = None
+    branch_misses: float | None = None
+    counted: float | None = None
+    energy_j: float | None = None
+    energy_source: str = ""
+    energy_why: str = ""
+    idle_w: float | None = None
     peak_memory_bytes: int | None = None
     added_memory_bytes: int | None = None
     parity_max_abs: float | None = None

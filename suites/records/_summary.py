@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from paretomark.suites.records import _levels, _scores, _sparsity, _stats
+from paretomark.suites.records import _levels, _metered, _scores, _sparsity, _stats
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
@@ -159,7 +159,7 @@ def _row(cell: str, visits: Visits) -> Row:
         else None,
     }
     scored = next((r for r in visits.records if r.examples), None)
-    times = _times(visits) if visits.pool else {}
+    times = _times(visits) | _metered.fields(visits.pool) if visits.pool else {}
     return Row(**values | (_accuracy(scored) if scored else {}) | times)
 
 
