@@ -109,6 +109,14 @@ def spread(low: float | None, high: float | None) -> str:
     return f" ±{number(share * 100, 2 if share >= 0.01 else 1)}%" if share < 10 else " ±?"
 
 
+def about(low: float | None, high: float | None) -> str:
+    """Write the half width of an interval that is symmetric, as a share of its middle, or ""."""
+    if low is None or high is None or low + high <= 0:
+        return ""
+    share = (high - low) / (high + low)
+    return f" ±{number(share * 100, 2 if share >= 0.01 else 1)}%"
+
+
 def half(low: float | None, high: float | None) -> str:
     """Write the half width of an interval of shares, in points: ` ±1.9`, or ""."""
     return "" if low is None or high is None else f" ±{(high - low) * 50:.1f}"

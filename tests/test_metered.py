@@ -56,7 +56,29 @@ def test_a_row_has_the_medians_of_its_visits() -> None:
     (row,) = summarise(run(records)).rows
     assert (row.instructions, row.cycles, row.ipc) == (3e6, 1e6, 3.0)
     assert (row.cache_misses, row.branch_misses, row.counted) == (300, 20, 1.0)
-    assert (row.energy_j, row.energy_source, row.idle_w) == (0.2, "RAPL: package-0", 12.0)
+    assert (row.energy_source, row.idle_w) == ("RAPL: package-0", 12.0)
+
+
+def joules(told: list[float], source: str = "RAPL: package-0") -> Run:
+    """A visit for each."""
+    energy: dict[str, Any] = {"energy_source": source, "idle_w": 12.0}
+    return run([record(block=i, energy_j=j, **energy) for i, j in enumerate(told)])
+
+
+def test_energy_is_the_mean_of_visits_with_its_interval() -> None:
+    (row,) = summarise(joules([0.20, 0.22, 0.24])).rows
+    assert row.energy_j == pytest.approx(0.22)
+    assert row.energy_low_j == pytest.approx(0.22 - 4.303 * 0.02 / 3**0.5, rel=1e-3)
+    assert row.energy_high_j == pytest.approx(0.22 + 4.303 * 0.02 / 3**0.5, rel=1e-3)
+    assert "220 mJ ±23%" in printed(summarise(joules([0.20, 0.22, 0.24])), 160)
+
+
+def test_energy_that_is_no_more_than_chance_is_not_told() -> None:
+    """What lies below idle counts as well: the mean of those above it alone would be of nothing."""
+    (row,) = summarise(joules([0.2, -0.1, 0.3, -0.2])).rows
+    assert (row.energy_j, row.energy_low_j) == (None, None)
+    assert "too little" in row.energy_why
+    assert compared(joules([0.2, -0.1]), joules([0.3, 0.31])) == []
 
 
 def test_flagged_visits_do_not_count() -> None:
@@ -137,11 +159,12 @@ def test_counts_of_nothing_are_compared_without_a_ratio() -> None:
 
 
 def test_joules_of_different_meters_are_not_compared() -> None:
-    def joules(source: str) -> Run:
-        return run([record(block=i, energy_j=0.1, energy_source=source) for i in range(3)])
-
-    assert not compared(joules("RAPL: package-0"), joules("NVML: GPU"))
-    assert [c.kind for c in compared(joules("NVML: GPU"), joules("NVML: GPU"))] == ["energy_j"]
+    told = [0.1, 0.1, 0.1]
+    assert not compared(joules(told), joules(told, "NVML: GPU"))
+    more = [0.15, 0.151, 0.149]
+    (change,) = compared(joules(told), joules(more))
+    assert (change.kind, change.answer) == ("energy_j", "more")
+    assert change.ratio == pytest.approx(1.5)
 
 
 def test_compare_prints_them_below_the_verdicts_or_nothing(
@@ -174,7 +197,7 @@ def test_compare_prints_them_below_the_verdicts_or_nothing(
         {"counters": {"instructions": -1.0}},
         {"counters": {"instructions": "many"}},
         {"counters": [1.0]},
-        {"energy_j": -0.1},
+        {"energy_j": -1e9},
         {"idle_w": "12"},
     ],
 )

@@ -124,7 +124,7 @@ class _Crew(ExitStack):
         free = _host.free_bytes()
         self._room = float("inf") if free is None else SHARE * free
         self._cores = os.cpu_count() or 1
-        self._power = self.enter_context(_power.Power())
+        self._power = self.enter_context(_power.Power(rules.foreign_load_cores))
 
     def gather(self, waiting: deque[Task]) -> None:
         """Start workers for the tasks at the front, as many as there is room for."""

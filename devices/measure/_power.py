@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from paretomark.devices import _counters, _device, _energy
+from paretomark.devices import _counters, _device, _energy, _host
 from paretomark.devices._device import Unavailable
 from paretomark.devices._energy import Lost, Source
 from paretomark.suites.records._record import Probe
@@ -25,16 +25,17 @@ from paretomark.suites.records._record import Probe
 PERIODS = 20  # of a meter, that a stretch is long at least: then its steps are worth 5 % at most
 LONGEST_S = 5.0  # of a stretch for energy alone
 STRETCH_CALLS = 1_000_000
-IDLE_S = 1.0
+IDLE_S, IDLE_TRIES = 1.0, 3
 COUNTERS, ENERGY = "hardware counters", {"host": "energy", "nvidia": "energy of NVIDIA GPUs"}
 
 
 @dataclass(frozen=True)
 class Idle:
-    """A meter, and the watts that it tells while nothing runs."""
+    """A meter, and the watts that it tells while nothing runs; `quiet` if nothing else did."""
 
     source: Source
     watts: float
+    quiet: bool = True
 
 
 class Account:
@@ -42,6 +43,8 @@ class Account:
 
     def __init__(self, meter: Idle | None = None) -> None:
         self._meter, self._why = meter, ""
+        if meter is not None and not meter.quiet:
+            self._why = "others kept the machine busy while its idle draw was to be measured"
         self._joules, self._calls = 0.0, 0
         self._before: tuple[float, float] | None = None
         self._longest_s = 0.0
@@ -53,7 +56,7 @@ class Account:
     def stop(self, calls: object, quiet: bool) -> None:
         """End a stretch of so many calls, as the child tells; `quiet` if nothing else ran."""
         before, after = self._before, self._now()
-        if self._meter is None or before is None or after is None:
+        if self._meter is None or not self._meter.quiet or before is None or after is None:
             return
         seconds = after[1] - before[1]
         self._longest_s = max(self._longest_s, seconds)
@@ -81,15 +84,12 @@ class Account:
             return {}
         source = self._meter.source
         told = {"energy_source": source.name, "idle_w": self._meter.watts}
-        if self._calls and self._joules > 0:
+        if self._calls:  # below 0 too: what chance adds to other visits it takes off this one
             return {**told, "energy_j": self._joules / self._calls}
-        if self._calls:
-            why = f"it draws no more than idle, {self._meter.watts:.3g} W"
-        else:
-            why = self._why or (
-                f"too short: a slice takes {1e3 * self._longest_s:.0f} ms, where {source.name} "
-                f"moves every {1e3 * source.period_s:.0f} ms"
-            )
+        why = self._why or (
+            f"too short: a slice takes {1e3 * self._longest_s:.0f} ms, where {source.name} "
+            f"moves every {1e3 * source.period_s:.0f} ms"
+        )
         return {**told, "energy_why": why}
 
     def _now(self) -> tuple[float, float] | None:
@@ -104,10 +104,11 @@ class Account:
 
 
 class Power(ExitStack):
-    """The meters of a crew, which are closed with it."""
+    """The meters of a crew, which are closed with it. Others may keep `limit_cores` busy."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_cores: float) -> None:
         super().__init__()
+        self._limit_cores = limit_cores
         self._meters: dict[str, Idle] = {}
 
     def rest(self, targets: Iterable[str]) -> None:
@@ -118,15 +119,20 @@ class Power(ExitStack):
                 sources[kind] = self.enter_context(_energy.source(kind))
             except Unavailable:  # the header of the run says why
                 continue
-        if not sources:
-            return
-        before = _joules(sources)
-        start = time.monotonic()
+        for _ in range(IDLE_TRIES if sources else 0):
+            self._meters, quiet = self._idle(sources)
+            if quiet:
+                return
+
+    def _idle(self, sources: dict[str, Source]) -> tuple[dict[str, Idle], bool]:
+        """What each of them tells while nothing runs, and whether others left it at that."""
+        before, busy_s, start = _joules(sources), _host.busy_s(), time.monotonic()
         time.sleep(max(IDLE_S, *(PERIODS * source.period_s for source in sources.values())))
         seconds, after = time.monotonic() - start, _joules(sources)
-        for kind in before.keys() & after.keys():
-            watts = (after[kind] - before[kind]) / seconds
-            self._meters[kind] = Idle(sources[kind], watts)
+        others = 0.0 if busy_s is None else ((_host.busy_s() or busy_s) - busy_s) / seconds
+        quiet = others <= self._limit_cores
+        watts = {k: (after[k] - before[k]) / seconds for k in before.keys() & after.keys()}
+        return {k: Idle(sources[k], w, quiet) for k, w in watts.items()}, quiet
 
     def account(self, target: str) -> Account:
         """Open the account of a visit to a target."""

@@ -105,6 +105,8 @@ class Row:
     branch_misses: float | None = None
     counted: float | None = None
     energy_j: float | None = None
+    energy_low_j: float | None = None
+    energy_high_j: float | None = None
     energy_source: str = ""
     energy_why: str = ""
     idle_w: float | None = None
