@@ -6,6 +6,8 @@
     PRECISIONS = {"cpu": ("int8",)}        optional: what a variant runs, where that is not all
     ALONE = ("cuda",)                      optional: variants with an accelerator of their own, of
                                            which one visit at a time is loaded; ("",) for the file
+    METERS = {"cuda": "nvidia"}            optional: what tells the energy of a variant, see
+                                           `_energy.py`; else "host", and "" for one that is ALONE
     def device(variant: str) -> Device
 
 A runtime is imported only inside the methods, for the parent process imports these files.
@@ -147,6 +149,8 @@ class Device(Protocol):
 class Inside(Protocol):
     """What a device offers that can tell the inference alone from the whole of a call."""
 
+    again: bool  # whether being asked runs one more inference
+
     def inference_ns(self) -> int:
         """Give what the inference alone took in the last `run`, or takes in one more of its inputs.
 
@@ -246,6 +250,13 @@ def alone(target: str) -> bool:
     """Tell whether a target has an accelerator, where no second visit may be loaded meanwhile."""
     name, _, variant = target.partition(":")
     return variant in getattr(_plugins.module("devices", name), "ALONE", ())
+
+
+def meter(target: str) -> str:
+    """Name what tells the energy of a target, as `_energy.source` takes it; "" if nothing does."""
+    name, _, variant = target.partition(":")
+    told: dict[str, str] = getattr(_plugins.module("devices", name), "METERS", {})
+    return told.get(variant, "" if alone(target) else "host")
 
 
 def open_device(target: str) -> Device:

@@ -52,6 +52,8 @@ class Loaded:
 class Cpu:
     """The processor, by `kernels` "xnnpack", which LiteRT takes by itself, or "builtin"."""
 
+    again = False
+
     def __init__(self, kernels: str) -> None:
         self._kernels = kernels
         self._model: Any = None

@@ -85,6 +85,30 @@ def state(peak_memory_bytes: int | None, index: int = 0) -> State:
         )
 
 
+@contextmanager
+def energy(index: int = 0) -> Iterator[Callable[[], float | None]]:
+    """Give what tells how many joules a GPU has used since its driver was loaded; None once it does
+    not tell any more. Raise Unavailable where NVML does not say (GPUs before Volta do not).
+    """
+    with _nvml() as nvml:
+        if nvml is None:
+            why = "NVML does not answer: there is no NVIDIA driver, or no nvidia-ml-py"
+            raise Unavailable(why, f"{REMEDY}; pip install nvidia-ml-py")
+        # The order of CUDA is asked of CUDA itself only where there is an order.
+        if _ask(nvml, lambda: nvml.nvmlDeviceGetCount()) == 1:
+            gpu = _ask(nvml, lambda: nvml.nvmlDeviceGetHandleByIndex(0))
+        else:
+            gpu = _ask(nvml, lambda: nvml.nvmlDeviceGetHandleByPciBusId(_bus_id(index)))
+
+        def joules() -> float | None:
+            used_mj = _ask(nvml, lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu))
+            return None if used_mj is None else float(used_mj) / 1e3
+
+        if gpu is None or joules() is None:
+            raise Unavailable("this GPU does not count its energy", "GPUs from Volta on do")
+        yield joules
+
+
 def throttles(reasons: int) -> tuple[str, ...]:
     """Say why the clock is held down, by NVML's bit mask; () if nothing holds it."""
     return tuple(words for bit, words in THROTTLES.items() if reasons & bit)

@@ -34,6 +34,8 @@ RUNS_TO_RECORD = 3
 class Cuda:
     """The GPU, for files of these precisions; `compiled`: as a CUDA graph."""
 
+    again = False
+
     def __init__(self, target: str, precisions: Sequence[str], compiled: bool) -> None:
         self._target, self._precisions, self._compiled = target, precisions, compiled
         self._net: Any = None

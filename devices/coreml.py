@@ -25,6 +25,7 @@ from paretomark.devices._device import Arrays, Chip, Placement, Port, Unavailabl
 FORMAT = "mlpackage"
 VARIANTS = ("cpu", "gpu", "ane", "all")
 ALONE = ("gpu", "ane", "all")
+METERS = {"gpu": "host", "ane": "host", "all": "host"}
 ALLOWED = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "ane": "CPU_AND_NE", "all": "ALL"}
 NAMES = {"cpu": "CPU", "gpu": "GPU", "ane": "Neural Engine"}
 FIRST_MACOS = (14, 4)

@@ -44,6 +44,8 @@ class _Listed(ctypes.Structure):
 
 
 class _EdgeTPU:
+    again = False
+
     def __init__(self) -> None:
         self._model: Any = None
 

@@ -23,6 +23,7 @@ PROVIDERS = {
 VARIANTS = tuple(PROVIDERS)
 HOSTED = ("cpu", "xnnpack")
 ALONE = ("cuda", "tensorrt", "coreml")
+METERS = {"cuda": "nvidia", "tensorrt": "nvidia", "coreml": "host"}
 # Not bf16 and tf32: it would compute in float32 under their names.
 INTEGER = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
 PRECISIONS = dict.fromkeys(VARIANTS, ("fp32", "fp16", *INTEGER))
@@ -85,6 +86,8 @@ class _Provider:
 
 class _Host(_Provider):
     """A provider whose memory is the host's, so that binding inputs and outputs copies nothing."""
+
+    again = True
 
     def __init__(self, variant: str) -> None:
         super().__init__(variant)

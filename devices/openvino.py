@@ -19,6 +19,8 @@ ALONE = ("gpu", "npu")
 
 
 class _OpenVINO:
+    again = False
+
     def __init__(self, variant: str) -> None:
         self._target = variant.upper()
         self.request: Any = None

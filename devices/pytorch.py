@@ -36,6 +36,7 @@ from paretomark.devices.profilers import _torch_profile
 FORMAT = "pt2"
 VARIANTS = ("eager", "channels_last", "compile", "int8", "cuda", "cuda-compile")
 ALONE = ("cuda", "cuda-compile")
+METERS = {"cuda": "nvidia", "cuda-compile": "nvidia"}
 PRECISIONS = {
     **dict.fromkeys(("eager", "channels_last", "compile"), ("fp32", "fp16", "bf16")),
     **dict.fromkeys(("cuda", "cuda-compile"), ("fp32", "tf32", "fp16", "bf16")),
@@ -46,6 +47,8 @@ COMPILERS = ("c++", "g++", "clang++")
 
 
 class _Cpu:
+    again = False
+
     def __init__(self, variant: str) -> None:
         self._variant = variant
         self._graph: Any = None

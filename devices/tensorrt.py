@@ -38,10 +38,13 @@ from paretomark.devices._device import (
 FORMAT = "onnx"
 VARIANTS = ()
 ALONE = ("",)
+METERS = {"": "nvidia"}
 PRECISIONS = {"": ("fp32", "tf32", "fp16", "bf16", "int8")}
 
 
 class _TensorRT:
+    again = False
+
     def __init__(self) -> None:
         self._context: Any = None
         self._stream: Any = None

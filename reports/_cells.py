@@ -20,8 +20,8 @@ def table(
 
     Pictures have the scale of all the rows that these are `among`, by default of these alone.
     """
-    columns, more = _columns.at(place), more or {}
-    among = among or rows
+    among, more = among or rows, more or {}
+    columns = _columns.at(place, among)
     cells = [_column(column, rows, among) for column in columns]
     return _html.table(
         [*(column.head(among) for column in columns), *more],

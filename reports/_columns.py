@@ -17,6 +17,7 @@ from paretomark.reports._ways import (
     DELTA,
     DEVICE,
     FRONT,
+    JOULES,
     LATENCY,
     PLACEMENT,
     SECONDS,
@@ -59,7 +60,7 @@ class Column:
     `interval` are the names of the ends of its 95 % interval, which are fields of `Row`, and keys
     too. `get` takes the value from the row, by default the field or property of that name. A
     terminal, which is narrow, has the title `short`; where the title depends on the rows of a
-    table, `among` gives it.
+    table, `among` gives it. What is `rare` stands in a table only where one of its rows has it.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Column:
     get: Callable[[Row], Any] | None = None
     short: str = ""
     among: Callable[[Sequence[Row]], str] | None = None
+    rare: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -171,6 +173,22 @@ COLUMNS: tuple[Column, ...] = (
     Column("zeros_why", "why", "", "", "why zeros bring that", WIDE, (ZEROS,)),
     Column("sparse_path", "sparse path", "", "", "whether XNNPACK skips the zeros of the file"),
     Column("macs", "MACs", "1", "lower", "multiply-accumulates of one call", COUNT, (EVERY,)),
+    Column("instructions", "instructions", "1", "lower",
+           "in user space, of a call: the median of slices", COUNT, (TERMINAL, EVERY), rare=True),
+    Column("ipc", "IPC", "1", "higher", "instructions per cycle", COUNT, (EVERY,), rare=True),
+    Column("cycles", "cycles", "1", "lower", "of the processor, in user space, of a call"),
+    Column("cache_misses", "cache misses", "1", "lower",
+           "of the last cache, of a call: the median of slices", COUNT, (EVERY,), rare=True),
+    Column("branch_misses", "branch misses", "1", "lower",
+           "branches foretold wrongly, of a call", COUNT, (EVERY,), rare=True),
+    Column("counted", "counted", "1", "higher",
+           "share of the time that hardware counters ran; below 1, counts are scaled"),
+    Column("energy_j", "energy", "J", "lower",
+           "of a call, without what the machine draws idle: the mean of visits",
+           JOULES, (TERMINAL, EVERY), ("energy_low_j", "energy_high_j"), rare=True),
+    Column("energy_source", "energy by", "", "", "what told the energy"),
+    Column("energy_why", "no energy", "", "", "why that told none"),
+    Column("idle_w", "idle", "W", "", "what the meter told before: all loaded, nothing running"),
     Column("load_s", "load", "s", "lower", "from file to ready, not compiling", SECONDS, (EVERY,)),
     Column("first_s", "first call", "s", "lower", "the first call", SECONDS, (EVERY,)),
     Column("added_memory_bytes", "model memory", "B", "lower",
@@ -222,11 +240,16 @@ def named(name: str) -> Column:
     return {column.name: column for column in columns()}[name]
 
 
-def at(place: Place) -> list[Column]:
-    """List the columns that a table shows, in its order."""
+def at(place: Place, rows: Sequence[Row]) -> list[Column]:
+    """List the columns that a table of these rows shows, in its order."""
     order = {name: i - len(place.first) for i, name in enumerate(place.first)}
     order |= dict.fromkeys(place.last, 1)
-    return sorted((c for c in columns() if place in c.at), key=lambda c: order.get(c.name, 0))
+    shown = [
+        c
+        for c in columns()
+        if place in c.at and not (c.rare and all(c.of(row).middle is None for row in rows))
+    ]
+    return sorted(shown, key=lambda c: order.get(c.name, 0))
 
 
 def values(row: Row) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _timed(rows: Sequence[Row], widths: Mapping[str, int]) -> Table:
 
     body = _console.frame()
     lines: list[list[Text]] = [[] for _ in rows]
-    for column in _columns.at(_columns.TERMINAL):
+    for column in _columns.at(_columns.TERMINAL, rows):
         told = [_line(column, row) for row in rows]
         if any(text for text, _ in told):
             side: Literal["left", "right"] = "right" if column.way.numeric else "left"
@@ -100,7 +100,7 @@ def _widths(groups: Sequence[Sequence[Row]], room: int) -> dict[str, int]:
     Where they do not, columns fold, those first that save most; numbers between words only.
     """
     widths, spare = {}, {}
-    for column in _columns.at(_columns.TERMINAL):
+    for column in _columns.at(_columns.TERMINAL, list(itertools.chain(*groups))):
         texts = [_title(column, rows) for rows in groups]
         texts += [_line(column, row)[0] for rows in groups for row in rows]
         word = max((len(word) for text in texts for word in text.split()), default=0)

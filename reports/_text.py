@@ -49,6 +49,11 @@ def seconds(value: float | None) -> str:
     return scaled(value, ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
 
 
+def joules(value: float | None) -> str:
+    """Write an energy: `3.13 mJ`."""
+    return scaled(value, ((1, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")))
+
+
 def size(value: float | None) -> str:
     """Write a number of bytes: `2.83 MB`, decimal."""
     return scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")))
@@ -103,6 +108,14 @@ def spread(low: float | None, high: float | None) -> str:
         return ""
     share = math.sqrt(high / low) - 1
     return f" ±{number(share * 100, 2 if share >= 0.01 else 1)}%" if share < 10 else " ±?"
+
+
+def about(low: float | None, high: float | None) -> str:
+    """Write the half width of an interval that is symmetric, as a share of its middle, or ""."""
+    if low is None or high is None or low + high <= 0:
+        return ""
+    share = (high - low) / (high + low)
+    return f" ±{number(share * 100, 2 if share >= 0.01 else 1)}%"
 
 
 def half(low: float | None, high: float | None) -> str:

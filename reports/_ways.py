@@ -168,6 +168,7 @@ def _visits_cell(value: Value, row: Row, reach: float) -> Cell:
 
 TEXT, WIDE = text(), text("wide")
 SECONDS, BYTES, COUNT = number(_text.seconds), number(_text.size), number(_text.count)
+JOULES = number(_text.joules, _text.about)
 LATENCY = Way(_latency_line, _latency_cell, numeric=True)
 SPENT = number(lambda seconds: _text.seconds(seconds or None))  # nothing was done in no time
 SHARE = number(_text.percent, _text.half, " %")

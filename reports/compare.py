@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from paretomark.reports import _console, _json, _text, _verdicts
+from paretomark.reports import _console, _json, _metered_lines, _text, _verdicts
 from paretomark.reports._command import ALL_WELL, fraction
 from paretomark.reports._verdicts import Answer, Comparison, Verdict
 from paretomark.suites.records import _store
@@ -18,6 +18,7 @@ from paretomark.suites.records._summary import Summary, summarise
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 _ORDER: tuple[Answer, ...] = get_args(Answer)
 _TITLES = (
@@ -108,6 +109,9 @@ def as_json(a: Summary, b: Summary, comparison: Comparison) -> dict[str, Any]:
             "answer": comparison.of_all,
         },
         "verdicts": [dataclasses.asdict(v) for v in comparison.verdicts],
+        "beside_time": [
+            dataclasses.asdict(change) for change in _metered_lines.changes(a, b, comparison)
+        ],
     }
 
 
@@ -116,6 +120,19 @@ def show(a: Summary, b: Summary, comparison: Comparison) -> None:
     changed = [f"{name}: {x} → {y}" for name, x, y in differences(a.run, b.run)]
     notes = [*changed, *_others(comparison.verdicts), *_of_runs(a, b, comparison)]
     _console.show(*notes, table(comparison.verdicts))
+    if lines := _metered_lines.lines(_metered_lines.changes(a, b, comparison)):
+        body = _console.frame()
+        for title in _metered_lines.TITLES:
+            body.add_column(title, overflow="fold")
+        for line in lines:
+            body.add_row(*map(_plain, line))
+        _console.show(body)
+
+
+def _plain(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text)
 
 
 def _of_runs(a: Summary, b: Summary, comparison: Comparison) -> list[str]:
@@ -172,6 +189,10 @@ def as_markdown(a: Summary, b: Summary, comparison: Comparison) -> str:
     for answer, *line in map(_line, _ordered(verdicts)):
         lines.append(f"| **{answer}** | {' | '.join(map(_code, line))} |")
     rest = [f"- not compared: {_code(r)}: {', '.join(map(_code, c))}" for r, c in _rest(verdicts)]
+    if beside := _metered_lines.lines(_metered_lines.changes(a, b, comparison)):
+        titles = _metered_lines.TITLES
+        lines += ["", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+        lines += [f"| {' | '.join(map(_code, line))} |" for line in beside]
     lines += ["", *rest]
     return "\n".join(lines).strip() + "\n"
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from paretomark.devices import _device
-from paretomark.devices.measure import _conformance, _run
+from paretomark.devices.measure import _conformance, _power, _run
 from paretomark.reports import _console, _json
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 
@@ -51,6 +51,15 @@ def show(devices: Sequence[str], as_json: bool) -> bool:
         )
         rows.append((target, "yes" if probe.available else "no", probe.chip, says))
     _print(("device", "here", "chip", "versions, or why not and how to get it"), rows)
+    beside = [
+        (
+            meter.device,
+            "yes" if meter.available else "no",
+            meter.chip if meter.available else f"{meter.reason}; {meter.remedy}",
+        )
+        for meter in _power.meters(t for t, probe in probes.items() if probe.available)
+    ]
+    _print(("beside time", "here", "what tells it, or why not and how to get it"), beside)
     return True
 
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from paretomark.devices import _device, _host
-from paretomark.devices.measure import _crew, _run, _work
+from paretomark.devices.measure import _crew, _power, _run, _work
 from paretomark.devices.measure._outcome import Visit
 from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build import _build
@@ -46,6 +46,7 @@ def start(request: RunRequest, out: Path, progress: _work.Progress) -> _store.Ru
         version=metadata.version("paretomark"),
         host=_host.machine(),
         probes=tuple(probes),
+        meters=_power.meters(probe.device for probe in probes if probe.available),
         cells=tuple(cell.key for cell in cells),
         blocks=suite.blocks,
         precision=suite.precision,

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paretomark.devices import _device, _host
-from paretomark.devices.measure import _outcome, _process, _timing
+from paretomark.devices.measure import _outcome, _power, _process, _timing
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._outcome import Visit
 from paretomark.suites.records import _levels
@@ -97,6 +97,7 @@ class _Member:
     others: list[float] = field(default_factory=list)  # cores in use by others, of each slice
     held: list[bool] = field(default_factory=list)  # whether a quota has stopped it, of each slice
     failed: Visit | None = None
+    energy: _power.Account = field(default_factory=_power.Account)
 
     @property
     def timed(self) -> bool:
@@ -124,6 +125,7 @@ class _Crew(ExitStack):
         free = _host.free_bytes()
         self._room = float("inf") if free is None else SHARE * free
         self._cores = os.cpu_count() or 1
+        self._power = self.enter_context(_power.Power(rules.foreign_load_cores))
 
     def gather(self, waiting: deque[Task]) -> None:
         """Start workers for the tasks at the front, as many as there is room for, and load them.
@@ -150,14 +152,21 @@ class _Crew(ExitStack):
     def take_turns(self, turn: Callable[[int, int], None]) -> None:
         """Time a slice of every member, in an order drawn anew, round after round."""
         total = max((member.rounds for member in self._members if member.timed), default=0)
+        self._power.rest(member.task.spec.device for member in self._members if member.timed)
+        for member in self._members:
+            member.energy = self._power.account(member.task.spec.device)
         for done in range(MORE * total):
             members = [member for member in self._members if self._wants(member)]
             if not members:
-                return
+                break
             self._random.shuffle(members)
             for member in members:
                 self._slice(member)
             turn(min(done + 1, total), total)
+        for member in self._members:
+            left_s = self._rules.deadline_s - member.spent_s
+            if member.timed and 0 < 2 * member.energy.lacks_s < left_s:
+                self._slice(member, member.energy.lacks_s)
 
     def _wants(self, member: _Member) -> bool:
         """Whether a member is to have another slice: the planned ones; and more if it had no quiet
@@ -242,19 +251,29 @@ class _Crew(ExitStack):
             member.failed = Visit("failed", answer.stage, answer.error)
         return answer
 
-    def _slice(self, member: _Member) -> None:
+    def _slice(self, member: _Member, for_energy_s: float = 0.0) -> None:
+        """Time a slice; or, for its energy alone, calls that enter no latency."""
         spec, rounds = member.task.spec, member.rounds
+        size = spec.seconds / rounds, -(-spec.max_samples // rounds)
+        seconds, most = (for_energy_s, _power.STRETCH_CALLS) if for_energy_s else size
         busy_s, quota_s, start = _host.busy_s(), _host.throttled_s(), time.monotonic()
-        self._tell(member, f"slice {spec.seconds / rounds} {-(-spec.max_samples // rounds)}")
+        member.energy.start()
+        self._tell(member, f"slice {seconds} {most}")
         answer = self._answered(member)
         wall_s = time.monotonic() - start
         if answer.table is None:
             return
+        others = 0.0
+        if busy_s is not None:
+            used_s = (_host.busy_s() or busy_s) - busy_s - float(answer.table["cpu_s"])
+            others = max(0.0, used_s / wall_s)
+        member.energy.stop(answer.table.get("calls"), others <= self._rules.foreign_load_cores)
+        if for_energy_s:
+            return
         member.slices.append(answer.table)
         member.held.append(_host.throttled_s() > quota_s)
         if busy_s is not None:
-            used_s = (_host.busy_s() or busy_s) - busy_s - float(answer.table["cpu_s"])
-            member.others.append(max(0.0, used_s / wall_s))
+            member.others.append(others)
 
     def _visit(self, member: _Member, answer: _process.Answer) -> Visit:
         if not member.timed:
@@ -265,6 +284,7 @@ class _Crew(ExitStack):
             "slices_ns": [part["ns"] for part in member.slices],
             "slices_at_s": [part["at_s"] for part in member.slices],
             "inference_ns": [part["inside_ns"] for part in member.slices if part["inside_ns"]],
+            **({} if member.told.get("simulated") else member.energy.told()),
         }
         if told.get("peak_memory_bytes") is None:  # it is not told from inside
             told["peak_memory_bytes"] = member.child.most_bytes

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from paretomark.devices import _host
+from paretomark.devices import _counters, _host
 from paretomark.devices._device import (
     Accelerator,
     Closing,
@@ -44,6 +44,7 @@ class Visit:
 
     def begin(self) -> dict[str, Any]:
         """Import the runtime."""
+        self._counters = _counters.opened_or_none()  # before the runtime starts its threads
         self._stage.write_text("probe")
         self._device = open_device(self._spec.device)
         self._device.probe()
@@ -93,11 +94,23 @@ class Visit:
     def _slice(self, seconds: float, most: int) -> dict[str, Any]:
         children = isinstance(self._device, Closing)  # it works in a process of its own
         before_s, at_s = _host.family_s(children=children), time.time()
+        calls = self._watch.calls
+        self._counters.start()
         samples_ns = self._watch.slice(seconds, most)
+        calls = self._watch.calls - calls
+        if isinstance(self._device, Inside) and self._device.again:
+            calls += len(self._watch.inference_ns)
+        self._counters.stop(calls)
         cpu_s = _host.family_s(children=children) - before_s
         self._clock.look(len(samples_ns))
         inside_ns = self._watch.inference_ns
-        return {"at_s": round(at_s, 5), "ns": samples_ns, "inside_ns": inside_ns, "cpu_s": cpu_s}
+        return {
+            "at_s": round(at_s, 5),
+            "ns": samples_ns,
+            "inside_ns": inside_ns,
+            "cpu_s": cpu_s,
+            "calls": calls,
+        }
 
     def _finish(self) -> dict[str, Any]:
         """Score, if that is asked for, and look whether the first input is answered as before."""
@@ -106,6 +119,8 @@ class Visit:
         answer: dict[str, Any] = {"peak_memory_bytes": _host.peak_bytes(os.getpid())}
         if placement.predicted_s is None:
             answer |= self._clock.told()
+            if not placement.simulated:  # else they are those of the emulator
+                answer["counters"] = self._counters.told()
         said = {"warnings": [*placement.warnings, *_answers.notes(spec, placement)]}
         if spec.score and spec.images:
             self._stage.write_text("scoring")

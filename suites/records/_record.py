@@ -19,10 +19,12 @@ from paretomark.suites.tasks._task import CLASSIFICATION
 
 SCHEMA = 4
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
-MAY_BE = {"temperature_c": -273}  # the least that a number may be, where that is not 0
 # What a latency is of: a whole call, as a program waits for it, with inputs handed over and answers
 # fetched; or the inference alone, as the runtimes' own tools time it.
 CALL, INFERENCE = BOUNDARIES
+# The least that a number may be, where that is not 0. Of a call that draws next to nothing, what is
+# left when idle is taken off lies on either side of it.
+MAY_BE = {"temperature_c": -273, "energy_j": -1e6}
 STATUSES = ("ok", "fallback", "failed", "unavailable", "unsupported")
 Status = Literal["ok", "fallback", "failed", "unavailable", "unsupported"]
 
@@ -105,6 +107,12 @@ class Record(_Row):
     peak_memory_bytes: int | None = None  # of the worker
     before_load_bytes: int | None = None
     foreign_load_cores: float | None = None
+    # what a call costs beside time, see `_metered.py`; nothing where nothing tells
+    counters: dict[str, float] = field(default_factory=dict)  # of the processor: instructions, ...
+    energy_j: float | None = None  # without what the machine draws idle
+    energy_source: str = ""  # what told it
+    energy_why: str = ""  # why that told nothing of this visit
+    idle_w: float | None = None
     # how well it answered: only the first block's visit scores
     task: str = CLASSIFICATION
     examples: int = 0
@@ -179,6 +187,8 @@ class Record(_Row):
             value = getattr(self, f.name)
             if isinstance(value, int | float) and not value >= MAY_BE.get(f.name, 0):
                 raise Malformed(f"{f.name} is negative, or no number")
+        if any(not value >= 0 for value in self.counters.values()):
+            raise Malformed("a counter is negative, or no number")
         if self.nonzeros is not None and self.nonzeros > (self.parameters or 0):
             raise Malformed("there are more nonzeros than parameters")
         if (self.parity_top1 or 0) > 1:
@@ -251,6 +261,7 @@ class Header(_Row):
     blocks: int
     seed: int
     request: dict[str, Any]  # what `run --resume` needs to plan the same cells again
+    meters: tuple[Probe, ...] = ()  # what there is to tell more than time, or why there is not
     precision: float = 0.02  # half width of the latencies' intervals that the run was to reach
     boundary: str = CALL  # what its latencies are of
 

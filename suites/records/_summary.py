@@ -13,7 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paretomark.suites.records import _front, _levels, _scores, _sparsity, _stats, _times
+from paretomark.suites.records import (
+    _front,
+    _levels,
+    _metered,
+    _scores,
+    _sparsity,
+    _stats,
+    _times,
+)
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._record import Record
@@ -155,7 +163,9 @@ def _row(cell: str, visits: Visits) -> Row:
         else None,
     }
     scored = next((r for r in visits.records if r.examples), None)
-    times = _times.times(visits.pool, visits.level) if visits.pool else {}
+    times = {}
+    if visits.pool:
+        times = _times.times(visits.pool, visits.level) | _metered.fields(visits.pool)
     return Row(**values | (_accuracy(scored) if scored else {}) | times)
 
 
