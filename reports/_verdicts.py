@@ -253,12 +253,9 @@ def _measure(
 
 def _latency(ratio: Ratio, delta: float, claims: int) -> dict[str, Any]:
     """What is known of a change of latency: fields of `Verdict`."""
-    least = LEAST_PART * delta
     return {
-        "ratio": ratio.value,
-        "ratio_low": ratio.low,
-        "ratio_high": ratio.high,
-        "detectable": _stats.minimum_detectable_effect(ratio, claims, least),
+        **{"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high},
+        "detectable": _stats.minimum_detectable_effect(ratio, claims, LEAST_PART * delta),
         "p_different": _stats.p_different(ratio),
         "p_same": _stats.p_same(ratio, delta),
     }
@@ -266,15 +263,9 @@ def _latency(ratio: Ratio, delta: float, claims: int) -> dict[str, Any]:
 
 def answers(pairs: Sequence[tuple[Level, Level]], delta: float) -> list[Answer]:
     """Return what a comparison says of cells that have these levels in two runs."""
-    both = common(pairs)
-    verdicts = [
-        Verdict(
-            cell=str(i),
-            answer="inconclusive",
-            **_latency(both.compare(a, b), delta, len(pairs)),
-        )
-        for i, (a, b) in enumerate(pairs)
-    ]
+    both, claims = common(pairs), len(pairs)
+    found = [_latency(both.compare(a, b), delta, claims) for a, b in pairs]
+    verdicts = [Verdict(cell="", answer="inconclusive", **values) for values in found]
     return [_judge(verdict, delta).answer for verdict in _corrected(verdicts)]
 
 

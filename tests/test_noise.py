@@ -43,6 +43,7 @@ def found(spread: float, visits: int = 6) -> _noise.Noise:
     return _noise.noise(pair(equal(visits, spread, 1), equal(visits, spread, 2)))
 
 
+@pytest.mark.slow
 def test_more_visits_find_less_and_more_noise_hides_more() -> None:
     efforts = found(0.01).efforts
     assert [(e.name, e.visits) for e in efforts] == [("quick", 3), ("gate", 8), ("publish", 20)]
@@ -72,6 +73,7 @@ def test_what_is_told_to_be_found_is_found_in_four_of_five_cases(visits: int) ->
     assert 0.6 <= hits / times <= 0.97
 
 
+@pytest.mark.slow
 def test_a_false_verdict_is_told() -> None:
     quiet = _noise.noise(pair(equal(5, 0.002, 1), equal(5, 0.002, 2)))
     assert quiet.false == []
@@ -81,6 +83,7 @@ def test_a_false_verdict_is_told() -> None:
     assert "FALSE VERDICTS" in "\n".join(doctor.lines(pair(*[equal(2, 0.1, 1)] * 2), wrong))
 
 
+@pytest.mark.slow
 def test_what_all_cells_have_in_common_is_told_as_that() -> None:
     later = equal(5, 0.002, 2)
     slow = tuple(
