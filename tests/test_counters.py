@@ -196,6 +196,7 @@ def test_a_visit_counts_its_slices_over_all_calls_that_lie_in_them(
     monkeypatch.setattr(_counters, "opened_or_none", lambda: _counters.opened(kernel))
     visit = _visit.Visit(spec(), tmp_path / "stage")  # type: ignore[operator, arg-type]
     visit.begin()
+    visit.do("load")
     run = visit._watch._run
 
     def counted(inputs: object) -> object:

@@ -24,7 +24,7 @@ from paretomark.suites.records import (
 )
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._levels import Level
-from paretomark.suites.records._record import Record
+from paretomark.suites.records._record import CALL, INFERENCE, Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
@@ -80,7 +80,8 @@ def summarise(run: Run) -> Summary:
         dataclasses.replace(
             _row(cell, of_cell),
             boundary=run.header.boundary,
-            **_times.latencies({name: each[cell].level for name, each in both.items()}),
+            **_times.latency(CALL, both[CALL][cell].pool, both[CALL][cell].level),
+            **_times.latency(INFERENCE, both[INFERENCE][cell].pool, both[INFERENCE][cell].level),
         )
         for cell, of_cell in visits.items()
     ]

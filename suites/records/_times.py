@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Any
 
@@ -32,29 +32,27 @@ def tails(pool: Sequence[Record]) -> dict[int, float]:
     return found
 
 
-def latencies(levels: Mapping[str, Level | None]) -> dict[str, Any]:
-    """Return the fields of a row that tell levels and their intervals: NAME_s, NAME_low_s, ..."""
-    fields: dict[str, Any] = {}
-    for name, level in levels.items():
-        low, high = level.interval if level else (None, None)
-        ends = {f"{name}_low_s": low, f"{name}_high_s": high}
-        fields |= {f"{name}_s": level.seconds if level else None, **ends}
-    return fields
+def latency(name: str, pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
+    """Return the fields of a row that tell what visits take: NAME_s, NAME_low_s, NAME_high_s."""
+    if not any(r.timed for r in pool):
+        return {}
+    low, high = level.interval if level else (None, None)
+    seconds = level.seconds if level else _levels.mean([visit_s(r) for r in pool])
+    return {f"{name}_s": seconds, f"{name}_low_s": low, f"{name}_high_s": high}
 
 
 def times(pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
     """Return the fields of a row that tell times, and memory, of its visits."""
     samples = sorted(itertools.chain(*(r.samples_ns for r in pool)))
     percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
-    latency_s = level.seconds if level else _levels.mean([visit_s(r) for r in pool])
+    found = latency("latency", pool, level)
     return {
-        **latencies({"latency": level}),
-        "latency_s": latency_s,
+        **found,
         "typical_s": _seconds(percentiles[50]),
         "p90_s": _seconds(percentiles[90]),
         "p95_s": _seconds(percentiles[95]),
         "p99_s": _seconds(percentiles[99]),
-        "disturbed": _disturbed(pool, latency_s * 1e9),
+        "disturbed": _disturbed(pool, found["latency_s"] * 1e9),
         "sequential": any(r.sequential for r in pool),
         "visits_apart": level.apart if level else 0,
         "load_s": _over(_cold(pool), lambda r: r.load_s, median),
