@@ -9,18 +9,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from paretomark.suites.records import _levels, _scores, _sparsity, _stats
+from paretomark.suites.records import _levels, _planned, _scenarios, _scores, _sparsity, _stats
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
+from paretomark.suites.spec._scenario import SUSTAINED
 from paretomark.suites.tasks import _task
 
 Getter = Callable[[Record], Any]
@@ -65,13 +65,6 @@ class Visits:
         return next((s for r in self.records if (s := r.outcomes or r.scores)), "")
 
 
-def visit_s(record: Record) -> float:
-    """Return the latency of a visit in seconds: the floor of its calls, or what is predicted."""
-    if record.predicted_s is not None:
-        return record.predicted_s
-    return _levels.floor(record.slices_ns) / 1e9
-
-
 def tails(visits: Visits) -> dict[int, float]:
     """Return the 90th percentile of the calls over their floor, by block, where it can be told."""
     found = {}
@@ -107,7 +100,7 @@ def half_widths(run: Run) -> dict[str, float]:
         if visits.level and visits.valid
         else math.inf
         for cell, visits in _by_cell(run).items()
-        if any(r.slices_ns for r in visits.pool)
+        if any(_scenarios.clocked_here(r) and r.scenario != SUSTAINED for r in visits.pool)
     }
 
 
@@ -117,10 +110,7 @@ def _by_cell(run: Run) -> dict[str, Visits]:
     for record in run.records:
         newest.setdefault(record.cell, {})[record.block] = record
     visits = {cell: _visits([blocks[b] for b in sorted(blocks)]) for cell, blocks in newest.items()}
-    # Visits repeat a prediction exactly, which says nothing about how far it is off.
-    measured = {c: v for c, v in visits.items() if any(r.slices_ns for r in v.pool)}
-    floors = {c: {r.block: visit_s(r) for r in v.pool} for c, v in measured.items()}
-    levels = _levels.levels(floors, {c: v.pool[0].device for c, v in measured.items()})
+    levels = _scenarios.levels({cell: v.pool for cell, v in visits.items()})
     return {c: dataclasses.replace(v, level=levels.get(c)) for c, v in visits.items()}
 
 
@@ -137,7 +127,7 @@ def _visits(records: Sequence[Record]) -> Visits:
 
 def _row(cell: str, visits: Visits) -> Row:
     if not visits.records:
-        return _not_run(cell)
+        return _planned.not_run(cell)
     worst = min(visits.records, key=lambda r: _WORST_FIRST.index(r.status))
     best = next((r for r in visits.records if r.timed), worst)
     part = sum(r.status == worst.status for r in visits.records)
@@ -160,7 +150,9 @@ def _row(cell: str, visits: Visits) -> Row:
     }
     scored = next((r for r in visits.records if r.examples), None)
     times = _times(visits) if visits.pool else {}
-    return Row(**values | (_accuracy(scored) if scored else {}) | times)
+    own = _scenarios.values(visits.pool) if visits.pool else {}
+    row = Row(**values | (_accuracy(scored) if scored else {}) | times | own)
+    return _scenarios.with_throughput(row)
 
 
 def _accuracy(scored: Record) -> dict[str, Any]:
@@ -185,7 +177,8 @@ def _times(visits: Visits) -> dict[str, Any]:
     low, high = level.interval if level else (None, None)
     samples = sorted(itertools.chain(*(r.samples_ns for r in pool)))
     percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
-    latency_s = level.seconds if level else _levels.mean([visit_s(r) for r in pool])
+    clocked = [_scenarios.visit_s(r) for r in pool if r.clocked]
+    latency_s = level.seconds if level else _levels.mean(clocked) if clocked else None
     return {
         "latency_s": latency_s,
         "latency_low_s": low,
@@ -194,10 +187,11 @@ def _times(visits: Visits) -> dict[str, Any]:
         "p90_s": _seconds(percentiles[90]),
         "p95_s": _seconds(percentiles[95]),
         "p99_s": _seconds(percentiles[99]),
-        "disturbed": _disturbed(pool, latency_s * 1e9),
+        "disturbed": _disturbed(pool, latency_s),
         "sequential": any(r.sequential for r in pool),
         "visits_apart": level.apart if level else 0,
         "load_s": _over(_cold(pool), lambda r: r.load_s, median),
+        "compile_s": _over(_cold(pool), lambda r: r.compile_s, median),
         "first_s": _over(_cold(pool), lambda r: r.first_s, median),
         "peak_memory_bytes": _over(pool, lambda r: r.peak_memory_bytes, max),
         "added_memory_bytes": _over(pool, _added, max),
@@ -208,11 +202,12 @@ def _seconds(ns: float | None) -> float | None:
     return None if ns is None else ns / 1e9
 
 
-def _disturbed(pool: Sequence[Record], latency_ns: float) -> float | None:
+def _disturbed(pool: Sequence[Record], latency_s: float | None) -> float | None:
     """The share of slices whose middle call takes a tenth more than the latency, or longer."""
     slices = [part for r in pool for part in r.slices_ns]
-    slow = sum(median(part) > DISTURBED * latency_ns for part in slices)
-    return slow / len(slices) if slices else None
+    if not slices or latency_s is None:
+        return None
+    return sum(median(part) > DISTURBED * latency_s * 1e9 for part in slices) / len(slices)
 
 
 def _cold(pool: Sequence[Record]) -> Sequence[Record]:
@@ -220,16 +215,6 @@ def _cold(pool: Sequence[Record]) -> Sequence[Record]:
     if any(r.sequential for r in pool):
         return pool
     return [r for r in pool if r.block == 0] or pool
-
-
-def _not_run(cell: str) -> Row:
-    """A planned cell without a record: all that is known is its key, `Cell.key` of the plan."""
-    reason = "no record: the run was stopped before this cell; finish it with run --resume"
-    key = re.fullmatch(r"(.*)/(.*)/(.*)/b(\d{1,9})/t(\d{1,9})(?:/l(\d{1,9}))?", cell)
-    if not key:
-        return Row(cell=cell, model=cell, recipe="", reason=reason)
-    row = Row(cell=cell, model=key[1], recipe=key[2], device=key[3], reason=reason)
-    return dataclasses.replace(row, batch=int(key[4]), threads=int(key[5]), length=int(key[6] or 0))
 
 
 def _zeros(record: Record) -> float | None:
@@ -285,7 +270,7 @@ def with_fronts(rows: Sequence[Row], visits: Mapping[str, Visits]) -> list[Row]:
     """Mark the fronts of the groups of the rows, whose visits are given by cell."""
     groups: dict[Group, list[Row]] = {}
     for row in rows:
-        if row.sound and row.accuracy is not None:
+        if row.sound and row.accuracy is not None and row.latency_s is not None:
             groups.setdefault(row.group, []).append(row)
     marks: dict[str, dict[str, Any]] = {}
     for group in groups.values():
