@@ -151,7 +151,7 @@ class Row:
     @property
     def measured(self) -> bool:
         """Whether it says how long something takes: of a server, at each rate."""
-        return self.latency_s is not None or bool(self.queries) or self.best_rate is not None
+        return self.latency_s is not None or bool(self.queries) or self.p99_bound_s is not None
 
     def measure(self, name: str) -> float | None:
         """A further number of the task; None where it gives none of that name."""
