@@ -21,6 +21,7 @@ from paretomark.reports import _command
 from paretomark.reports._command import duration, percentage, positive
 from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._scenario import SCENARIOS
 
 if TYPE_CHECKING:
     from paretomark.devices.measure._request import RunRequest
@@ -104,6 +105,19 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         metavar="10m",
         help="how long visits may go on for that (default: for a third of the visits)",
     )
+    run.add_argument(
+        "--scenario",
+        choices=SCENARIOS,
+        action="append",
+        default=[],
+        help="single, batch, server, cold or sustained, instead of the suite's (repeatable)",
+    )
+    run.add_argument(
+        "--sustained",
+        type=duration,
+        metavar="10m",
+        help="call without a pause for so long: the scenario sustained",
+    )
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     run.set_defaults(command=_run)
@@ -136,7 +150,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.resume:
         narrowed = ("suite", "out", "device", "model", "recipe", "threads", "effort", "precision")
-        if other := [name for name in narrowed if getattr(arguments, name)]:
+        planned = (*narrowed, "scenario", "sustained")
+        if other := [name for name in planned if getattr(arguments, name)]:
             raise UserError(f"--resume goes on with the run as it was planned, without {other[0]}")
         out, work = arguments.resume, _collect.resume
     else:
@@ -167,6 +182,8 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         effort=arguments.effort or "",
         precision=arguments.precision,
         time_s=arguments.time,
+        scenario=tuple(arguments.scenario),
+        sustained_s=arguments.sustained,
     )
 
 

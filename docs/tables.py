@@ -28,7 +28,7 @@ from paretomark.models.compress import _tuning
 from paretomark.models.export import _export
 from paretomark.models.nets import _zoo
 from paretomark.reports import _columns, _frame
-from paretomark.suites.spec import _plugins, _published, _suite
+from paretomark.suites.spec import _plugins, _published, _scenario, _suite
 from paretomark.suites.spec._model import Input, Preprocess
 from paretomark.suites.tasks import _task
 
@@ -145,11 +145,13 @@ def keys() -> str:
     places = {
         "At the top": _suite.Suite,
         **{f"`[{key}.NAME]`": inner[key] for key in _suite.TABLES},
+        "`[server]`": _scenario.Server,
+        "`[sustained]`": _scenario.Sustained,
         "`inputs = { NAME = { ... } }` of a model": Input,
         "`preprocess = { ... }` of a model": Preprocess,
         "`[[published]]`": _published.Published,
     }
-    left_out = ("name", "published", *_suite.TABLES)
+    left_out = ("name", "published", "server", "sustained", *_suite.TABLES)
     parts = []
     for title, kind in places.items():
         fields = _code.fields(kind, left_out if kind is _suite.Suite else ("name",))

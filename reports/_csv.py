@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 from paretomark.reports import _columns, _text
+from paretomark.suites.records._scenarios import visit_s
 from paretomark.suites.records._summary import Summary
-from paretomark.suites.records._times import visit_s
 
 
 def cells(summary: Summary) -> str:
@@ -21,11 +21,19 @@ def visits(summary: Summary) -> str:
     table = []
     for r in summary.run.records:
         fields = r.to_json()
-        for heavy in ("slices_ns", "slices_at_s", "outcomes", "scores", "lineage"):
+        for heavy in (
+            "slices_ns",
+            "slices_at_s",
+            "trials",
+            "readings",
+            "outcomes",
+            "scores",
+            "lineage",
+        ):
             del fields[heavy]
         fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
         middle = median(r.samples_ns) / 1e9 if r.slices_ns else r.predicted_s
-        latency = visit_s(r) if r.timed else None
+        latency = visit_s(r) if r.clocked else None
         table.append(fields | {"latency_s": latency, "median_s": middle})
     return text(table)
 

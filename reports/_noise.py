@@ -22,8 +22,8 @@ from paretomark.reports import _verdicts
 from paretomark.reports._verdicts import Comparison
 from paretomark.suites.records import _levels, _stats
 from paretomark.suites.records._levels import Level
+from paretomark.suites.records._scenarios import visit_s
 from paretomark.suites.records._summary import Summary, summarise
-from paretomark.suites.records._times import visit_s
 
 DRAWS = 60
 MOST, NEAR = 1.0, 0.03  # a change beyond which none is looked for; how near it is told

@@ -82,13 +82,17 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
 def _looks(groups: Sequence[Group]) -> tuple[dict[str, str], dict[Group, Any]]:
     """The colour of each device, and the dash of each group's front."""
     devices = sorted({g.device for g in groups})
-    sizes = sorted({(g.batch, g.threads, g.length) for g in groups})
+    sizes = sorted({_size(g) for g in groups})
     colours = {d: COLOURS[i % len(COLOURS)] for i, d in enumerate(devices)}
     dashes = {}
     for g in groups:  # a device that has to share its colour gets another dash
-        kind = sizes.index((g.batch, g.threads, g.length)) + devices.index(g.device) // len(COLOURS)
+        kind = sizes.index(_size(g)) + devices.index(g.device) // len(COLOURS)
         dashes[g] = _DOTS if g.simulated else _DASHES[kind % len(_DASHES)]
     return colours, dashes
+
+
+def _size(group: Group) -> tuple[int, int, int, str]:
+    return group.batch, group.threads, group.length, group.scenario
 
 
 def _bottom(rows: Sequence[Row]) -> float:

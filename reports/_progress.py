@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 
 from paretomark.devices.measure._work import Progress
 from paretomark.suites.records._record import Probe, Record
-from paretomark.suites.records._times import visit_s
+from paretomark.suites.records._scenarios import visit_s
 
 
 @contextmanager
@@ -101,7 +101,10 @@ def _absence(probe: Probe) -> str:
 
 def _outcome(record: Record) -> str:
     if record.timed:
-        result = f"{visit_s(record) * 1e3:.3f} ms {record.simulated}".strip()
+        took = (
+            f"{visit_s(record) * 1e3:.3f} ms" if record.clocked else f"{len(record.trials)} trials"
+        )
+        result = f"{took} {record.simulated}".strip()
         if record.status != "ok":
             result += f", {record.status}: {record.reason}"
     else:

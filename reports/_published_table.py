@@ -22,6 +22,7 @@ from paretomark.suites.records._summary import Summary, Visits, ratio
 from paretomark.suites.spec import _suite
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._published import Published
+from paretomark.suites.spec._scenario import BATCH, SINGLE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,6 +63,7 @@ def _against(entry: Published, summary: Summary) -> list[Compared]:
         row
         for row in summary.rows
         if _is(row, entry.model, entry.recipe)
+        and row.scenario in (SINGLE, BATCH)
         and (not entry.devices or row.device in entry.devices)
     ]
     return [_one(entry, row, summary) for row in mine] or [Compared(entry)]
@@ -95,8 +97,8 @@ def _one(entry: Published, row: Row, summary: Summary) -> Compared:
 
 def _base(entry: Published, row: Row, rows: Sequence[Row]) -> Row | None:
     """What ours is compared with, in the same place; None where there is nothing such."""
-    place = (row.device, row.batch, row.threads, row.length)
-    there = [r for r in rows if (r.device, r.batch, r.threads, r.length) == place]
+    place = row.group._replace(data="", task="", simulated="")
+    there = [r for r in rows if r.group._replace(data="", task="", simulated="") == place]
     model = entry.base_model or entry.model
     if entry.base_recipe:
         return next((r for r in there if _is(r, model, entry.base_recipe)), None)

@@ -21,6 +21,8 @@ from paretomark.reports import _console, _html, _text
 from paretomark.reports._html import Cell
 from paretomark.suites.records._row import Group, Row
 from paretomark.suites.records._summary import Summary
+from paretomark.suites.spec._scenario import COLD
+from paretomark.suites.tasks._task import CLASSIFICATION
 
 FEWEST = 8  # nets
 WORST = 3  # nets that are named
@@ -70,7 +72,9 @@ def rankings(summary: Summary) -> list[Ranking]:
     """Rank the nets of each place and precision that has FEWEST with a valid latency."""
     rankings = []
     key = _place
-    fit = sorted((r for r in summary.rows if r.valid and r.macs and r.steps in WHOLE), key=key)
+    # A start is that of the runtime, and hardly of the net.
+    timed = [r for r in summary.rows if r.latency_s is not None and r.scenario != COLD]
+    fit = sorted((r for r in timed if r.valid and r.macs and r.steps in WHOLE), key=key)
     for (place, precision), members in itertools.groupby(fit, key=key):
         nets = list({row.model: row for row in members}.values())
         if len(nets) >= FEWEST:
@@ -83,8 +87,7 @@ def _rate(row: Row) -> float:
 
 
 def _place(row: Row) -> tuple[Group, str]:
-    place = Group("", row.device, row.batch, row.threads, row.simulated, length=row.length)
-    return place, row.precision
+    return row.group._replace(data="", task=CLASSIFICATION), row.precision
 
 
 def _ranking(place: Group, precision: str, nets: Sequence[Row]) -> Ranking:

@@ -42,7 +42,7 @@ def table(summary: Summary, width: int) -> Table:
         (r for r in rows if r.latency_s is not None),
         key=lambda r: (r.simulated, r.group, r.latency_s),
     )
-    if not timed:
+    if not any(r.measured for r in rows):
         page.add_row(Text("Nothing was measured."))
     groups = [list(members) for _, members in itertools.groupby(timed, key=lambda r: r.group)]
     widths = _widths(groups, width)
@@ -61,7 +61,7 @@ def table(summary: Summary, width: int) -> Table:
     if warnings := _text.warnings(rows):
         page.add_row("")
         page.add_row(_warnings(warnings))
-    if rest := [r for r in rows if r.status not in ("ok", "fallback") or r.latency_s is None]:
+    if rest := [r for r in rows if r.status not in ("ok", "fallback") or not r.measured]:
         page.add_row("")
         page.add_row(_not_measured(rest))
     return page
@@ -101,8 +101,10 @@ def _widths(groups: Sequence[Sequence[Row]], room: int) -> dict[str, int]:
     """
     widths, spare = {}, {}
     for column in _columns.at(_columns.TERMINAL, list(itertools.chain(*groups))):
-        texts = [_title(column, rows) for rows in groups]
-        texts += [_line(column, row)[0] for rows in groups for row in rows]
+        texts = [_line(column, row)[0] for rows in groups for row in rows]
+        if not any(texts):  # it is not shown
+            continue
+        texts += [_title(column, rows) for rows in groups]
         word = max((len(word) for text in texts for word in text.split()), default=0)
         widths[column.name] = max(map(len, texts), default=0)
         spare[column.name] = widths[column.name] - (word if column.way.numeric else min(word, FOLD))

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._record import CALL, INFERENCE, Record
 from paretomark.suites.records._row import Group, Row
+from paretomark.suites.spec._scenario import BATCH, COLD, SERVER, SUSTAINED
 
 MAX_TEXT = 400
 WIDEST = 0.30  # half width of an interval
 UNKNOWN = "not measured well enough"
+SITUATIONS = {  # scenarios in words; the usual one needs none
+    BATCH: "batches",
+    SERVER: "server",
+    COLD: "cold: from the start of a process to its first answer",
+    SUSTAINED: "sustained: the last third of a visit",
+}
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
@@ -141,11 +148,20 @@ def hypervolume(found: Hypervolume) -> str:
 
 
 def place_label(group: Group) -> str:
-    """Name a place: device, batch, threads and length, and whether it is no measurement."""
+    """Name a place: device, batch, threads, length and scenario, and whether it is no
+    measurement."""
     text = f"{group.device}, batch {group.batch}, {group.threads} thread{'s'[: group.threads != 1]}"
     text += f", length {group.length}" if group.length else ""
     text += f", {group.boundary} alone" if group.boundary != CALL else ""
+    text += f", {SITUATIONS[group.scenario]}" if group.scenario in SITUATIONS else ""
     return clean(f"{text} ({group.simulated})" if group.simulated else text)
+
+
+def served(row: Row) -> str:
+    """Write what a server reached: its p99 at each rate, and its highest rate."""
+    told = [f"p99 {seconds(s)} at {rate}/s" for rate, s in row.server_p99_s.items()]
+    told += [f"highest rate {count(row.best_rate)}/s"] if row.best_rate else []
+    return ", ".join(told) or "no rate"
 
 
 def front_note(row: Row) -> str:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from paretomark.reports._text import clean
+from paretomark.reports._text import clean, served
 from paretomark.suites.records import _levels, _scores, _stats
 from paretomark.suites.records._changes import changes
 from paretomark.suites.records._common import Common, common
@@ -184,7 +184,9 @@ def _pairs(
     keys: tuple[Callable[[Row], object], ...] = (
         lambda row: (row.cell, row.identity),
         lambda row: (
-            (row.identity, row.device, row.batch, row.threads) if row.identity else row.cell
+            (row.identity, row.device, row.batch, row.threads, row.scenario)
+            if row.identity
+            else row.cell
         ),
         lambda row: row.cell,
     )
@@ -221,6 +223,8 @@ def _obstacle(a: Row, b: Row) -> str:
             return f"{row.status} in the {name} run: {row.reason}"
         if not row.valid:
             return f"no valid visit in the {name} run: {', '.join(row.flags)}"
+    if a.latency_s is None or b.latency_s is None:
+        return f"a server has no one latency, so no verdict: {served(a)}; then {served(b)}"
     if a.simulated != b.simulated:
         kinds = [r.simulated or "measured" for r in (a, b)]
         return f"{kinds[0]} in the first run, {kinds[1]} in the second"

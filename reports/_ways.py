@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from paretomark.reports import _html, _text
 from paretomark.reports._html import Cell, esc
 from paretomark.suites.records._row import Row
+from paretomark.suites.spec._scenario import SINGLE
 
 Write = Callable[[Any], str]
 Styled = tuple[str, str]  # a text, and its style as rich names it
@@ -133,6 +134,22 @@ def _delta_cell(value: Value, row: Row, reach: float) -> Cell:
     return Cell(difference + _between(value, _text.points) + picture, middle, "n")
 
 
+def _rate_line(value: Value, row: Row) -> Styled:
+    if value.middle is None:
+        return "", ""
+    if not _text.known(value.low, value.high):
+        return "not known", "yellow"
+    return f"{_text.count(value.middle)}/s" + _text.spread(value.low, value.high), ""
+
+
+def _rate_cell(value: Value, row: Row, reach: float) -> Cell:
+    if value.middle is None:
+        return Cell("–", None, "n")
+    if not _text.known(value.low, value.high):
+        return Cell("not known", value.middle, "n")
+    return Cell(f"{_text.count(value.middle)}/s" + _between(value, _text.count), value.middle, "n")
+
+
 def _front_line(value: Value, row: Row) -> Styled:
     return _text.front_note(row), "green" if row.on_front else ""
 
@@ -150,9 +167,10 @@ def _status_cell(value: Value, row: Row, reach: float) -> Cell:
 
 
 def _device_cell(value: Value, row: Row, reach: float) -> Cell:
-    """Device, batch, threads and length, and whether it is no measurement."""
+    """Device, batch, threads, length and scenario, and whether it is no measurement."""
     tag = f" <span class=tag>{esc(row.simulated)}</span>" if row.simulated else ""
     length = f", length {row.length}" if row.length else ""
+    length += f", {esc(row.scenario)}" if row.scenario != SINGLE else ""
     size = f" <span class=i>batch {row.batch}, threads {row.threads}{length}</span>"
     return Cell(esc(row.device) + size + tag, str(row.group[1:]))
 
@@ -175,6 +193,7 @@ SHARE = number(_text.percent, _text.half, " %")
 POINTS = number(_text.points, _text.half)
 DELTA = Way(_delta_line, _delta_cell, numeric=True)
 SPEEDUP = Way(_speedup_line, _speedup_cell, numeric=True)
+RATE = Way(_rate_line, _rate_cell, numeric=True)
 FRONT = Way(_front_line, _front_cell)
 STATUS = Way(TEXT.line, _status_cell)
 DEVICE = Way(TEXT.line, _device_cell)

@@ -101,7 +101,7 @@ def boards(summaries: Sequence[Summary]) -> list[Board]:
         host = summary.run.header.host
         hosts[host.fingerprint] = host
         for row in summary.rows:
-            if row.sound:
+            if row.sound and row.latency_s is not None:  # a server has one for each rate
                 names = (row.model, row.recipe, row.steps, row.precision)
                 what = (*((row.identity,) if row.identity else names), *row.group)
                 newest[row.data, row.task, host.fingerprint, *what] = Entry(

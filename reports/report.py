@@ -27,6 +27,7 @@ from paretomark.reports import (
     _plot,
     _published_table,
     _ranks,
+    _scenario_tables,
     _terminal,
     _text,
 )
@@ -60,6 +61,7 @@ def present(summary: Summary, out: Path, as_json: bool) -> None:
         print(_json.text(_as_json(summary)))
         return
     _terminal.show(summary)
+    _scenario_tables.show(summary)
     _published_table.show(summary)
     _ranks.show(summary)
     print(f"report: {page}")
@@ -96,11 +98,13 @@ def write(summary: Summary, out: Path) -> list[Path]:
             sections.append(_section(what, members, plot, summary.hypervolumes))
     rankings = _ranks.rankings(summary)
     pictures = _nets_plot.plots(summary, rankings)
+    situations = _scenario_tables.plots(summary)
     written = [
         *_parts.pictures(plots, out),
         _html.save(out / "cells.csv", _csv.cells(summary)),
         _html.save(out / "visits.csv", _csv.visits(summary)),
         *_parts.pictures(pictures, out),
+        *_parts.pictures(situations, out),
     ]
     title = run.header.title or run.header.suite or run.header.run
     nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
@@ -113,6 +117,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         _ranks.section(
             rankings, "".join(_html.card(_figure.inline(p.svg)) for p in pictures.values())
         ),
+        _scenario_tables.section(summary, situations),
         _warnings(rows),
         _cells.zeros(rows),
         _cells.every(rows),

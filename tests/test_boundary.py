@@ -85,6 +85,14 @@ def test_an_unknown_boundary_is_refused(tmp_path: Path, call: Callable[..., Call
     assert "call, inference" in result.err
 
 
+def test_a_server_answers_whole_calls(tmp_path: Path, call: Callable[..., Called]) -> None:
+    text = SUITE.format(boundary="inference").replace("[model", 'scenario = ["cold"]\n[model')
+    (tmp_path / "s.toml").write_text(text)
+    result = call("run", tmp_path / "s.toml", "--out", tmp_path / "out")
+    assert result.code == 2
+    assert "the scenario cold tells is of whole calls" in result.err
+
+
 def test_boundaries_never_share_a_front() -> None:
     records = [
         dataclasses.replace(record(recipe=recipe, block=block), inference_ns=((900,) * 12,))

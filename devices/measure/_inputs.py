@@ -20,6 +20,7 @@ from paretomark.devices.measure._wrong import Wrong
 from paretomark.models.data import _data, _full_masks
 from paretomark.models.data import _declared as _declared_inputs
 from paretomark.suites.spec._model import Input, Preprocess, Reading
+from paretomark.suites.spec._scenario import SINGLE
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 if TYPE_CHECKING:  # a visit need not import what builds
@@ -52,6 +53,7 @@ class VisitSpec:
     inputs: dict[str, Input] = dataclasses.field(default_factory=dict)
     classes: int = 0  # of the data; 0 where it does not say
     full: str = ""  # masks at their own sizes, see `_full_masks`; "" if there are none
+    scenario: str = SINGLE
     kept: str = ""  # .npz to write of the first pictures, see `_kept`; "" for none
 
     @classmethod
@@ -67,6 +69,7 @@ class VisitSpec:
         batch: int = 1,
         parity_limit: float | None = None,
         seed: int = 0,
+        scenario: str = SINGLE,
     ) -> Self:
         """Make the spec of a visit to an artifact, which was built for this batch."""
         full = Path(artifact.images).parent / _full_masks.FILE
@@ -89,6 +92,7 @@ class VisitSpec:
             reading=artifact.reading,
             inputs=artifact.inputs,
             classes=len(artifact.classes),
+            scenario=scenario,
             full=str(full) if artifact.labels and full.exists() else "",
         )
 

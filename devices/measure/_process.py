@@ -65,6 +65,7 @@ class Child:
         # numpy and some runtimes size their pools by these when they are imported.
         pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         command = [sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments]
+        self.spawned_ns = time.monotonic_ns()  # by a clock that the child has too
         with (self._folder / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, source, str(self._out), str(writer)],

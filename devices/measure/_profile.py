@@ -26,6 +26,7 @@ from paretomark.suites.spec import _plan, _suite
 from paretomark.suites.spec._errors import UserError, unknown
 from paretomark.suites.spec._model import AS_IS, Model, Recipe
 from paretomark.suites.spec._plan import Cell
+from paretomark.suites.spec._scenario import SINGLE
 from paretomark.suites.spec._suite import Suite
 
 DEADLINE_S = 600.0
@@ -131,6 +132,7 @@ def _resolve(request: ProfileRequest) -> tuple[Suite, Cell]:
         devices=(request.device,),
         batch=(request.batch or 1,),
         threads=(request.threads,),
+        scenario=(SINGLE,),
         length=_lengths(suite, request.device)[:1] if model.has_length else (),
         device={},
         model={model.name: dataclasses.replace(model, recipes=(), devices=())},

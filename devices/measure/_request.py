@@ -18,10 +18,11 @@ from paretomark.models.data import _data
 from paretomark.models.data._data import Holding, Split
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
-from paretomark.suites.spec import _plan, _suite
+from paretomark.suites.spec import _plan, _scenario, _suite
 from paretomark.suites.spec._errors import UserError, at, nearest, unknown
 from paretomark.suites.spec._model import RANDOM, Model, Recipe
 from paretomark.suites.spec._plan import Cell
+from paretomark.suites.spec._scenario import SUSTAINED, Scenario, Sustained
 from paretomark.suites.spec._suite import Suite
 from paretomark.suites.tasks import _task
 from paretomark.suites.tasks._task import CLASSIFICATION
@@ -45,6 +46,8 @@ class RunRequest:
     effort: str = ""  # one of EFFORTS; by default as the suite has it
     precision: float | None = None  # by default that of the effort, or of the suite
     time_s: float | None = None  # how long visits may take, for cells that need more of them
+    scenario: tuple[Scenario, ...] = ()  # by default the suite's
+    sustained_s: float | None = None  # by default the suite's
 
     @classmethod
     def of(
@@ -73,6 +76,7 @@ class RunRequest:
             visits, precision = EFFORTS[self.effort]
             suite = dataclasses.replace(suite, blocks=visits, precision=precision)
         suite = dataclasses.replace(suite, precision=self.precision or suite.precision)
+        suite = self._in_scenarios(suite)
         others = {
             name: Model(name, name)
             for name in self.models
@@ -84,6 +88,14 @@ class RunRequest:
         cells = _plan.select(cells, device=self.devices, model=self.models, recipe=self.recipes)
         check(cells, suite)
         return suite, cells
+
+    def _in_scenarios(self, suite: Suite) -> Suite:
+        """The suite with the scenarios that were asked for in place of its own."""
+        sustained = Sustained(self.sustained_s) if self.sustained_s else suite.sustained
+        asked = self.scenario or ((SUSTAINED,) if self.sustained_s else ())
+        suite = dataclasses.replace(suite, scenario=asked or suite.scenario, sustained=sustained)
+        _scenario.check(suite.scenario, suite.server, sustained, f"suite '{suite.name}'")
+        return suite
 
 
 def _is_net(name: str) -> bool:

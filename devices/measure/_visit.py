@@ -26,7 +26,7 @@ from paretomark.devices._device import (
     State,
     open_device,
 )
-from paretomark.devices.measure import _answers, _inputs, _reference, _timing, _worker
+from paretomark.devices.measure import _answers, _inputs, _reference, _serving, _timing, _worker
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._kept import Keeper
 from paretomark.devices.measure._parity import Parity
@@ -84,11 +84,16 @@ class Visit:
         return answer
 
     def do(self, word: str, *arguments: str) -> dict[str, Any]:
-        """`load`, then time a `slice` of so many seconds and calls at most, then `finish`."""
+        """`load`; then time a `slice` of so many seconds and calls at most, `serve` queries as they
+        arrive, or tell the `state` of the chip; then `finish`."""
         if word == "load":
             return self._load()
         if word == "slice":
             return self._slice(float(arguments[0]), int(arguments[1]))
+        if word == "serve":
+            return _serving.trial(self._device, self._inputs, *arguments)
+        if word == "state":
+            return _serving.state(self._device)
         return self._finish()
 
     def _slice(self, seconds: float, most: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from paretomark.devices.measure import _crew, _parity
+from paretomark.devices.measure import _crew, _parity, _scenarios
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._outcome import NO_FIELDS, Visit
 from paretomark.models.build import _artifact
@@ -19,6 +19,7 @@ from paretomark.models.data import _data
 from paretomark.suites.records import _levels, _store
 from paretomark.suites.records._record import Malformed, Probe, Record
 from paretomark.suites.spec._plan import Cell
+from paretomark.suites.spec._scenario import ALONE, COLD
 from paretomark.suites.spec._suite import Suite
 
 
@@ -66,7 +67,12 @@ class Work:
         )
         tasks = [self._task(cell, block) for cell in missing]
         self._total += len(tasks) if block >= self._blocks else 0
-        for task, visit in _crew.visits(tasks, rules, self._progress.turn):
+        together = [task for task in tasks if task.spec.scenario not in ALONE]
+        for task, visit in _crew.visits(together, rules, self._progress.turn):
+            self.keep(self._cells[task.key], block, visit)
+        alone = [task for task in tasks if task.spec.scenario in ALONE]
+        own = self._suite.server, self._suite.sustained
+        for task, visit in _scenarios.visits(alone, rules, *own, self._progress.turn):
             self.keep(self._cells[task.key], block, visit)
 
     def ended_in(self, block: int) -> set[tuple[str, int]]:
@@ -96,7 +102,7 @@ class Work:
     def _task(self, cell: Cell, block: int) -> _crew.Task:
         artifact = self._built[cell.key]
         assert isinstance(artifact, Artifact)
-        spec = visit_spec(self._suite, cell, artifact, score=block == 0)
+        spec = visit_spec(self._suite, cell, artifact, score=block == 0 and cell.scenario != COLD)
         obstacle = functools.partial(not_intact, artifact)
         known = self._peaks.get(cell.key), self._floors.get(cell.key)
         return _crew.Task(cell.key, spec, *known, obstacle)
@@ -122,6 +128,7 @@ def visit_spec(suite: Suite, cell: Cell, artifact: Artifact, score: bool) -> Vis
         batch=cell.batch,
         parity_limit=_parity.LIMITS.get(cell.recipe.precision),
         seed=suite.seed,
+        scenario=cell.scenario,
     )
 
 
@@ -161,6 +168,7 @@ def as_record(
         "batch": cell.batch,
         "threads": cell.threads,
         "length": cell.length,
+        "scenario": cell.scenario,
         "block": block,
         "started": started,
         "status": visit.status,

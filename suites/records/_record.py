@@ -13,7 +13,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from paretomark.suites.records._trials import Reading, Start, Trial
 from paretomark.suites.spec import _schema
+from paretomark.suites.spec._scenario import COLD, SERVER, SINGLE, SUSTAINED, Scenario
 from paretomark.suites.spec._suite import BOUNDARIES
 from paretomark.suites.tasks._task import CLASSIFICATION
 
@@ -64,6 +66,7 @@ class Record(_Row):
     batch: int
     threads: int
     length: int = 0  # of its inputs, where one is declared; 0: they have none
+    scenario: Scenario = SINGLE
     block: int
     started: str  # UTC
     # what came of it
@@ -100,6 +103,10 @@ class Record(_Row):
     slices_at_s: tuple[float, ...] = ()  # when each of them began, in seconds since 1970
     inference_ns: tuple[tuple[int, ...], ...] = ()  # the inference alone, of some calls of a slice
     predicted_s: float | None = None
+    trials: tuple[Trial, ...] = ()  # of the scenario server
+    p99_bound_s: float | None = None  # of its search for the highest rate
+    cold: Start | None = None  # of the scenario cold
+    readings: tuple[Reading, ...] = ()  # of the scenario sustained: after each slice
     phases_ns: dict[str, int] = field(default_factory=dict)  # medians by the device's clock
     clock_mhz: int | None = None
     temperature_c: int | None = None
@@ -138,7 +145,7 @@ class Record(_Row):
         if boundary == CALL or not self.slices_ns:
             return self
         if self.inference_ns:
-            return dataclasses.replace(self, slices_ns=self.inference_ns, slices_at_s=())
+            return dataclasses.replace(self, slices_ns=self.inference_ns)
         return dataclasses.replace(
             self,
             status="unsupported",
@@ -155,8 +162,14 @@ class Record(_Row):
 
     @property
     def timed(self) -> bool:
-        """Whether it has a latency, measured or predicted."""
-        return bool(self.slices_ns) or self.predicted_s is not None
+        """Whether it was measured or predicted."""
+        return self.clocked or bool(self.trials)
+
+    @property
+    def clocked(self) -> bool:
+        """Whether it has one time: a server has a time for each rate instead."""
+        measured = self.slices_ns or self.cold or self.predicted_s is not None
+        return bool(measured) and self.scenario != SERVER
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -172,6 +185,11 @@ class Record(_Row):
         for slices_ns in (self.slices_ns, self.inference_ns):
             if any(ns <= 0 for ns in itertools.chain(*slices_ns)) or not all(slices_ns):
                 raise Malformed("a latency sample is not positive, or a slice has none")
+        for scenario, own in ((SERVER, self.trials), (COLD, self.cold), (SUSTAINED, self.readings)):
+            if own and self.scenario != scenario:
+                raise Malformed(f"what only a visit of scenario {scenario} has is in another")
+        if self.readings and len(self.readings) != len(self.slices_ns):
+            raise Malformed("there is not one reading for each slice")
         self._check_answers()
 
     def _check_answers(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from paretomark.suites.records._record import CALL
+from paretomark.suites.spec._scenario import SINGLE
 from paretomark.suites.tasks._task import CLASSIFICATION
 
 NOT_RUN = "not run"
@@ -24,6 +25,7 @@ class Group(NamedTuple):
     task: str = CLASSIFICATION
     length: int = 0
     boundary: str = CALL
+    scenario: str = SINGLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class Row:
     batch: int = 0
     threads: int = 0
     length: int = 0
+    scenario: str = SINGLE
     data: str = ""
     simulated: str = ""
     status: str = NOT_RUN
@@ -76,6 +79,23 @@ class Row:
     disturbed: float | None = None  # share of slices that others have slowed, or the net itself
     sequential: bool = False  # visits were timed in one stretch, not in slices
     visits_apart: int = 0  # that lie too far above the others to count
+    throughput: float | None = None  # inputs per second, where a call takes several
+    throughput_low: float | None = None
+    throughput_high: float | None = None
+    queries: dict[str, int] = field(default_factory=dict)  # of a server, by rate; likewise:
+    server_median_s: dict[str, float] = field(default_factory=dict)
+    server_p90_s: dict[str, float] = field(default_factory=dict)
+    server_p99_s: dict[str, float] = field(default_factory=dict)
+    p99_bound_s: float | None = None
+    best_rate: float | None = None  # the highest under that bound, queries per second
+    best_rate_low: float | None = None
+    best_rate_high: float | None = None
+    interpreter_s: float | None = None
+    import_s: float | None = None
+    burst_s: float | None = None
+    slowdown: float | None = None  # last third over burst
+    slowdown_low: float | None = None
+    slowdown_high: float | None = None
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None
@@ -107,6 +127,7 @@ class Row:
     zeros: str = ""
     zeros_why: str = ""
     load_s: float | None = None
+    compile_s: float | None = None
     first_s: float | None = None
     instructions: float | None = None  # these are of one call
     cycles: float | None = None
@@ -147,7 +168,13 @@ class Row:
     def group(self) -> Group:
         """The rows that it may share a front with."""
         place = self.data, self.device, self.batch, self.threads
-        return Group(*place, self.simulated, self.task, self.length, self.boundary)
+        what = self.task, self.length, self.boundary, self.scenario
+        return Group(*place, self.simulated, *what)
+
+    @property
+    def measured(self) -> bool:
+        """Whether it says how long something takes: of a server, at each rate."""
+        return self.latency_s is not None or bool(self.queries) or self.p99_bound_s is not None
 
     def measure(self, name: str) -> float | None:
         """A further number of the task; None where it gives none of that name."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,8 @@ from paretomark.suites.records import (
     _front,
     _levels,
     _metered,
+    _planned,
+    _scenarios,
     _scores,
     _sparsity,
     _stats,
@@ -24,10 +25,11 @@ from paretomark.suites.records import (
 )
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._levels import Level
-from paretomark.suites.records._record import CALL, INFERENCE, Record
+from paretomark.suites.records._record import Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
+from paretomark.suites.spec._scenario import SUSTAINED
 from paretomark.suites.spec._suite import BOUNDARIES
 from paretomark.suites.tasks import _task
 
@@ -80,8 +82,7 @@ def summarise(run: Run) -> Summary:
         dataclasses.replace(
             _row(cell, of_cell),
             boundary=run.header.boundary,
-            **_times.latency(CALL, both[CALL][cell].pool, both[CALL][cell].level),
-            **_times.latency(INFERENCE, both[INFERENCE][cell].pool, both[INFERENCE][cell].level),
+            **_latencies(cell, both),
         )
         for cell, of_cell in visits.items()
     ]
@@ -107,7 +108,7 @@ def half_widths(run: Run) -> dict[str, float]:
         if visits.level and visits.valid
         else math.inf
         for cell, visits in _by_cell(run).items()
-        if any(r.slices_ns for r in visits.pool)
+        if any(_scenarios.clocked_here(r) and r.scenario != SUSTAINED for r in visits.pool)
     }
 
 
@@ -122,10 +123,7 @@ def _by_cell(run: Run, boundary: str = "") -> dict[str, Visits]:
             boundary or run.header.boundary
         )
     visits = {cell: _visits([blocks[b] for b in sorted(blocks)]) for cell, blocks in newest.items()}
-    # Visits repeat a prediction exactly, which says nothing about how far it is off.
-    measured = {c: v for c, v in visits.items() if any(r.slices_ns for r in v.pool)}
-    floors = {c: {r.block: _times.visit_s(r) for r in v.pool} for c, v in measured.items()}
-    levels = _levels.levels(floors, {c: v.pool[0].device for c, v in measured.items()})
+    levels = _scenarios.levels({cell: v.pool for cell, v in visits.items()})
     return {c: dataclasses.replace(v, level=levels.get(c)) for c, v in visits.items()}
 
 
@@ -140,9 +138,17 @@ def _visits(records: Sequence[Record]) -> Visits:
     return Visits(tuple(records), tuple(valid), tuple(sorted(flags)))
 
 
+def _latencies(cell: str, both: Mapping[str, Mapping[str, Visits]]) -> dict[str, Any]:
+    """Its latency by each boundary: fields of its row."""
+    found: dict[str, Any] = {}
+    for boundary, visits in both.items():
+        found |= _times.of_boundary(boundary, visits[cell].pool, visits[cell].level)
+    return found
+
+
 def _row(cell: str, visits: Visits) -> Row:
     if not visits.records:
-        return _not_run(cell)
+        return _planned.not_run(cell)
     worst = min(visits.records, key=lambda r: _WORST_FIRST.index(r.status))
     best = next((r for r in visits.records if r.timed), worst)
     part = sum(r.status == worst.status for r in visits.records)
@@ -164,10 +170,11 @@ def _row(cell: str, visits: Visits) -> Row:
         else None,
     }
     scored = next((r for r in visits.records if r.examples), None)
-    times = {}
-    if visits.pool:
-        times = _times.times(visits.pool, visits.level) | _metered.fields(visits.pool)
-    return Row(**values | (_accuracy(scored) if scored else {}) | times)
+    times: dict[str, Any] = {}
+    if pool := visits.pool:
+        times = _times.times(pool, visits.level) | _metered.fields(pool) | _scenarios.values(pool)
+    row = Row(**values | (_accuracy(scored) if scored else {}) | times)
+    return _scenarios.with_throughput(row)
 
 
 def _accuracy(scored: Record) -> dict[str, Any]:
@@ -185,16 +192,6 @@ def _accuracy(scored: Record) -> dict[str, Any]:
         "parity_mean_abs": scored.parity_mean_abs,
         "parity_top1": scored.parity_top1,
     }
-
-
-def _not_run(cell: str) -> Row:
-    """A planned cell without a record: all that is known is its key, `Cell.key` of the plan."""
-    reason = "no record: the run was stopped before this cell; finish it with run --resume"
-    key = re.fullmatch(r"(.*)/(.*)/(.*)/b(\d{1,9})/t(\d{1,9})(?:/l(\d{1,9}))?", cell)
-    if not key:
-        return Row(cell=cell, model=cell, recipe="", reason=reason)
-    row = Row(cell=cell, model=key[1], recipe=key[2], device=key[3], reason=reason)
-    return dataclasses.replace(row, batch=int(key[4]), threads=int(key[5]), length=int(key[6] or 0))
 
 
 def _zeros(record: Record) -> float | None:

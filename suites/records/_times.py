@@ -10,16 +10,11 @@ from typing import Any
 from paretomark.suites.records import _levels, _stats
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._record import Record
+from paretomark.suites.records._scenarios import visit_s
+from paretomark.suites.spec._scenario import BATCH, SINGLE
 
 Getter = Callable[[Record], Any]
 DISTURBED = 1.1
-
-
-def visit_s(record: Record) -> float:
-    """Return the latency of a visit in seconds: the floor of its calls, or what is predicted."""
-    if record.predicted_s is not None:
-        return record.predicted_s
-    return _levels.floor(record.slices_ns) / 1e9
 
 
 def tails(pool: Sequence[Record]) -> dict[int, float]:
@@ -32,12 +27,20 @@ def tails(pool: Sequence[Record]) -> dict[int, float]:
     return found
 
 
-def latency(name: str, pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
-    """Return the fields of a row that tell what visits take: NAME_s, NAME_low_s, NAME_high_s."""
-    if not any(r.timed for r in pool):
+def of_boundary(name: str, pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
+    """Return the latency of a boundary: fields NAME_s, NAME_low_s and NAME_high_s of a row; none of
+    a scenario whose latency is no time of a call."""
+    if not all(r.scenario in (SINGLE, BATCH) for r in pool):
+        return {}
+    return _ends(name, pool, level)
+
+
+def _ends(name: str, pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
+    clocked = [visit_s(r) for r in pool if r.clocked]
+    if not clocked:
         return {}
     low, high = level.interval if level else (None, None)
-    seconds = level.seconds if level else _levels.mean([visit_s(r) for r in pool])
+    seconds = level.seconds if level else _levels.mean(clocked)
     return {f"{name}_s": seconds, f"{name}_low_s": low, f"{name}_high_s": high}
 
 
@@ -45,17 +48,18 @@ def times(pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
     """Return the fields of a row that tell times, and memory, of its visits."""
     samples = sorted(itertools.chain(*(r.samples_ns for r in pool)))
     percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
-    found = latency("latency", pool, level)
+    latency = _ends("latency", pool, level)
     return {
-        **found,
+        **latency,
         "typical_s": _seconds(percentiles[50]),
         "p90_s": _seconds(percentiles[90]),
         "p95_s": _seconds(percentiles[95]),
         "p99_s": _seconds(percentiles[99]),
-        "disturbed": _disturbed(pool, found["latency_s"] * 1e9),
+        "disturbed": _disturbed(pool, latency.get("latency_s")),
         "sequential": any(r.sequential for r in pool),
         "visits_apart": level.apart if level else 0,
         "load_s": _over(_cold(pool), lambda r: r.load_s, median),
+        "compile_s": _over(_cold(pool), lambda r: r.compile_s, median),
         "first_s": _over(_cold(pool), lambda r: r.first_s, median),
         "peak_memory_bytes": _over(pool, lambda r: r.peak_memory_bytes, max),
         "added_memory_bytes": _over(pool, _added, max),
@@ -66,11 +70,12 @@ def _seconds(ns: float | None) -> float | None:
     return None if ns is None else ns / 1e9
 
 
-def _disturbed(pool: Sequence[Record], latency_ns: float) -> float | None:
+def _disturbed(pool: Sequence[Record], latency_s: float | None) -> float | None:
     """The share of slices whose middle call takes a tenth more than the latency, or longer."""
     slices = [part for r in pool for part in r.slices_ns]
-    slow = sum(median(part) > DISTURBED * latency_ns for part in slices)
-    return slow / len(slices) if slices else None
+    if not slices or latency_s is None:
+        return None
+    return sum(median(part) > DISTURBED * latency_s * 1e9 for part in slices) / len(slices)
 
 
 def _cold(pool: Sequence[Record]) -> Sequence[Record]:

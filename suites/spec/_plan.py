@@ -1,4 +1,4 @@
-"""The cells that a suite plans: model x recipe x device x batch x threads, and x length
+"""The cells that a suite plans: model x recipe x device x batch x threads x scenario, and x length
 where the inputs of the model have one.
 
 Everything here is pure: nothing is loaded, built or looked up on a device. What exists
@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paretomark.suites.spec import _scenario
 from paretomark.suites.spec._errors import UserError, unknown
 from paretomark.suites.spec._model import AS_IS, KINDS, Model, Recipe
+from paretomark.suites.spec._scenario import SINGLE, Scenario
 from paretomark.suites.spec._suite import Suite
 
 
@@ -29,13 +31,15 @@ class Cell:
     batch: int
     threads: int
     length: int = 0  # of its inputs; 0: they have none
+    scenario: Scenario = SINGLE
 
     @property
     def key(self) -> str:
         """What names this cell in records: the same in every run of the same suite."""
         what = f"{self.model.name}/{self.recipe.name}/{self.device}"
         length = f"/l{self.length}" if self.length else ""
-        return f"{what}/b{self.batch}/t{self.threads}{length}"
+        scenario = f"/{self.scenario}" if self.scenario != SINGLE else ""
+        return f"{what}/b{self.batch}/t{self.threads}{length}{scenario}"
 
     @property
     def file_format(self) -> str:
@@ -79,11 +83,12 @@ def plan(
     for model in suite.model.values():
         recipes, devices = _offers(suite, model, nets, loads, where)
         cells += [
-            Cell(model.at(length) if length else model, recipe, device, batch, threads, length)
+            Cell(model.at(n) if n else model, recipe, device, batch, threads, n, scenario)
             for recipe in recipes
             for device in devices
             if not recipe.devices or device in recipe.devices
-            for batch, threads, length in _sizes(suite, device, model)
+            for scenario in suite.scenario
+            for batch, threads, n in _sizes(suite, device, model, scenario)
         ]
     if not cells:
         raise UserError(f"{where}: no recipe is for a device that its models have")
@@ -95,8 +100,8 @@ def _check_keys(cells: Sequence[Cell], where: str) -> None:
     """Raise UserError if results of one cell would stand under the key of another."""
     key, count = Counter(cell.key for cell in cells).most_common(1)[0]
     if count > 1:
-        what = "a device, recipe, batch, length or number of threads is named twice; name each once"
-        raise UserError(f"{where}: {key} is planned {count} times: {what}")
+        what = "a device, recipe, batch, length, scenario or number of threads is named twice"
+        raise UserError(f"{where}: {key} is planned {count} times: {what}; name each once")
 
 
 def _check_name(name: str, kind: str, where: str) -> None:
@@ -110,11 +115,14 @@ def _file_format(model: Model) -> str:
     return Path(model.file).suffix.removeprefix(".")
 
 
-def _sizes(suite: Suite, device: str, model: Model) -> Iterable[tuple[int, int, int]]:
+def _sizes(
+    suite: Suite, device: str, model: Model, scenario: Scenario
+) -> Iterable[tuple[int, int, int]]:
     """The batches, numbers of threads and lengths of a model on a device; 0: it has no length."""
     sizes = suite.device.get(device, suite)
     lengths = (sizes.length or suite.length) if model.has_length else (0,)
-    return itertools.product(sizes.batch or suite.batch, sizes.threads or suite.threads, lengths)
+    batches = _scenario.batches(scenario, suite.scenario, sizes.batch or suite.batch)
+    return itertools.product(batches, sizes.threads or suite.threads, lengths)
 
 
 def select(cells: Sequence[Cell], **names: Sequence[str]) -> list[Cell]:

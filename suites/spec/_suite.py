@@ -19,17 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from paretomark.suites.spec import _plugins, _published, _schema
+from paretomark.suites.spec import _model_check, _plugins, _published, _scenario, _schema
 from paretomark.suites.spec._errors import UserError, unknown
-from paretomark.suites.spec._model import AS_IS, RANDOM, Input, Model, Preprocess, Recipe
+from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Recipe
 from paretomark.suites.spec._published import Published
+from paretomark.suites.spec._scenario import COLD, SERVER, SINGLE, Scenario, Server, Sustained
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parents[1]
 BOUNDARIES = ("call", "inference")  # of a latency, see `suites/records/_record.py`
 STORAGES = ("dense", "sparse")
 TABLES = ("model", "recipe", "device")  # written as [model.NAME]
-_READ = ("label_offset", "answers", "threshold")  # of a model: how its answers are scored
 NAMED = ("name",)  # by this NAME, or by the file; it is no key
 
 
@@ -44,13 +44,14 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Suite:
-    """What to run and how long; every field but the last four is a key at the top of the file."""
+    """What to run and how long; every field but the last six is a key at the top of the file."""
 
     title: str = ""  # of the page
     devices: tuple[str, ...] = ()  # as `bench.py devices` lists them
     batch: tuple[int, ...] = (1,)  # pictures of a call; each number gives cells of its own
     threads: tuple[int, ...] = (1,)  # of a runtime; each number gives cells of its own
     length: tuple[int, ...] = ()  # "length" in `inputs`; each number gives cells of its own
+    scenario: tuple[Scenario, ...] = (SINGLE,)  # how cells are called; each gives cells of its own
     blocks: int = 3  # how often each cell is visited
     precision: float = 0.02  # half width of the intervals to reach; wider cells get more visits
     boundary: str = "call"  # what a latency is of: "call", or "inference" alone
@@ -67,6 +68,8 @@ class Suite:
     published: tuple[Published, ...] = ()  # figures to put beside ours
     plugins: str = ""  # a folder with plug-ins of the user's own, see `_plugins.py`
     name: str = ""
+    server: Server = field(default_factory=Server)
+    sustained: Sustained = field(default_factory=Sustained)
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
     device: Mapping[str, Sizes] = field(default_factory=dict)
@@ -152,13 +155,18 @@ def _check(suite: Suite, where: str) -> None:
     if not suite.recipe and any(not m.file for m in suite.model.values()):
         raise UserError(f"{where} has no [recipe.NAME]; an empty one, [recipe.fp32], will do")
     for model in suite.model.values():
-        _check_model(model, f"{where}, [model.{model.name}]")
+        _model_check.check(model, f"{where}, [model.{model.name}]")
     for recipe in suite.recipe.values():
         if recipe.storage not in STORAGES:
             at = f"{where}, [recipe.{recipe.name}]"
             raise unknown("storage", recipe.storage, STORAGES, at)
     if suite.boundary not in BOUNDARIES:
         raise unknown("boundary", suite.boundary, BOUNDARIES, where)
+    if suite.boundary != BOUNDARIES[0] and (others := {SERVER, COLD}.intersection(suite.scenario)):
+        raise UserError(
+            f"{where}: boundary is {suite.boundary}, but what the scenario {min(others)} tells is of "
+            'whole calls: set boundary = "call", or make a suite of its own'
+        )
     positive = (
         *("blocks", "precision", "examples", "seconds", "max_samples", "deadline_s"),
         "build_deadline_s",
@@ -170,6 +178,9 @@ def _check(suite: Suite, where: str) -> None:
         if getattr(suite, key) < 0:
             raise UserError(f"{where}: {key} must be at least 0, got {getattr(suite, key)}")
     _check_sizes(suite, devices, where)
+    situations = suite.scenario, suite.server, suite.sustained, where
+    _scenario.check(*situations)
+    _scenario.check_used(*situations)
 
 
 def _check_sizes(suite: Suite, devices: Collection[str], where: str) -> None:
@@ -201,57 +212,6 @@ def _check_lengths(suite: Suite, where: str) -> None:
                     f'{where}, [model.{model.name}]: an input has a "length", and the suite says '
                     f"none for {device}: add length = [32, 128] at the top of the suite"
                 )
-
-
-def _check_model(model: Model, where: str) -> None:
-    if model.label_offset < 0:
-        raise UserError(f"{where}: label_offset must be at least 0, got {model.label_offset}")
-    if model.task and model.kind not in ("file", "python"):
-        raise UserError(f"{where}: a net of the zoo has its own task; leave it out")
-    if model.task and model.task not in _plugins.names("tasks"):
-        raise unknown("task", model.task, _plugins.names("tasks"), where)
-    if model.preprocess:
-        _check_preprocess(model.preprocess, where)
-    if model.declared:
-        _check_declared(model, where)
-    for name, declared in model.inputs.items():
-        _check_input(declared, f"{where}, inputs.{name}")
-
-
-def _check_preprocess(preprocess: Preprocess, where: str) -> None:
-    size, mean, std = (list(v) for v in (preprocess.size, preprocess.mean, preprocess.std))
-    if min(size) < 1:
-        raise UserError(f"{where}: preprocess needs size = [height, width], got {size}")
-    if not mean or len(mean) != len(std) or 0 in std:
-        what = "one number per channel each, in std none of them 0"
-        raise UserError(f"{where}: mean and std of preprocess are {what}, got {mean} and {std}")
-    if preprocess.crop is not None and not 0 < preprocess.crop <= 1:
-        crop = f"above 0 and at most 1, got {preprocess.crop}"
-        raise UserError(f"{where}: crop of preprocess is {crop}")
-
-
-def _check_declared(model: Model, where: str) -> None:
-    """Raise UserError for a net with inputs that cannot have them, or for what it has besides."""
-    if model.kind != "python":
-        forms = 'net = "file:PATH" or net = "python:PATH.py:FUNCTION"'
-        raise UserError(f"{where}: inputs can be declared for files and functions only: {forms}")
-    for key in ("data", "calibration", "preprocess", "task", *_READ):
-        if getattr(model, key) != getattr(Model(), key):
-            raise UserError(
-                f"{where}: a net with inputs is timed, and not scored: leave out {key}, or the "
-                "inputs where pictures fill the only one"
-            )
-
-
-def _check_input(declared: Input, where: str) -> None:
-    if any(isinstance(n, int) and n < 1 and n != -1 for n in declared.shape):
-        may = 'at least 1, or -1 for the batch, or "length"'
-        raise UserError(f"{where}: sizes are {may}, got {list(declared.shape)}")
-    low, high = declared.range
-    if low > high:
-        raise UserError(
-            f"{where}: range goes from the least number to the greatest, got {low, high}"
-        )
 
 
 def _with_defaults(model: Model, suite: Suite) -> Model:
