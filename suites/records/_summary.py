@@ -77,7 +77,7 @@ class Visits:
 def summarise(run: Run) -> Summary:
     """Summarise a run, in one row per cell. Every report is made of the one summary of a run."""
     visits = _by_cell(run)
-    both = {name: _by_cell(run, name) for name in BOUNDARIES}
+    both = {name: _by_boundary(run, name) for name in BOUNDARIES}
     rows = [
         dataclasses.replace(
             _row(cell, of_cell),
@@ -112,16 +112,15 @@ def half_widths(run: Run) -> dict[str, float]:
     }
 
 
-def _by_cell(run: Run, boundary: str = "") -> dict[str, Visits]:
-    """The visits by cell: the planned cells in the order of the plan, then any other.
+def _by_cell(run: Run) -> dict[str, Visits]:
+    """The visits by cell: the planned cells in the order of the plan, then any other."""
+    return _by_boundary(run, run.header.boundary)
 
-    Their times are of the boundary, by default that of the run.
-    """
+
+def _by_boundary(run: Run, boundary: str) -> dict[str, Visits]:
     newest: dict[str, dict[int, Record]] = {cell: {} for cell in run.header.cells}
     for record in run.records:
-        newest.setdefault(record.cell, {})[record.block] = record.within(
-            boundary or run.header.boundary
-        )
+        newest.setdefault(record.cell, {})[record.block] = record.within(boundary)
     visits = {cell: _visits([blocks[b] for b in sorted(blocks)]) for cell, blocks in newest.items()}
     levels = _scenarios.levels({cell: v.pool for cell, v in visits.items()})
     return {c: dataclasses.replace(v, level=levels.get(c)) for c, v in visits.items()}

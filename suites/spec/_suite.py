@@ -160,13 +160,6 @@ def _check(suite: Suite, where: str) -> None:
         if recipe.storage not in STORAGES:
             at = f"{where}, [recipe.{recipe.name}]"
             raise unknown("storage", recipe.storage, STORAGES, at)
-    if suite.boundary not in BOUNDARIES:
-        raise unknown("boundary", suite.boundary, BOUNDARIES, where)
-    if suite.boundary != BOUNDARIES[0] and (others := {SERVER, COLD}.intersection(suite.scenario)):
-        raise UserError(
-            f"{where}: boundary is {suite.boundary}, but what the scenario {min(others)} tells is of "
-            'whole calls: set boundary = "call", or make a suite of its own'
-        )
     positive = (
         *("blocks", "precision", "examples", "seconds", "max_samples", "deadline_s"),
         "build_deadline_s",
@@ -178,9 +171,22 @@ def _check(suite: Suite, where: str) -> None:
         if getattr(suite, key) < 0:
             raise UserError(f"{where}: {key} must be at least 0, got {getattr(suite, key)}")
     _check_sizes(suite, devices, where)
+    _check_situations(suite, where)
+
+
+def _check_situations(suite: Suite, where: str) -> None:
+    """Raise UserError for scenarios and a boundary that are none, or not for each other."""
     situations = suite.scenario, suite.server, suite.sustained, where
     _scenario.check(*situations)
     _scenario.check_used(*situations)
+    if suite.boundary not in BOUNDARIES:
+        raise unknown("boundary", suite.boundary, BOUNDARIES, where)
+    whole = sorted({SERVER, COLD}.intersection(suite.scenario))
+    if suite.boundary != BOUNDARIES[0] and whole:
+        raise UserError(
+            f"{where}: boundary is {suite.boundary}, but what the scenario {whole[0]} tells is of "
+            'whole calls: set boundary = "call", or make a suite of its own'
+        )
 
 
 def _check_sizes(suite: Suite, devices: Collection[str], where: str) -> None:
