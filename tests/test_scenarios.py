@@ -316,6 +316,14 @@ def test_a_terminal_shows_every_scenario() -> None:
 
 
 @pytest.mark.slow
+def test_a_page_of_a_server_alone_does_not_say_that_nothing_was_measured(tmp_path: Path) -> None:
+    report.write(summarise(run([server(b) for b in range(3)])), tmp_path)
+    text = assert_self_contained(tmp_path / "index.html")
+    assert "Nothing was measured" not in text
+    assert "a latency for each rate" in text
+
+
+@pytest.mark.slow
 def test_a_page_shows_every_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = every()
     report.present(summary, tmp_path, as_json=True)
