@@ -31,9 +31,9 @@ def server(block: int = 0, slower: float = 1.0, **more: Any) -> Record:
     return of("server", block, trials=tuple(trials), p99_bound_s=0.010, **more)
 
 
-def cold(block: int, slower: float = 1.0) -> Record:
+def cold(block: int, slower: float = 1.0, recipe: str = "dense") -> Record:
     start = Start(0.05 * slower, 0.2 * slower, 0.03 * slower, 0.01 * slower, 0.01 * slower)
-    return of("cold", block, cold=start, outcomes="")
+    return of("cold", block, recipe, cold=start, outcomes="")
 
 
 def sustained(block: int, end: float = 2.0) -> Record:

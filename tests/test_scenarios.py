@@ -210,7 +210,11 @@ def test_scenarios_share_no_front_and_no_dense_net() -> None:
 def test_a_noisy_start_does_not_widen_the_intervals_of_calls() -> None:
     calls = [r for i in range(9) for r in visits(noisy(1e-3, 3, 0.004, i), recipe=f"0.{i + 1}")]
     alone = {row.cell: row for row in summarise(run(calls)).rows}
-    starts = [cold(b, 1 + 0.8 * b) for b in range(3)]
+    starts = [
+        cold(block, slower, recipe=f"0.{i + 1}")
+        for i in range(9)
+        for block, slower in enumerate(noisy(1.0, 3, 0.1, i))
+    ]
     beside = {row.cell: row for row in summarise(run([*calls, *starts])).rows}
     for cell, row in alone.items():
         assert beside[cell].latency_high_s == row.latency_high_s
