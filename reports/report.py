@@ -110,6 +110,8 @@ def write(summary: Summary, out: Path) -> list[Path]:
     nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
     if any(r.latency_s is not None for r in rows):
         nothing = "<p>No accuracy is known of these nets, so there is no front.</p>"
+    elif any(r.measured for r in rows):
+        nothing = "<p>A server has a latency for each rate, and is on no front.</p>"
     parts = [
         _head(run, rows, title),
         *(sections or [nothing]),

@@ -166,6 +166,18 @@ def test_the_command_line_sustains(tmp_path: Path, call: Callable[..., Called]) 
     assert kept <= 2 * _scenarios.KEPT  # of a call that takes microseconds
 
 
+@pytest.mark.build
+def test_a_check_makes_a_single_call_for_all_scenarios(
+    tmp_path: Path, call: Callable[..., Called]
+) -> None:
+    (tmp_path / "s.toml").write_text(SUITE)
+    told = call("check", tmp_path / "s.toml", "--out", tmp_path / "sheets", "--json")
+    assert told.code == 0
+    assert [cell["cell"].rpartition("fake:slow/")[2] for cell in json.loads(told.out)["cells"]] == [
+        *("b1/t1", "b4/t1")
+    ]
+
+
 @pytest.mark.timing
 def test_visits_are_alone_and_one_that_fails_costs_only_itself(
     spec: Callable[..., VisitSpec], monkeypatch: pytest.MonkeyPatch

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from rich.console import Console
 
-from paretomark import bench
 from paretomark.devices.measure._request import RunRequest
-from paretomark.reports import _scenario_tables, _terminal, leaderboard, report
 from paretomark.suites.records import _scenarios
 from paretomark.suites.records._record import Malformed, Record
 from paretomark.suites.records._summary import Summary, half_widths, summarise
-from paretomark.suites.records._trials import Reading, Start, Trial
+from paretomark.suites.records._trials import Start, Trial
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._scenario import SCENARIOS, Server
-from paretomark.tests._pages import assert_self_contained
-from paretomark.tests._runs import noisy, record, run, visits, written
+from paretomark.tests._runs import noisy, run, visits
+from paretomark.tests._scenarios import batches, cold, every, of, server, sustained, trial
 
-if TYPE_CHECKING:
-    from paretomark.tests.conftest import Called
-
-MS = 1_000_000
 SUITE = 'devices = ["fake:ok"]\n{more}[model.digits_mlp]\n[recipe.fp32]\n'
 ALL = """scenario = ["single", "batch", "server", "cold", "sustained"]
 batch = [1, 8]
@@ -99,59 +88,6 @@ def test_a_cell_that_was_not_run_has_its_scenario() -> None:
 # -- records -------------------------------------------------------------------------------------
 
 
-def of(scenario: str, block: int = 0, recipe: str = "dense", **changes: Any) -> Record:
-    changes.setdefault("samples_ns", ())
-    key = f"net/{recipe}/cpu/b1/t1/{scenario}"
-    return record(recipe=recipe, cell=key, scenario=scenario, block=block, **changes)
-
-
-def trial(rate: float, ms: float, queries: int = 700, **more: Any) -> Trial:
-    """Latencies that are evenly spread from half of `ms` to one and a half."""
-    each = tuple(int(MS * ms * (0.5 + i / (queries - 1))) for i in range(queries))
-    return Trial(rate, queries, each, **more)
-
-
-def server(block: int = 0, slower: float = 1.0, **more: Any) -> Record:
-    searched = [(50.0, 3), (200.0, 9), (100.0, 4), (150.0, 6)]
-    trials = [trial(100.0, 4 * slower), trial(600.0, 300 * slower)]
-    trials += [trial(rate, ms * slower, searched=True) for rate, ms in searched]
-    return of("server", block, trials=tuple(trials), p99_bound_s=0.010, **more)
-
-
-def cold(block: int, slower: float = 1.0) -> Record:
-    start = Start(0.05 * slower, 0.2 * slower, 0.03 * slower, 0.01 * slower, 0.01 * slower)
-    return of("cold", block, cold=start, outcomes="")
-
-
-def sustained(block: int, end: float = 2.0) -> Record:
-    """Thirty slices, of which the last twelve take `end` times as long."""
-    slices = tuple((round(MS * (1 if i < 18 else end)),) * 20 for i in range(30))
-    readings = tuple(Reading(3000 if i < 18 else 1500, 50 + i) for i in range(30))
-    at = tuple(1e9 + i for i in range(30))
-    return of("sustained", block, slices_ns=slices, slices_at_s=at, readings=readings)
-
-
-def batches(*latencies: float) -> list[Record]:
-    """Batches of 1, 2, 4 and so on, each known to a percent or so."""
-    return [
-        each
-        for i, latency in enumerate(latencies)
-        for each in visits(
-            noisy(latency, 5, 0.003, seed=i), batch=2**i, scenario="batch",
-            cell=f"net/dense/cpu/b{2**i}/t1/batch",
-        )
-    ]  # fmt: skip
-
-
-def every() -> Summary:
-    records = [
-        *(server(b, 1 + b / 100) for b in range(3)),
-        *(cold(b, 1 + b / 50) for b in range(3)),
-    ]
-    records += [*(sustained(b) for b in range(3)), *batches(1e-3, 1.2e-3, 2.4e-3, 4.8e-3)]
-    return summarise(run([*visits([1e-3, 1.001e-3, 0.999e-3]), *records]))
-
-
 @pytest.mark.parametrize("made", [server(), cold(0), sustained(0), batches(1e-3)[0]])
 def test_records_are_read_back(made: Record) -> None:
     assert Record.from_json(json.loads(json.dumps(made.to_json()))) == made
@@ -221,14 +157,6 @@ def test_no_percentile_is_stated_of_too_few_queries() -> None:
     assert not ended.passes(1.0)
 
 
-def test_no_highest_rate_is_stated_where_a_visit_has_none() -> None:
-    none = of("server", 1, trials=(trial(10.0, 30, searched=True),), p99_bound_s=0.010)
-    mixed = summarise(run([server(0), none]))
-    assert mixed.rows[0].best_rate is None
-    assert "none in 1 of 2 visits" in printed(mixed)
-    assert "highest: none" in printed(summarise(run([none])))
-
-
 def test_a_cold_start_is_the_sum_of_its_parts() -> None:
     row = row_of(every(), "cold")
     assert row.latency_s == pytest.approx(0.3 * 1.02, rel=0.01)
@@ -282,7 +210,11 @@ def test_scenarios_share_no_front_and_no_dense_net() -> None:
 def test_a_noisy_start_does_not_widen_the_intervals_of_calls() -> None:
     calls = [r for i in range(9) for r in visits(noisy(1e-3, 3, 0.004, i), recipe=f"0.{i + 1}")]
     alone = {row.cell: row for row in summarise(run(calls)).rows}
-    starts = [cold(b, 1 + 0.8 * b) for b in range(3)]
+    starts = [
+        cold(block, slower, recipe=f"0.{i + 1}")
+        for i in range(9)
+        for block, slower in enumerate(noisy(1.0, 3, 0.1, i))
+    ]
     beside = {row.cell: row for row in summarise(run([*calls, *starts])).rows}
     for cell, row in alone.items():
         assert beside[cell].latency_high_s == row.latency_high_s
@@ -291,66 +223,3 @@ def test_a_noisy_start_does_not_widen_the_intervals_of_calls() -> None:
 def test_more_visits_are_for_calls_batches_and_starts() -> None:
     found = {key.rsplit("/", 1)[-1] for key in half_widths(every().run)}
     assert found == {"t1", "batch", "cold"}
-
-
-# -- reports -------------------------------------------------------------------------------------
-
-
-def printed(summary: Summary) -> str:
-    out = io.StringIO()
-    console = Console(file=out, width=200, color_system=None)
-    console.print(_terminal.table(summary, 200))
-    for part in _scenario_tables.parts(summary):
-        console.print(part.title, _scenario_tables._table(part), part.note)
-    return out.getvalue()
-
-
-def test_a_terminal_shows_every_scenario() -> None:
-    text = printed(every())
-    for shown in ("grows no more beyond", "100/s", "600/s", "highest: 150/s ±", "≤ 10.0 ms",
-                  "from the start of a process to its first answer", "interpreter", "2.00×",
-                  "3000 → 1500 MHz", "50 → 79 °C"):  # fmt: skip
-        assert shown in text, shown
-    assert "not measured  " not in text  # a server has no one latency, and is measured
-    assert "Throughput over" not in printed(summarise(run(visits([1e-3] * 3))))
-
-
-@pytest.mark.slow
-def test_a_page_shows_every_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    summary = every()
-    report.present(summary, tmp_path, as_json=True)
-    told = {row["scenario"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    assert told["server"]["server_p99_s"].keys() == {"100", "600"}
-    assert told["server"]["best_rate"] == pytest.approx(150)
-    text = assert_self_contained(tmp_path / "index.html")
-    for shown in ("<h2>Server</h2>", "<h2>Cold start</h2>", "<h2>Sustained</h2>",
-                  "Throughput over batch size", "seconds since the visit began", "clock, MHz",
-                  "grows no more beyond", "highest: 150/s"):  # fmt: skip
-        assert shown in text, shown
-    assert (tmp_path / "throughput_over_batch.png").exists()
-    assert (tmp_path / "sustained_over_time.svg").exists()
-    with (tmp_path / "cells.csv").open() as file:
-        lines = {line["scenario"]: line for line in csv.DictReader(file)}
-    assert lines["server"]["queries"] == "100: 2100; 600: 2100"
-    with (tmp_path / "visits.csv").open() as file:
-        kept = {line["scenario"]: line for line in csv.DictReader(file)}
-    assert "trials" not in kept["server"]
-    assert kept["server"]["latency_s"] == ""
-    assert float(kept["cold"]["latency_s"]) == pytest.approx(0.3 * 1.04)
-
-
-def test_a_server_has_no_verdict_and_no_line_of_a_leaderboard(
-    tmp_path: Path, call: Callable[..., Called]
-) -> None:
-    summary = every()
-    a = written(summary.run, tmp_path / "a")
-    told = call("compare", a, a, "--json")
-    verdicts = {v["cell"]: v for v in json.loads(told.out)["verdicts"]}
-    of_server = verdicts["net/dense/cpu/b1/t1/server"]
-    assert of_server["answer"] == "not compared"
-    assert "p99 6.0" in of_server["reason"]
-    assert verdicts["net/dense/cpu/b1/t1/cold"]["answer"] != "not compared"
-    board = leaderboard.boards([summary])[0]
-    shown = {entry.row.scenario for entry in board.entries}
-    assert shown == {"single", "batch", "sustained", "cold"}
-    assert call("leaderboard", a, "--out", tmp_path / "site").code == bench.ALL_WELL

@@ -23,6 +23,7 @@ from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build._artifact import Artifact, Refused
 from paretomark.suites.records._record import Record
 from paretomark.suites.spec._plan import Cell
+from paretomark.suites.spec._scenario import SINGLE
 from paretomark.suites.spec._suite import Suite
 
 SECONDS = 0.01  # of sampling: what is timed in it is no measurement
@@ -47,7 +48,10 @@ class Check:
 
 def check(request: RunRequest, progress: _work.Progress) -> Check:
     """Build and visit every cell once, shortly. Raise UserError for what cannot be planned."""
-    suite, cells = request.plan()
+    suite, planned = request.plan()
+    # What would go wrong goes wrong in a single call.
+    single = [dataclasses.replace(cell, scenario=SINGLE) for cell in planned]
+    cells = list({cell.key: cell for cell in single}.values())
     targets = list(dict.fromkeys(cell.device for cell in cells))
     absent = {d: probe for d, probe in _run.probe(targets).items() if not probe.available}
     for probe in absent.values():
