@@ -63,7 +63,7 @@ def _visit(
     with _process.Child(module, spec, rules.deadline_s) as child:
         alone = _Alone(child, rules)
         try:
-            told = alone.begun()
+            told = alone.begun(cold=spec.scenario == COLD)
             if spec.scenario == COLD:
                 told |= _cold(told, child)
             elif spec.scenario == SERVER:
@@ -89,9 +89,11 @@ class _Alone:
         self._held: list[bool] = []  # whether a quota has stopped it, likewise
         self.peak_bytes: int | None = None
 
-    def begun(self) -> dict[str, Any]:
-        """Wait for its first answer. Raise _Failed for what is not measured, but predicted."""
+    def begun(self, cold: bool) -> dict[str, Any]:
+        """Wait until it is ready. Raise _Failed for what is not measured, but predicted."""
         told = self._watched(self._child.answer)
+        if not cold:
+            told |= self.ask("load")
         if "predicted_s" in told:
             why = "the latency of this device is only predicted, of single calls and batches"
             raise _Failed(Visit("unsupported", "load", why))
@@ -201,10 +203,12 @@ def _sustain(alone: _Alone, sustained: Sustained, turn: Turn) -> dict[str, Any]:
     planned = math.ceil(sustained.seconds / length_s)
     kept = max(1, KEPT // planned)
     end = time.monotonic() + sustained.seconds
-    told: dict[str, Any] = {"slices_ns": [], "slices_at_s": [], "readings": []}
+    told: dict[str, Any] = {"slices_ns": [], "slices_at_s": [], "inference_ns": [], "readings": []}
     while not told["slices_ns"] or time.monotonic() < end:
         part = alone.ask(f"slice {length_s} {MOST_CALLS}", length_s)
-        told["slices_ns"].append(part["ns"][:: -(-len(part["ns"]) // kept) or 1])
+        for name, of_part in (("slices_ns", part["ns"]), ("inference_ns", part["inside_ns"])):
+            if of_part:
+                told[name].append(of_part[:: -(-len(of_part) // kept)])
         told["slices_at_s"].append(part["at_s"])
         told["readings"].append(alone.ask("state"))
         turn(min(len(told["slices_ns"]), planned), planned)

@@ -153,6 +153,7 @@ class Record(_Row):
             reason=f'{self.device} does not tell the inference alone: set boundary = "call"',
             slices_ns=(),
             slices_at_s=(),
+            readings=(),
         )
 
     @property
