@@ -30,7 +30,7 @@ from typing import Any
 
 PLANTED = (0.01, 0.02, 0.03, 0.05)
 BASES = {"fake": "digits_mlp", "litert": "scenes_mobilenet", "onnxruntime": "scenes_mobilenet"}
-THREADS = range(1, 7)  # they name the cells of a runtime: the plug-in always takes one
+THREADS = range(1, 5)  # they name the cells of a runtime: the plug-in always takes one
 PLUGIN = """
 import json, os, time
 import numpy as np
