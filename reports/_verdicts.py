@@ -184,7 +184,7 @@ def _pairs(
     keys: tuple[Callable[[Row], object], ...] = (
         lambda row: (row.cell, row.identity),
         lambda row: (
-            (row.identity, row.device, row.batch, row.threads, row.scenario)
+            (row.identity, row.device, row.batch, row.threads, row.length, row.scenario)
             if row.identity
             else row.cell
         ),

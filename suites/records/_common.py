@@ -42,7 +42,7 @@ class Common:
 
     def compare(self, a: Level, b: Level) -> Ratio:
         """Return b / a of one cell, without what is common to all."""
-        return _levels.ratio(a, b, self.shift, self.spread)
+        return _levels.ratio(a, b, self.shift, self.spread, self.error)
 
 
 def common(pairs: Sequence[tuple[Level, Level]]) -> Common:

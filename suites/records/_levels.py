@@ -179,13 +179,17 @@ def _squares(logs: Sequence[float]) -> float:
     return sum((log - mean) ** 2 for log in logs)
 
 
-def ratio(a: Level, b: Level, shift: float = 0.0, inflation: float = 1.0) -> Ratio:
+def ratio(
+    a: Level, b: Level, shift: float = 0.0, inflation: float = 1.0, error: float = 0.0
+) -> Ratio:
     """Return b / a, with its 95 % interval.
 
-    `shift` is the logarithm of what is common to all cells and is taken out; `inflation` is by how
-    much more than their visits tell cells differ between the two runs.
+    `shift` is the logarithm of what is common to all cells and is taken out, `error` the standard
+    error of that; `inflation` is by how much more than their visits tell cells differ between the
+    two runs.
     """
     variance = a.variance + b.variance
     # Welch (Biometrika 34, 1947): neither side need be as noisy as the other.
     dof = variance**2 / (a.variance**2 / a.dof + b.variance**2 / b.dof)
-    return _stats.ratio(b.log - a.log - shift, inflation * math.sqrt(variance), dof)
+    spread = inflation * math.sqrt(variance)
+    return _stats.ratio(b.log - a.log - shift, math.hypot(spread, error), dof)
