@@ -31,7 +31,7 @@ SHARE = 0.5  # of the memory that is free, for all of them
 UNKNOWN_BYTES = 600_000_000  # that a worker may need, before one is known
 REPEATS = 1  # of a visit that others have disturbed in nearly all of its slices
 NEARLY_ALL = 0.8
-MORE, NEAR = 3, 1.03  # times the planned slices at most, for a visit that is not so near its best
+MORE, NEAR = 3, 1.015  # times the planned slices at most, for a visit that is not so near its best
 MODES = (
     f"two modes: in nearly every slice a fifth of the calls or more take over {_timing.MODE} times "
     "as long as the others; latency is that of the fast ones, see typical"
