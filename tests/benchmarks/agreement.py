@@ -36,7 +36,7 @@ from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.spec._model import Model, Recipe
 
 SECONDS = 2.0  # of a turn
-NETS = {"scenes_resnet": 4, "scenes_repvgg": 4, "scenes_mobilenet": 16, "resnet20_cifar": 4,
+NETS = {"scenes_resnet": 4, "scenes_repvgg": 4, "scenes_mobilenet": 4, "scenes_landmarks": 4,
         "scenes_segmenter": 4}  # fmt: skip
 BOUND = """
 import sys, time
