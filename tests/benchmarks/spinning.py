@@ -87,7 +87,7 @@ def ratio(one: _process.Child, other: _process.Child, number: int) -> float:
         if table is None:
             raise SystemExit("a worker failed")
         found[kind] = statistics.median(table["ns"])
-    return found["following"] / found["paused"]
+    return float(found["following"] / found["paused"])
 
 
 if __name__ == "__main__":
