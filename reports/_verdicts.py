@@ -29,7 +29,7 @@ from typing import Any, Literal
 from paretomark.reports._text import clean, served
 from paretomark.suites.records import _levels, _scores, _stats
 from paretomark.suites.records._changes import changes
-from paretomark.suites.records._common import Common, common
+from paretomark.suites.records._common import Common, common, detectable
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._row import SIGNIFICANT, Row
 from paretomark.suites.records._stats import Ratio
@@ -259,7 +259,7 @@ def _latency(ratio: Ratio, delta: float, claims: int) -> dict[str, Any]:
     """What is known of a change of latency: fields of `Verdict`."""
     return {
         **{"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high},
-        "detectable": _stats.minimum_detectable_effect(ratio, claims, LEAST_PART * delta),
+        "detectable": detectable(ratio, claims, LEAST_PART * delta),
         "p_different": _stats.p_different(ratio),
         "p_same": _stats.p_same(ratio, delta),
     }

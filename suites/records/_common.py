@@ -18,6 +18,9 @@ from paretomark.suites.records._stats import Ratio, t_quantile
 
 # Times what is seen of it: what is seen is off by some 15 %, and hardly ever by more than 40 %.
 WIDER, SURE = 1.15, 1.4
+# Times the noise that a comparison shows, to tell what another one would find: both know it from a
+# few visits and cells only. By simulation, see `tests/benchmarks/rules.py`.
+UNSURE = 1.25
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,13 @@ class Common:
     def compare(self, a: Level, b: Level) -> Ratio:
         """Return b / a of one cell, without what is common to all."""
         return _levels.ratio(a, b, self.shift, self.spread, self.error)
+
+
+def detectable(ratio: Ratio, claims: int, least: float) -> float:
+    """Return the change of one cell that a comparison such as this one finds with 80 % power, among
+    so many claims, if it must look larger than `least`."""
+    unsure = ratio._replace(se=UNSURE * ratio.se)
+    return _stats.minimum_detectable_effect(unsure, claims, least)
 
 
 def common(pairs: Sequence[tuple[Level, Level]]) -> Common:
