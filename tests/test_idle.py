@@ -17,7 +17,7 @@ from paretomark.suites.spec._model import Model, Recipe
 
 RUNTIMES = ("onnxruntime:cpu", "openvino:cpu", "litert:xnnpack", "executorch:xnnpack",
             "pytorch:eager")  # fmt: skip
-IDLE_S, MOST = 0.2, 0.05  # of a processor: from the moment at which a slice is said to be over
+IDLE_S, MOST = 0.5, 0.05  # of a processor: from the moment at which a slice is said to be over
 
 pytestmark = [pytest.mark.build, pytest.mark.timing]
 

@@ -294,8 +294,8 @@ class _Crew(ExitStack):
             told["foreign_load_cores"] = sum(member.others) / len(member.others)
         limit = self._rules.foreign_load_cores
         flags = {
-            FOREIGN: _nearly_all([cores > limit for cores in member.others]),
-            QUOTA: _nearly_all(member.held),
+            FOREIGN: nearly_all([cores > limit for cores in member.others]),
+            QUOTA: nearly_all(member.held),
             THROTTLED: bool(told.get("throttled")),
             "drift": _timing.drifted([_levels.floor([part]) for part in told["slices_ns"]]),
         }
@@ -303,6 +303,6 @@ class _Crew(ExitStack):
         return _outcome.of(told, member.task.spec, seen)
 
 
-def _nearly_all(slices: list[bool]) -> bool:
+def nearly_all(slices: list[bool]) -> bool:
     """Whether so many slices are disturbed that the quiet ones cannot make up for it."""
     return bool(slices) and sum(slices) >= NEARLY_ALL * len(slices)

@@ -14,7 +14,7 @@ from typing import Any
 
 from paretomark.devices import _host
 from paretomark.devices.measure import _crew, _outcome, _process
-from paretomark.devices.measure._crew import FOREIGN, NEARLY_ALL, QUOTA, THROTTLED, Rules, Task
+from paretomark.devices.measure._crew import FOREIGN, QUOTA, THROTTLED, Rules, Task
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._outcome import Visit
 from paretomark.suites.records import _levels, _stats
@@ -128,15 +128,11 @@ class _Alone:
             told["warnings"], reasons = [*told.get("warnings", ()), said], []
         limit = self._rules.foreign_load_cores
         flags = {
-            FOREIGN: _nearly_all([cores > limit for cores in self._others]),
-            QUOTA: _nearly_all(self._held),
+            FOREIGN: _crew.nearly_all([cores > limit for cores in self._others]),
+            QUOTA: _crew.nearly_all(self._held),
             THROTTLED: bool(reasons),
         }
         return _outcome.of(told, spec, tuple(flag for flag, is_so in flags.items() if is_so))
-
-
-def _nearly_all(parts: list[bool]) -> bool:
-    return bool(parts) and sum(parts) >= NEARLY_ALL * len(parts)
 
 
 def _cold(told: dict[str, Any], child: _process.Child) -> dict[str, Any]:

@@ -77,7 +77,10 @@ class Visits:
 def summarise(run: Run) -> Summary:
     """Summarise a run, in one row per cell. Every report is made of the one summary of a run."""
     visits = _by_cell(run)
-    both = {name: _by_boundary(run, name) for name in BOUNDARIES}
+    both = {
+        name: visits if name == run.header.boundary else _by_boundary(run, name)
+        for name in BOUNDARIES
+    }
     rows = [
         dataclasses.replace(
             _row(cell, of_cell),
