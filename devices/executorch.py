@@ -23,6 +23,7 @@ class _ExecuTorch:
     def __init__(self) -> None:
         self._program: Any = None
         self._method: Any = None
+        self._tensor: Any = None
 
     def probe(self) -> Chip:
         version = require("executorch", "executorch")
@@ -58,8 +59,10 @@ class _ExecuTorch:
             return _pte.profiled(etdump.read_bytes(), _pte.steps(model))
 
     def _open(self, model: Path, threads: int, trace: bool) -> None:
+        import torch
         from executorch.extension.pybindings import portable_lib
 
+        self._tensor = torch.from_numpy
         # The pool belongs to the process, and has to be set before a model is loaded.
         portable_lib._unsafe_reset_threadpool(threads)
         if (count := portable_lib._threadpool_get_thread_count()) != threads:
@@ -68,12 +71,10 @@ class _ExecuTorch:
         self._method = self._program.load_method("forward")
 
     def run(self, inputs: Arrays) -> Arrays:
-        import torch
-
         # Inputs are copied as they lie in memory, whatever their strides: they must be contiguous,
         # as Port.encode makes them. Outputs lie where the next call overwrites them. NumPy copies
         # them, for ExecuTorch would have torch do so, with threads of its own if they are large.
-        outputs = self._method([torch.from_numpy(array) for array in inputs], clone_outputs=False)
+        outputs = self._method([*map(self._tensor, inputs)], clone_outputs=False)
         return [output.numpy().copy() for output in outputs]
 
 

@@ -64,7 +64,11 @@ class _Provider:
 
     def run(self, inputs: Arrays) -> Arrays:
         self._last = inputs
-        outputs: Arrays = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
+        if len(inputs) == 1:  # a loop over one input alone would add 1 % to a call of 0.1 ms
+            feed = {self._names[0]: inputs[0]}
+        else:
+            feed = dict(zip(self._names, inputs, strict=True))
+        outputs: Arrays = self._session.run(None, feed)
         return outputs
 
     def profile(

@@ -55,6 +55,7 @@ class _Cpu:
         self._net: Any = None
         self._dtype: Any = None
         self._layout: Any = None
+        self._inference_mode: Any = None
         self._inference_ns = 0
 
     def probe(self) -> Chip:
@@ -68,6 +69,7 @@ class _Cpu:
         import torch
 
         torch.set_num_threads(threads)
+        self._inference_mode = torch.inference_mode
         target = f"pytorch:{self._variant}"
         program = _torch_file.read(model, target, PRECISIONS[self._variant])
         self._dtype = torch.bfloat16 if program.precision == "bf16" else torch.float32
@@ -101,10 +103,8 @@ class _Cpu:
         return time.perf_counter() - start, _int8_kernels() - before
 
     def run(self, inputs: Arrays) -> Arrays:
-        import torch
-
         clock = time.perf_counter_ns
-        with torch.inference_mode():
+        with self._inference_mode():
             tensors = self._tensors(inputs)
             begin = clock()
             outputs = self._net(*tensors)
@@ -116,12 +116,12 @@ class _Cpu:
         return self._inference_ns
 
     def _tensors(self, inputs: Arrays) -> list[Any]:
-        """As tensors of the inference mode: for others, a compiled net is compiled once more."""
-        import torch
-
-        with torch.inference_mode():
-            tensors = map(_torch_file.tensor, inputs)
+        """As tensors, to be made in the inference mode: for others, a compiled net is compiled once
+        more."""
+        tensors = [_torch_file.tensor(array) for array in inputs]
+        if self._variant == "channels_last":
             return [t.contiguous(memory_format=self._layout) for t in tensors]
+        return tensors
 
     def profile(
         self, model: Path, threads: int, inputs: Sequence[Arrays], runs: int
@@ -130,7 +130,8 @@ class _Cpu:
 
         with inductor.patch({"cpp.enable_kernel_profile": True}):
             self.load(model, threads)
-        tensors = [self._tensors(arrays) for arrays in inputs]
+        with self._inference_mode():
+            tensors = [self._tensors(arrays) for arrays in inputs]
         cast = [[_torch_file.cast(t, self._dtype) for t in each] for each in tensors]
         if self._variant in COMPILED:
             layers = _torch_profile.layers(self._graph, cast[0])

@@ -1,4 +1,4 @@
-"""A child that does not outlive its parent."""
+"""A child that does not outlive its parent, and one that is adopted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
 POLL_S = 1.0
 
 
@@ -24,6 +24,14 @@ def die_with_it() -> None:
             os._exit(1)
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def adopt(others: bool = True) -> bool:
+    """Become the parent of processes below whose own parent has ended, or be that no more. Tell
+    whether the system does that."""
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(others), 0, 0, 0) == 0)
 
 
 def _watch(parent: int) -> None:

@@ -88,11 +88,11 @@ def noise(pair: Pair) -> Noise:
         efforts=tuple(
             Effort(
                 name,
-                count,
-                count * pair.wall_s / pair.blocks,
-                detectable(*sides, len(a.rows), count, precision),
+                effort.visits,
+                effort.visits * effort.longer * pair.wall_s / pair.blocks,
+                detectable(*sides, len(a.rows), effort.visits, effort.precision),
             )
-            for name, (count, precision) in EFFORTS.items()
+            for name, effort in EFFORTS.items()
         ),
     )
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -131,3 +132,18 @@ def plugin(tmp_path: Path, plugins_kept: None) -> Callable[[str, str], Path]:
 def real_data() -> Path:
     """The folder with real pictures and trained weights."""
     return _needs.REAL_DATA.found()
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process ends within ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False

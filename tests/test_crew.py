@@ -19,6 +19,7 @@ from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._outcome import Visit
 from paretomark.suites.spec._model import Preprocess
 from paretomark.tests._files import net_of_fake
+from paretomark.tests.conftest import gone
 
 RULES = Rules(deadline_s=60.0, foreign_load_cores=1e9)
 
@@ -125,6 +126,15 @@ def test_a_visit_far_above_an_earlier_one_gets_more_slices(spec: Callable[..., V
         assert len(found["slices_ns"]) == times * len(plain["slices_ns"])
 
 
+def test_a_visit_whose_quietest_slices_do_not_agree_gets_more(
+    spec: Callable[..., VisitSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = next(v for _, v in _crew.visits(tasks(spec()), RULES)).measured
+    monkeypatch.setattr("paretomark.suites.records._levels.settled", lambda slices: False)
+    found = next(v for _, v in _crew.visits(tasks(spec()), RULES)).measured
+    assert len(found["slices_ns"]) == _crew.MORE * len(plain["slices_ns"])
+
+
 def _results(work: list[Task]) -> list[tuple[str, Visit]]:
     return [(task.key, visit) for task, visit in _crew.visits(work, RULES)]
 
@@ -148,7 +158,7 @@ def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_parent(
     answer = _process.ask("_stand_in", "word", 30.0)
     assert time.monotonic() - start < 15
     assert answer.error.startswith("exited with 3 and no answer")
-    assert _gone(int(note.read_text()))
+    assert gone(int(note.read_text()))
 
 
 def test_nothing_is_left_after_success_either(
@@ -165,7 +175,7 @@ def test_nothing_is_left_after_success_either(
         _worker.work_on(work)
     """)  # fmt: skip
     assert _process.ask("_stand_in", "word", 30.0).table == {"well": 1}
-    assert _gone(int(note.read_text()))
+    assert gone(int(note.read_text()))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +230,7 @@ def test_children_die_with_their_parent(spec: Callable[..., VisitSpec], tmp_path
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert pid
-    assert _gone(pid)
+    assert gone(pid)
 
 
 def _stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
@@ -236,17 +246,3 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
         return popen([command[0], str(script), *command[4:]], **options)  # type: ignore[call-overload, no-any-return]
 
     monkeypatch.setattr(subprocess, "Popen", start)
-
-
-def _gone(pid: int) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (ProcessLookupError, FileNotFoundError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False

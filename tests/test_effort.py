@@ -39,8 +39,10 @@ def planned(tmp_path: Path, more: str = "", **changes: object) -> tuple[int, flo
 
 def test_an_effort_is_a_number_of_visits_and_a_precision(tmp_path: Path) -> None:
     assert planned(tmp_path) == (3, 0.02)
-    for effort, (count, precision) in EFFORTS.items():
+    for effort, (count, _, precision) in EFFORTS.items():
         assert planned(tmp_path, effort=effort) == (count, precision)
+    request = RunRequest(SUITE.format(more=""), "s", str(tmp_path), effort="gate")
+    assert request.plan()[0].seconds == EFFORTS["gate"].longer * 0.02
     assert planned(tmp_path, effort="gate", precision=0.03) == (8, 0.03)
     assert planned(tmp_path, "precision = 0.05") == (3, 0.05)
     with pytest.raises(UserError, match="gates"):

@@ -185,3 +185,11 @@ def test_what_differs_between_runs_more_than_within_them_widens_the_intervals() 
         b = clean(rng, 8) + rng.normal(0, 0.02, (CELLS, 1))
         wrong += min(compared(a, b)) < 0.05
     assert wrong <= 6  # 5 % of 40 is 2
+
+
+def test_a_floor_is_settled_when_the_quietest_slices_agree() -> None:
+    slow = [[130.0] * 5] * 10
+    assert not _levels.settled([[100.0] * 5, *slow])  # one lucky one
+    assert not _levels.settled([[100.0] * 5, [100.2] * 5, *slow])
+    assert _levels.settled([[100.0] * 5, [100.2] * 5, *slow, [100.5] * 5])
+    assert not _levels.settled([[100.0] * 5] * 2)

@@ -54,7 +54,7 @@ def test_more_visits_find_less_and_more_noise_hides_more() -> None:
 
 
 def test_the_time_that_a_run_takes_is_that_of_its_blocks() -> None:
-    assert [e.wall_s for e in found(0.01).efforts] == [15.0, 40.0, 100.0]  # 12 blocks took 60 s
+    assert [e.wall_s for e in found(0.01).efforts] == [15.0, 80.0, 200.0]  # 12 blocks took 60 s
 
 
 @pytest.mark.slow

@@ -33,8 +33,10 @@ def test_a_sample_is_the_time_of_one_call(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_visit_has_slices_of_equal_time_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    _, slices = _timing.measure(clock.call, [1_000_000], seconds=0.12, max_samples=10_000)
-    assert [len(samples) for samples in slices] == [3] * _timing.MOST_ROUNDS
+    _, slices = _timing.measure(clock.call, [1_000_000], seconds=0.4, max_samples=10_000)
+    assert [len(samples) for samples in slices] == [10] * _timing.MOST_ROUNDS
+    _, slices = _timing.measure(clock.call, [5_000_000], seconds=0.4, max_samples=10_000)
+    assert [len(samples) for samples in slices] == [_timing.CALLS] * 16  # longer calls, less slices
 
 
 def test_a_slow_call_is_timed_once_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,8 @@ def cast(tensor: Any, dtype: Any) -> Any:
 
 def flat(outputs: Any) -> Sequence[Any]:
     """List the outputs of a net that has one, or several, in whatever they are packed."""
+    if hasattr(outputs, "numpy"):  # one tensor, as of most nets
+        return [outputs]
     from torch.utils import _pytree
 
     leaves: list[Any] = _pytree.tree_leaves(outputs)

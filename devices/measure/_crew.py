@@ -22,6 +22,7 @@ from typing import Any
 from paretomark.devices import _device, _host
 from paretomark.devices.measure import _outcome, _power, _process, _timing
 from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._origins import Origins
 from paretomark.devices.measure._outcome import Visit
 from paretomark.suites.records import _levels
 
@@ -133,13 +134,17 @@ class _Crew(ExitStack):
         They import their runtimes side by side. How much memory they need is known only when they
         are loaded, so a few are loaded before the next ones start.
         """
+        with Origins(() if self._rules.alone else (task.spec for task in waiting)) as origins:
+            self._gather(waiting, origins)
+
+    def _gather(self, waiting: deque[Task], origins: Origins) -> None:
         while waiting and self._has_room(waiting[0]):
             opened, starting = deque[_Member](), list[_Member]()
             while True:
                 while waiting and len(opened) + len(starting) < TOGETHER:
                     if not (self._fits(waiting[0], starting) and self._has_room(waiting[0])):
                         break
-                    starting += self._started(waiting.popleft())
+                    starting += self._started(waiting.popleft(), origins)
                 if not starting:
                     break
                 for member, answer in self._answers(starting):
@@ -169,15 +174,15 @@ class _Crew(ExitStack):
                 self._slice(member, member.energy.lacks_s)
 
     def _wants(self, member: _Member) -> bool:
-        """Whether a member is to have another slice: the planned ones; and more if it had no quiet
-        one yet, as one sees by what an earlier visit of the cell took."""
-        if not member.timed:
+        """Whether a member is to have another slice: the planned ones; and more if it has not had a
+        few quiet ones yet, as one sees by how they agree, and by what an earlier visit took."""
+        if not member.timed or len(member.slices) >= MORE * member.rounds:
             return False
-        count, best_ns = len(member.slices), member.task.best_ns
-        if count < member.rounds or best_ns is None:
-            return count < member.rounds
-        so_far = _levels.floor([part["ns"] for part in member.slices])
-        return count < MORE * member.rounds and so_far > NEAR * best_ns
+        if len(member.slices) < member.rounds:
+            return True
+        slices, best_ns = [part["ns"] for part in member.slices], member.task.best_ns
+        above = best_ns is not None and _levels.floor(slices) > NEAR * best_ns
+        return above or not _levels.settled(slices)
 
     def finish(self) -> Iterator[tuple[Task, Visit]]:
         """Let the members score, as many at once as there are cores, and give what came of all."""
@@ -230,12 +235,13 @@ class _Crew(ExitStack):
         threads = sum(member.task.spec.threads for member in busy)
         return not busy or threads + task.spec.threads <= self._cores
 
-    def _started(self, task: Task) -> list[_Member]:
+    def _started(self, task: Task, origins: Origins) -> list[_Member]:
         """A member that is starting; none if there is an obstacle, which fails the visit."""
         if why := task.obstacle():
             self._refused.append((task, Visit("failed", "load", why)))
             return []
-        child = _process.Child("_visit", task.spec, self._rules.deadline_s)
+        start = origins.start(task.spec)
+        child = _process.Child("_visit", task.spec, self._rules.deadline_s, start=start)
         member = _Member(task, self.enter_context(child))
         self._members.append(member)
         return [member]

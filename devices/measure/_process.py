@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -44,41 +44,56 @@ class Answer:
     peak_bytes: int | None = None
 
 
+@dataclass(frozen=True)
+class Ends:
+    """The child's ends, descriptors: it reads words, says that it is done, and logs."""
+
+    words: int
+    done: int
+    log: int
+
+
+Start = Callable[[list[str], Ends, int], int]  # a module with its arguments, on so many threads
+
+
 class Child:
     """A module of this folder at work, in a process and a process group of its own.
 
     It answers once after its start, and once to each word that it is told. While it is waited for,
-    this process uses no processor. Use it in `with`: nothing of it is left behind.
+    this process uses no processor. Use it in `with`: nothing of it is left behind. `start` starts
+    it and gives its number: in a fresh Python, unless it is told otherwise.
     """
 
     def __init__(
-        self, module: str, source: VisitSpec | str, deadline_s: float, *arguments: str
+        self,
+        module: str,
+        source: VisitSpec | str,
+        deadline_s: float,
+        *arguments: str,
+        threads: int = 1,
+        start: Start | None = None,
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="paretomark-")
         self._folder = Path(self._scratch.name)
-        self._out, threads = self._folder / "answer.json", 1
+        self._out = self._folder / "answer.json"
         if isinstance(source, VisitSpec):
             threads, spec = source.threads, self._folder / "spec.json"
             spec.write_text(json.dumps(dataclasses.asdict(source)))
             source = str(spec)
-        self._reader, writer = os.pipe()
-        # numpy and some runtimes size their pools by these when they are imported.
-        pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        command = [sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments]
+        self._words: int | None
+        words, self._words = os.pipe()
+        self._reader, done = os.pipe()
+        command = [f"{__package__}.{module}", *arguments, source, str(self._out)]
         self.spawned_ns = time.monotonic_ns()  # by a clock that the child has too
-        with (self._folder / "log.txt").open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, source, str(self._out), str(writer)],
-                stdin=subprocess.PIPE,
-                pass_fds=(writer,),
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **pools},
-                start_new_session=True,
-            )
-        os.close(writer)
-        self._end = _end_of(self._process.pid)
+        try:
+            with (self._folder / "log.txt").open("wb") as log:
+                self.pid = (start or fresh)(command, Ends(words, done, log.fileno()), threads)
+        finally:
+            os.close(words)
+            os.close(done)
+        self._end = _end_of(self.pid)
         self._usage: Any = None  # of its whole life, once it has ended
+        self._code = 0
         self._allowed_s = deadline_s  # for all that it does, of which each answer may have the rest
         self._expect(deadline_s)
 
@@ -87,11 +102,6 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._process.pid
 
     @property
     def left_s(self) -> float:
@@ -117,10 +127,9 @@ class Child:
         """Tell it what to do next, in so many seconds. A child that is dead hears nothing."""
         self._out.unlink(missing_ok=True)
         self._expect(deadline_s)
-        assert self._process.stdin is not None
+        assert self._words is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(word.encode() + b"\n")
-            self._process.stdin.flush()
+            os.write(self._words, word.encode() + b"\n")
 
     def ask(self, word: str, deadline_s: float) -> Answer:
         """Tell it what to do next, and wait for its answer."""
@@ -153,9 +162,7 @@ class Child:
     def end(self) -> None:
         """Let it end by itself, as it does when nothing more can be told; then clean up."""
         if self._usage is None:
-            assert self._process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+            self._tell_no_more()
             self._await_end(GRACE_S)
         self.kill()
 
@@ -166,14 +173,12 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             _, status, self._usage = os.wait4(self.pid, 0)
-            self._process.returncode = os.waitstatus_to_exitcode(status)
-            assert self._process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+            self._code = os.waitstatus_to_exitcode(status)
+            self._tell_no_more()
             for descriptor in self.events:
                 os.close(descriptor)
             self._scratch.cleanup()
-        return self._process.returncode or 0
+        return self._code
 
     @property
     def cpu_s(self) -> float:
@@ -184,6 +189,11 @@ class Child:
     def most_bytes(self) -> int | None:
         """Its peak memory, once it has ended, where only its end tells that."""
         return self._usage.ru_maxrss if self._usage and sys.platform == "darwin" else None
+
+    def _tell_no_more(self) -> None:
+        if self._words is not None:
+            os.close(self._words)
+            self._words = None
 
     def _expect(self, deadline_s: float) -> None:
         self._due = time.monotonic() + deadline_s
@@ -211,6 +221,23 @@ class Child:
         if self._end is not None:
             return bool(select.select([self._end], [], [], 0)[0])
         return _ended(self.pid)
+
+
+def fresh(command: list[str], ends: Ends, threads: int) -> int:
+    """Start a module in a Python of its own."""
+    # numpy and some runtimes size their pools by these when they are imported.
+    pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", *command, str(ends.done)],
+        stdin=ends.words,
+        pass_fds=(ends.done,),
+        stdout=ends.log,
+        stderr=ends.log,
+        env={**os.environ, **pools},
+        start_new_session=True,
+    )
+    process.returncode = 0  # who has its number waits for it, and this object never
+    return process.pid
 
 
 def ask(module: str, source: VisitSpec | str, deadline_s: float, *arguments: str) -> Answer:

@@ -27,9 +27,23 @@ from paretomark.suites.spec._suite import Suite
 from paretomark.suites.tasks import _task
 from paretomark.suites.tasks._task import CLASSIFICATION
 
-# How often each cell is visited, and the half width of the intervals that is to be reached.
-EFFORTS = {"quick": (3, 0.02), "gate": (8, 0.01), "publish": (20, 0.005)}
 INT8 = "int8"  # the precision that is calibrated
+
+
+class Effort(NamedTuple):
+    """How often each cell is visited, how many times as long as the suite says, and the half width
+    of the intervals that is to be reached."""
+
+    visits: int
+    longer: int
+    precision: float
+
+
+EFFORTS = {
+    "quick": Effort(3, 1, 0.02),
+    "gate": Effort(8, 2, 0.01),
+    "publish": Effort(20, 2, 0.005),
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +87,11 @@ class RunRequest:
         if self.effort:
             if self.effort not in EFFORTS:
                 raise unknown("effort", self.effort, EFFORTS)
-            visits, precision = EFFORTS[self.effort]
-            suite = dataclasses.replace(suite, blocks=visits, precision=precision)
+            visits, longer, precision = EFFORTS[self.effort]
+            seconds, samples = longer * suite.seconds, longer * suite.max_samples
+            suite = dataclasses.replace(
+                suite, blocks=visits, seconds=seconds, max_samples=samples, precision=precision
+            )
         suite = dataclasses.replace(suite, precision=self.precision or suite.precision)
         suite = self._in_scenarios(suite)
         others = {

@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# Slices of a visit, each of one call at least: as many as there is time for, but enough to state a
-# median. Many short ones, for a visit is read at its quietest: on a busy machine half as many calls
-# in each tell as much, but half as many slices tell far less (docs/measurement.md).
-MOST_ROUNDS, ROUNDS = 40, 12
+# Slices of a visit, each of some calls: as many as there is time for, but enough to state a median,
+# and if each is one call. Many short ones, for a visit is read at its quietest: on a busy machine
+# half as many calls in each tell as much, but half as many slices tell far less
+# (docs/measurement.md).
+MOST_ROUNDS, ROUNDS, CALLS = 40, 12, 5
 WARMUP_RUNS = 3
 WARMUP_SHARE = 0.25  # of the sampling time
 # The calls at the start of a slice fill the caches again that others have used. They are not timed;
@@ -56,7 +57,7 @@ class Stopwatch:
         runs = self.calls - before
         call_s = (now - start) / runs / 1e9
         self._refill = next((count for limit, count in REFILLS if call_s < limit), 0)
-        self._rounds = max(ROUNDS, min(MOST_ROUNDS, int(seconds / call_s)))
+        self._rounds = max(ROUNDS, min(MOST_ROUNDS, int(seconds / (CALLS * call_s))))
         return runs
 
     @property

@@ -56,11 +56,16 @@ def work_on(work: Callable[[str, Path], Answer]) -> NoReturn:
 
 def serve(make: Callable[[VisitSpec, Path], Work]) -> NoReturn:
     """Begin what `make(spec, stage)` gives, and go on with it as the parent says."""
+    serve_word(lambda source, stage: make(_spec(source), stage))
+
+
+def serve_word(make: Callable[[str, Path], Work]) -> NoReturn:
+    """Begin what `make(source, stage)` gives, and go on with it as the parent says."""
     source, stage = _told()
     begun: list[Work] = []
 
     def begin() -> Answer:
-        begun.append(make(_spec(source), stage))
+        begun.append(make(source, stage))
         return begun[0].begin()
 
     _leave(begin)

@@ -35,6 +35,7 @@ KNOWN_DOF = 8
 FEW = 8  # cells, below which what is common to all of them is not known
 FAR = 4.0  # standard deviations above the others, by which a visit counts as disturbed
 ROUNDS = 4  # in which that settles
+AGREEING, AGREED = 3, 1.01  # quietest slices of a visit, how many times the least all of them are
 LEAST = 2e-4  # standard deviation: clocks and caches do not repeat better than that
 _NORMAL_QUARTILE = 0.6745
 
@@ -71,6 +72,12 @@ def floor(slices: Sequence[Sequence[float]]) -> float:
     if len(slices) == 1:
         return _stats.quantile(slices[0], QUANTILE_OF_ONE)
     return min(_stats.quantile(samples, QUANTILE) for samples in slices)
+
+
+def settled(slices: Sequence[Sequence[float]]) -> bool:
+    """Tell whether the quietest slices of a visit agree, so that its floor is no lucky one."""
+    least = sorted(_stats.quantile(samples, QUANTILE) for samples in slices)[:AGREEING]
+    return len(least) == AGREEING and least[-1] <= AGREED * least[0]
 
 
 def mean(seconds: Sequence[float]) -> float:
