@@ -95,10 +95,10 @@ def test_a_runtime_with_threads_is_imported_after_the_fork(
 ) -> None:
     """Only the thread that forks lives on in the child."""
     monkeypatch.setattr(_origins, "_threaded", set())
-    with _origins.Origins([spec("onnxruntime:cpu")] * 3) as origins:
+    with _origins.opened([spec("onnxruntime:cpu")] * 3) as origins:
         assert _origins._threaded == {"onnxruntime:cpu"}
         assert list(origins._ready) == [("", 1)]
-    with _origins.Origins([spec("onnxruntime:cpu")] * 3) as origins:  # it is not tried again
+    with _origins.opened([spec("onnxruntime:cpu")] * 3) as origins:  # it is not tried again
         assert list(origins._ready) == [("", 1)]
 
 
@@ -114,7 +114,7 @@ def test_a_forked_visit_fails_as_any_other(spec: Callable[..., VisitSpec], varia
 def test_an_origin_that_is_lost_does_no_harm(
     spec: Callable[..., VisitSpec], parents: list[str]
 ) -> None:
-    with _origins.Origins([spec()] * 3) as origins:
+    with _origins.opened([spec()] * 3) as origins:
         for origin in origins._ready.values():
             os.kill(origin.pid, signal.SIGKILL)
         start = origins.start(spec())
@@ -126,7 +126,7 @@ def test_an_origin_that_is_lost_does_no_harm(
 def test_a_forked_visit_is_a_child_of_ours_in_a_group_of_its_own(
     spec: Callable[..., VisitSpec],
 ) -> None:
-    with _origins.Origins([spec()] * 3) as origins:
+    with _origins.opened([spec()] * 3) as origins:
         child = _process.Child("_visit", spec(), 30.0, start=origins.start(spec()))
     with child:  # its origin is gone by now
         assert child.answer().table is not None
@@ -146,7 +146,7 @@ def test_a_forked_visit_dies_with_its_parent(
         "from paretomark.devices.measure._inputs import VisitSpec\n"
         "from paretomark.suites.spec._model import Preprocess, Reading\n"
         f"spec = {spec('fake:hang')!r}\n"
-        "with _origins.Origins([spec] * 3) as origins:\n"
+        "with _origins.opened([spec] * 3) as origins:\n"
         "    child = _process.Child('_visit', spec, 60.0, start=origins.start(spec))\n"
         "    child.answer()\n"
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paretomark.devices import _device, _host
-from paretomark.devices.measure import _outcome, _power, _process, _timing
+from paretomark.devices.measure import _origins, _outcome, _power, _process, _timing
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._origins import Origins
 from paretomark.devices.measure._outcome import Visit
@@ -134,7 +134,7 @@ class _Crew(ExitStack):
         They import their runtimes side by side. How much memory they need is known only when they
         are loaded, so a few are loaded before the next ones start.
         """
-        with Origins(() if self._rules.alone else (task.spec for task in waiting)) as origins:
+        with _origins.opened([] if self._rules.alone else [t.spec for t in waiting]) as origins:
             self._gather(waiting, origins)
 
     def _gather(self, waiting: deque[Task], origins: Origins) -> None:

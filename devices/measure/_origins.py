@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from paretomark.devices import _device
 from paretomark.devices.measure import _process
@@ -23,48 +23,51 @@ FORK_S = 10.0
 _threaded: set[str] = set()  # targets whose runtime has threads as soon as it is imported
 
 
-class Origins(ExitStack):
-    """Processes to fork visits of: one for each target and number of threads, ended with this."""
+class Origins:
+    """Processes to fork visits of: one for each target and number of threads."""
 
-    def __init__(self, specs: Iterable[VisitSpec]) -> None:
-        super().__init__()
-        self._ready: dict[tuple[str, int], _process.Child] = {}
-        # An accelerator is opened by the process that uses it.
-        able = [spec for spec in specs if not _device.alone(spec.device)]
-        if not _parent.adopt():
-            return
-        self.callback(_parent.adopt, False)
-        keys = Counter(key for spec in able for key in {_key(spec), ("", spec.threads)})
-        self._start([key for key, count in keys.items() if count >= FEWEST])
+    def __init__(self, ready: dict[tuple[str, int], _process.Child]) -> None:
+        self._ready = ready
 
     def start(self, spec: VisitSpec) -> _process.Start:
         """Give what starts a visit: of an origin if there is one, else in a fresh Python."""
-        origin = self._ready.get(_key(spec)) or self._ready.get(("", spec.threads))
-        return _process.fresh if origin is None else _forking(origin)
+        for key in (_key(spec), ("", spec.threads)):
+            if key in self._ready:
+                return lambda *told: self._forked(key, *told)
+        return _process.fresh
 
-    def _start(self, keys: Iterable[tuple[str, int]]) -> None:
-        started = {}
-        for target, threads in keys:
-            child = _process.Child("_origin", target, DEADLINE_S, threads=threads)
-            started[target, threads] = self.enter_context(child)
-        for (target, threads), child in started.items():
-            count = (child.answer().table or {}).get("threads")
-            if count == 1:
-                self._ready[target, threads] = child
-            else:
-                _threaded.add(target)
+    def _forked(
+        self, key: tuple[str, int], command: list[str], ends: _process.Ends, threads: int
+    ) -> int:
+        paths = [f"/proc/{os.getpid()}/fd/{end}" for end in (ends.words, ends.done, ends.log)]
+        words = " ".join(("fork", *command[1:], *paths))
+        answer = self._ready[key].ask(words, FORK_S)
+        if isinstance(pid := (answer.table or {}).get("pid"), int):
+            return pid
+        del self._ready[key]
+        return _process.fresh(command, ends, threads)
+
+
+@contextmanager
+def opened(specs: Iterable[VisitSpec]) -> Iterator[Origins]:
+    """Start origins for visits as these, side by side, and end them at last."""
+    # An accelerator is opened by the process that uses it.
+    able = [spec for spec in specs if not _device.alone(spec.device)]
+    keys = Counter(key for spec in able for key in {_key(spec), ("", spec.threads)})
+    worth = [key for key, count in keys.items() if count >= FEWEST]
+    with ExitStack() as stack:
+        if not worth or not _parent.adopt():
+            yield Origins({})
+            return
+        stack.callback(_parent.adopt, False)
+        started = {
+            key: stack.enter_context(_process.Child("_origin", key[0], DEADLINE_S, threads=key[1]))
+            for key in worth
+        }
+        threads = {key: (c.answer().table or {}).get("threads") for key, c in started.items()}
+        _threaded.update(target for (target, _), count in threads.items() if count != 1)
+        yield Origins({key: child for key, child in started.items() if threads[key] == 1})
 
 
 def _key(spec: VisitSpec) -> tuple[str, int]:
     return "" if spec.device in _threaded else spec.device, spec.threads
-
-
-def _forking(origin: _process.Child) -> _process.Start:
-    def start(command: list[str], ends: _process.Ends, threads: int) -> int:
-        paths = [f"/proc/{os.getpid()}/fd/{end}" for end in (ends.words, ends.done, ends.log)]
-        answer = origin.ask(" ".join(("fork", *command[1:], *paths)), FORK_S)
-        if isinstance(pid := (answer.table or {}).get("pid"), int):
-            return pid
-        return _process.fresh(command, ends, threads)
-
-    return start

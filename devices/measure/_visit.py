@@ -161,7 +161,7 @@ class _DeviceClock:
 
     def __init__(self, device: Device, watch: _timing.Stopwatch) -> None:
         self._device, self._watch = device, watch
-        self._spans: dict[str, list[int]] = {}
+        self._spans: dict[str, list[float]] = {}  # of a slice, in the middle
         self._state = State()
         self._throttled: list[str] = []
 
@@ -169,7 +169,8 @@ class _DeviceClock:
         """Take what is told of the last calls, and how the device is after them."""
         if isinstance(self._device, Accelerator):
             for name, spans in self._device.phases_ns().items():
-                self._spans.setdefault(name, []).extend(spans[-calls:])
+                if part := spans[-calls:]:
+                    self._spans.setdefault(name, []).append(statistics.median(part))
             self._state = self._device.state()
             self._throttled += self._state.throttled
 

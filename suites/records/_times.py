@@ -61,8 +61,8 @@ def times(pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
         "load_s": _over(_cold(pool), lambda r: r.load_s, median),
         "compile_s": _over(_cold(pool), lambda r: r.compile_s, median),
         "first_s": _over(_cold(pool), lambda r: r.first_s, median),
-        "peak_memory_bytes": _over(pool, lambda r: r.peak_memory_bytes, max),
-        "added_memory_bytes": _over(pool, _added, max),
+        "peak_memory_bytes": _over(_cold(pool), lambda r: r.peak_memory_bytes, max),
+        "added_memory_bytes": _over(_cold(pool), _added, max),
     }
 
 
@@ -79,7 +79,8 @@ def _disturbed(pool: Sequence[Record], latency_s: float | None) -> float | None:
 
 
 def _cold(pool: Sequence[Record]) -> Sequence[Record]:
-    """The visits that started alone: others start side by side, which makes loading slower."""
+    """The visits that started alone: others start side by side, which makes loading slower, and
+    have pages in common with the process that they are forked of."""
     if any(r.sequential for r in pool):
         return pool
     return [r for r in pool if r.block == 0] or pool
