@@ -59,11 +59,3 @@ def duration(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("must be a time, as 90s, 10m or 2h")
     return value
-
-
-def fraction(text: str) -> float:
-    """Read a number between 0 and 1. Raises what argparse puts into words."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return value

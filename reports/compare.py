@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from paretomark.reports import _console, _json, _metered_lines, _text, _verdicts
-from paretomark.reports._command import ALL_WELL, fraction
+from paretomark.reports._command import ALL_WELL, percentage
 from paretomark.reports._verdicts import Answer, Comparison, Verdict
 from paretomark.suites.records import _store
 from paretomark.suites.records._store import Run
@@ -40,7 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", type=Path, metavar="B", help="the run after")
     parser.add_argument(
         "--delta",
-        type=fraction,
+        type=percentage,
+        metavar="2%",
         help="changes of latency below this are 'same' (default: the precision that the runs were "
         "to reach, 0.02 for one of --effort quick)",
     )

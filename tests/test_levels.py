@@ -177,6 +177,20 @@ def test_a_few_cells_do_not_tell_a_day_from_changes() -> None:
     assert both.compare(a["3"], b["3"]).value == pytest.approx(1.1, rel=0.02)
 
 
+def test_cells_that_changed_are_no_noise() -> None:
+    """A quarter of a small suite may be slower at once."""
+    rng, spreads = np.random.default_rng(9), []
+    for _ in range(20):
+        before, after = clean(rng, 8)[:12], clean(rng, 8)[:12]
+        after[:3] += math.log(1.05)
+        a, b = levels(before), levels(after)
+        pairs = [(a[i], b[i]) for i in a]
+        spreads.append((common(pairs).spread, common(pairs, unchanged=1.0).spread))
+    robust, plain = np.median(spreads, axis=0)
+    assert robust < 1.4 < plain
+    assert min(robust for robust, _ in spreads) >= 1.0  # what is left out makes none narrower
+
+
 def test_what_differs_between_runs_more_than_within_them_widens_the_intervals() -> None:
     """Each cell is off by 2 % from run to run, and by 0.5 % from visit to visit."""
     rng, wrong = np.random.default_rng(9), 0

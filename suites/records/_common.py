@@ -18,9 +18,12 @@ from paretomark.suites.records._stats import Ratio, t_quantile
 
 # Times what is seen of it: what is seen is off by some 15 %, and hardly ever by more than 40 %.
 WIDER, SURE = 1.15, 1.4
-# Times the noise that a comparison shows, to tell what another one would find: both know it from a
-# few visits and cells only. By simulation, see `tests/benchmarks/rules.py`.
-UNSURE = 1.25
+# A cell lies far out, so that it is taken to have changed, beyond so many times the noise of all.
+FAR, ROUNDS, MOSTLY = 4.0, 4, 2 / 3
+# Another comparison finds what it does by its own noise, which is known from a few visits and cells
+# only: it is taken to be larger than this one's by so much over the root of the number of cells. By
+# simulation, see `tests/benchmarks/rules.py`.
+UNSURE = 1.6
 
 
 @dataclass(frozen=True)
@@ -51,23 +54,38 @@ class Common:
 def detectable(ratio: Ratio, claims: int, least: float) -> float:
     """Return the change of one cell that a comparison such as this one finds with 80 % power, among
     so many claims, if it must look larger than `least`."""
-    unsure = ratio._replace(se=UNSURE * ratio.se)
+    unsure = ratio._replace(se=(1 + UNSURE / math.sqrt(max(claims, FEW))) * ratio.se)
     return _stats.minimum_detectable_effect(unsure, claims, least)
 
 
-def common(pairs: Sequence[tuple[Level, Level]]) -> Common:
-    """Tell what is common to cells that were measured in both runs."""
+def common(pairs: Sequence[tuple[Level, Level]], unchanged: float = MOSTLY) -> Common:
+    """Tell what is common to cells that were measured in both runs.
+
+    Cells that truly changed must not count as noise. So those that lie far out are left out, and
+    what is common is estimated anew, until no more do; the share `unchanged` is always kept.
+    """
     if len(pairs) < FEW:
         return Common(len(pairs))
     ratios = [_levels.ratio(a, b) for a, b in pairs]
-    shift = median(math.log(ratio.value) for ratio in ratios)
-    off = [abs(math.log(ratio.value) - shift) / ratio.se for ratio in ratios]
-    # Where half of them lie if nothing but their own noise parts them.
-    expected = t_quantile(0.75, median(ratio.dof for ratio in ratios))
-    seen = median(off) / expected
+    kept = ratios
+    for _ in range(ROUNDS):
+        shift = median(math.log(ratio.value) for ratio in kept)
+        # Where half of them lie if nothing but their own noise parts them.
+        expected = t_quantile(0.75, median(ratio.dof for ratio in kept))
+        seen = median(_off(ratio, shift) for ratio in kept) / expected
+        near = sorted(ratios, key=lambda ratio: _off(ratio, shift))
+        count = sum(_off(ratio, shift) <= FAR * max(1.0, seen) for ratio in near)
+        kept = near[: max(count, math.ceil(unchanged * len(near)))]
     # Visits of a cell may also differ more than runs do, as where a block is worse for some cells
     # in every run. So intervals may become narrower, but only beyond what chance does to `seen`.
-    spread = max(WIDER * seen, min(1.0, SURE * seen))
+    # Nor may what was left out make them so.
+    narrowest = min(1.0, SURE * seen) if len(kept) == len(ratios) else 1.0
+    spread = max(WIDER * seen, narrowest)
     # Of a median, that of the mean times 1.25 (for normal noise).
-    error = 1.25 * spread * median(ratio.se for ratio in ratios) / math.sqrt(len(ratios))
+    error = 1.25 * spread * median(ratio.se for ratio in kept) / math.sqrt(len(kept))
     return Common(len(ratios), shift, error, spread)
+
+
+def _off(ratio: Ratio, shift: float) -> float:
+    """How many of its standard errors a change lies from what is common to all."""
+    return abs(math.log(ratio.value) - shift) / ratio.se

@@ -7,7 +7,8 @@ then keeps the processor busy for so much of the time that a call takes in quiet
 hold the same file. Then every unchanged run is compared, by `bench.py compare`, with every other,
 and with every changed one.
 
-    python tests/benchmarks/power.py [--effort quick|gate] [--runs 3] [--neighbour] [--out DIR]
+    python tests/benchmarks/power.py [--effort quick|gate] [--runs 3] [--neighbour] [--delta 2%]
+        [--out DIR]
 
 --neighbour keeps a process beside the runs that is busy half of the time, in bursts of 0.1 to 3 s.
 """
@@ -94,14 +95,17 @@ def main() -> None:
     parser.add_argument("--effort", default="quick", choices=("quick", "gate", "publish"))
     parser.add_argument("--runs", type=int, default=3, help="unchanged ones, and changed ones")
     parser.add_argument("--neighbour", action="store_true")
-    parser.add_argument("--out", type=Path, help="keep the runs here")
+    parser.add_argument("--delta", default="", help="of the comparisons; else as the effort has it")
+    parser.add_argument(
+        "--out", type=Path, help="keep the runs here; those that are there are read"
+    )
     given = parser.parse_args()
     kept = nullcontext(given.out) if given.out else tempfile.TemporaryDirectory()
     with kept as folder:
-        study(Path(folder), given.effort, given.runs, given.neighbour)
+        study(Path(folder), given.effort, given.runs, given.neighbour, given.delta)
 
 
-def study(folder: Path, effort: str, count: int, neighbour: bool) -> None:
+def study(folder: Path, effort: str, count: int, neighbour: bool, delta: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     suite = laid(folder)
     beside = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR])] if neighbour else []
@@ -111,12 +115,13 @@ def study(folder: Path, effort: str, count: int, neighbour: bool) -> None:
             for kind in ("unchanged", "changed"):
                 run = folder / f"{kind}{number}"
                 changes[run] = planted(number) if kind == "changed" else {}
-                measure(suite, run, effort, changes[run])
+                if not run.exists():
+                    measure(suite, run, effort, changes[run])
     finally:
         for process in beside:
             process.kill()
             process.wait()
-    report(changes, effort, neighbour)
+    report(changes, effort, neighbour, delta)
 
 
 def laid(folder: Path) -> Path:
@@ -156,9 +161,10 @@ def measure(suite: Path, run: Path, effort: str, changes: Mapping[str, float]) -
     print(f"{run.name}: {changes or 'nothing planted'}", flush=True)
 
 
-def compared(a: Path, b: Path) -> dict[str, dict[str, Any]]:
+def compared(a: Path, b: Path, delta: str) -> dict[str, dict[str, Any]]:
     """The verdicts, by RUNTIME/THREADS."""
     command = [sys.executable, "-P", "-m", "paretomark.bench", "compare", str(a), str(b), "--json"]
+    command += ["--delta", delta] if delta else []
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     verdicts = {}
     for verdict in json.loads(done.stdout)["verdicts"]:
@@ -167,7 +173,9 @@ def compared(a: Path, b: Path) -> dict[str, dict[str, Any]]:
     return verdicts
 
 
-def report(changes: Mapping[Path, Mapping[str, float]], effort: str, neighbour: bool) -> None:
+def report(
+    changes: Mapping[Path, Mapping[str, float]], effort: str, neighbour: bool, delta: str
+) -> None:
     unchanged = [run for run, its in changes.items() if not its]
     changed = [run for run, its in changes.items() if its]
     pairs: Sequence[tuple[Path, Path]] = [
@@ -178,7 +186,7 @@ def report(changes: Mapping[Path, Mapping[str, float]], effort: str, neighbour: 
     false = 0
     for a, b in pairs:
         wrong = False
-        for cell, verdict in compared(a, b).items():
+        for cell, verdict in compared(a, b, delta).items():
             if share := changes[b].get(cell):
                 found[share].append(verdict["answer"] == "slower")
                 continue
