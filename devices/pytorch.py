@@ -54,7 +54,7 @@ class _Cpu:
         self._graph: Any = None
         self._net: Any = None
         self._dtype: Any = None
-        self._layout: Any = None
+        self._layout: Any = None  # if it is another than the usual one
         self._inference_mode: Any = None
         self._inference_ns = 0
 
@@ -73,7 +73,6 @@ class _Cpu:
         target = f"pytorch:{self._variant}"
         program = _torch_file.read(model, target, PRECISIONS[self._variant])
         self._dtype = torch.bfloat16 if program.precision == "bf16" else torch.float32
-        self._layout = torch.contiguous_format
         self._graph = program.net.to(self._dtype)
         if self._variant == "channels_last":
             self._layout = torch.channels_last
@@ -119,7 +118,7 @@ class _Cpu:
         """As tensors, to be made in the inference mode: for others, a compiled net is compiled once
         more."""
         tensors = [_torch_file.tensor(array) for array in inputs]
-        if self._variant == "channels_last":
+        if self._layout is not None:
             return [t.contiguous(memory_format=self._layout) for t in tensors]
         return tensors
 

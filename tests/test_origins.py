@@ -90,16 +90,38 @@ def test_an_accelerator_is_opened_by_the_process_that_uses_it(
     assert parents == ["_visit"] * 3
 
 
+THREADED = """
+import threading, time
+from paretomark.devices import fake
+
+FORMAT = "npz"
+VARIANTS = ()
+
+def device(variant):
+    made = fake.device("ok")
+    probe = made.probe
+    def with_a_thread():
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        return probe()
+    made.probe = with_a_thread
+    return made
+"""
+
+
 def test_a_runtime_with_threads_is_imported_after_the_fork(
-    spec: Callable[..., VisitSpec], monkeypatch: pytest.MonkeyPatch
+    spec: Callable[..., VisitSpec],
+    parents: list[str],
+    plugin: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only the thread that forks lives on in the child."""
-    monkeypatch.setattr(_origins, "_threaded", set())
-    with _origins.opened([spec("onnxruntime:cpu")] * 3) as origins:
-        assert _origins._threaded == {"onnxruntime:cpu"}
-        assert list(origins._ready) == [("", 1)]
-    with _origins.opened([spec("onnxruntime:cpu")] * 3) as origins:  # it is not tried again
-        assert list(origins._ready) == [("", 1)]
+    plugin("devices/threaded.py", THREADED)
+    monkeypatch.setattr(_origins, "_unforkable", set())
+    assert visits(*[spec("threaded")] * 3) == [("ok", "")] * 3
+    assert parents == ["_origin"] * 2  # the visits are forked of that of all
+    assert _origins._unforkable == {"threaded"}
+    assert visits(*[spec("threaded")] * 3) == [("ok", "")] * 3
+    assert parents == ["_origin"] * 3  # its own is not tried again
 
 
 @pytest.mark.parametrize("variant", ["load-crash", "crash", "abort", "absent", "hang"])

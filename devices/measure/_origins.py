@@ -20,7 +20,8 @@ FEWEST = 3  # visits that are worth an origin
 DEADLINE_S = 120.0  # to import
 FORK_S = 10.0
 
-_threaded: set[str] = set()  # targets whose runtime has threads as soon as it is imported
+# Targets that are not forked with their runtime imported: it has threads, or cannot be imported.
+_unforkable: set[str] = set()
 
 
 class Origins:
@@ -65,9 +66,9 @@ def opened(specs: Iterable[VisitSpec]) -> Iterator[Origins]:
             for key in worth
         }
         threads = {key: (c.answer().table or {}).get("threads") for key, c in started.items()}
-        _threaded.update(target for (target, _), count in threads.items() if count != 1)
+        _unforkable.update(target for (target, _), count in threads.items() if count != 1)
         yield Origins({key: child for key, child in started.items() if threads[key] == 1})
 
 
 def _key(spec: VisitSpec) -> tuple[str, int]:
-    return "" if spec.device in _threaded else spec.device, spec.threads
+    return "" if spec.device in _unforkable else spec.device, spec.threads

@@ -15,7 +15,6 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Sequence
 
 from paretomark.devices import _device
 from paretomark.devices.measure import _origins, _process
@@ -81,17 +80,14 @@ def crew(spec: VisitSpec, seed: int) -> tuple[float, float, float, float]:
     for child in children:
         child.kill()
     floors = [_levels.floor(each) for each in slices]
-    return mean(floors[0::2]), mean(floors[1::2]), fresh_s / (VISITS / 2), forked_s
+    fresh, forked = (_levels.mean(floors[at::2]) for at in (0, 1))
+    return fresh, forked, fresh_s / (VISITS / 2), forked_s
 
 
 def checked(answer: _process.Answer) -> dict[str, list[float]]:
     if answer.table is None:
         raise SystemExit(answer.error)
     return answer.table
-
-
-def mean(floors: Sequence[float]) -> float:
-    return _levels.mean(floors)
 
 
 if __name__ == "__main__":
