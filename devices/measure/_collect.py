@@ -7,7 +7,6 @@ that failed once is not visited again in this run.
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -19,7 +18,7 @@ from paretomark.devices.measure._outcome import Visit
 from paretomark.devices.measure._request import RunRequest
 from paretomark.models.build import _build
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
-from paretomark.suites.records import _store, _summary
+from paretomark.suites.records import _commits, _store, _summary
 from paretomark.suites.records._record import SCHEMA, Header, Probe
 from paretomark.suites.spec import _schema
 from paretomark.suites.spec._errors import UserError
@@ -34,7 +33,7 @@ def start(request: RunRequest, out: Path, progress: _work.Progress) -> _store.Ru
     """Start a new run in the folder `out`. Raise UserError, before it builds, if it cannot work."""
     suite, cells = request.plan()
     probes = _probes(cells)
-    commit, dirty = _commit()
+    commit, dirty = _commits.current()
     header = Header(
         schema=SCHEMA,
         run=out.name,
@@ -187,18 +186,3 @@ def _probes(cells: Sequence[Cell]) -> list[Probe]:
         reasons = "; ".join(f"{p.device}: {p.reason} ({p.remedy})" for p in absent)
         raise UserError(f"no device is available: {reasons}")
     return probes
-
-
-def _commit() -> tuple[str, bool]:
-    """The commit of the checkout we run in, and whether it has uncommitted changes."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            return subprocess.run(
-                ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
-            ).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            return None
-
-    commit = git("rev-parse", "HEAD")
-    return commit or "", bool(commit and git("status", "--porcelain"))

@@ -19,7 +19,7 @@ from paretomark.suites.spec._scenario import COLD, SERVER, SINGLE, SUSTAINED, Sc
 from paretomark.suites.spec._suite import BOUNDARIES
 from paretomark.suites.tasks._task import CLASSIFICATION
 
-SCHEMA = 4
+SCHEMA = 5
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 # What a latency is of: a whole call, as a program waits for it, with inputs handed over and answers
 # fetched; or the inference alone, as the runtimes' own tools time it.
@@ -75,6 +75,7 @@ class Record(_Row):
     reason: str = ""
     flags: tuple[str, ...] = ()
     simulated: str = ""
+    imported: str = ""  # the tool that measured it, where that was not this one
     # the artifact
     identity: str = ""  # digest of what it is, see `Artifact`; "" where there is none
     data: str = ""
@@ -283,6 +284,7 @@ class Header(_Row):
     meters: tuple[Probe, ...] = ()  # what there is to tell more than time, or why there is not
     precision: float = 0.02  # half width of the latencies' intervals that the run was to reach
     boundary: str = CALL  # what its latencies are of
+    together: str = ""  # the same in runs that were timed in the same crews, slice by slice
 
     def __post_init__(self) -> None:
         if self.boundary not in BOUNDARIES:

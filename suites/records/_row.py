@@ -26,6 +26,7 @@ class Group(NamedTuple):
     length: int = 0
     boundary: str = CALL
     scenario: str = SINGLE
+    imported: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class Row:
     scenario: str = SINGLE
     data: str = ""
     simulated: str = ""
+    imported: str = ""  # the tool that measured it, where that was not this one
     status: str = NOT_RUN
     stage: str = ""
     reason: str = ""
@@ -169,7 +171,7 @@ class Row:
         """The rows that it may share a front with."""
         place = self.data, self.device, self.batch, self.threads
         what = self.task, self.length, self.boundary, self.scenario
-        return Group(*place, self.simulated, *what)
+        return Group(*place, self.simulated, *what, self.imported)
 
     @property
     def measured(self) -> bool:

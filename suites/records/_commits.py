@@ -1,0 +1,83 @@
+"""What git knows of commits: which a revision names, and how they follow each other.
+
+Order is that of the commit graph, never of dates, which rebasing and clocks change.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from paretomark.suites.spec._errors import UserError
+
+SHORT = 10  # digits that a commit is shown by
+DEADLINE_S = 60
+
+
+def top(folder: Path = Path()) -> Path | None:
+    """Return the top of the checkout that a folder lies in; None if it lies in none."""
+    found = _git(folder, "rev-parse", "--show-toplevel")
+    return Path(found) if found else None
+
+
+def current(folder: Path = Path()) -> tuple[str, bool]:
+    """Return the commit that is checked out, "" where there is none, and whether something is not
+    committed."""
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    return commit or "", bool(commit and _git(folder, "status", "--porcelain"))
+
+
+def resolve(revision: str, folder: Path = Path()) -> str:
+    """Return the commit that a revision names, in full. Raises UserError if it names none."""
+    if top(folder) is None:
+        raise UserError(f"{revision}: no run, and this is no git checkout that could know it")
+    commit = _git(
+        folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+    )
+    if not commit:
+        raise UserError(f"{revision}: neither a run nor a revision that git knows here")
+    return commit
+
+
+def known(commits: Iterable[str], folder: Path = Path()) -> list[str]:
+    """Return those of the commits that git knows here, parents before their children."""
+    wanted = {commit for commit in commits if commit}
+    if not wanted or top(folder) is None:
+        return []
+    told = _git(folder, "cat-file", "--batch-check", words="".join(f"{c}\n" for c in wanted)) or ""
+    here = [line.split()[0] for line in told.splitlines() if line.split()[1:2] == ["commit"]]
+    listed = _git(folder, "rev-list", "--topo-order", "--reverse", "--stdin", words="\n".join(here))
+    return [commit for commit in (listed or "").split() if commit in wanted]
+
+
+def between(good: str, bad: str, folder: Path = Path()) -> list[str]:
+    """Return the commits after one up to another, parents first, that are on the way between.
+
+    Raises UserError if the first is no ancestor of the second.
+    """
+    if _git(folder, "merge-base", "--is-ancestor", good, bad) is None:
+        raise UserError(f"{good[:SHORT]} is no ancestor of {bad[:SHORT]}: name them in this order")
+    order = "--topo-order", "--reverse", "--ancestry-path"
+    return (_git(folder, "rev-list", *order, f"{good}..{bad}") or "").split()
+
+
+def subject(commit: str, folder: Path = Path()) -> str:
+    """Return the first line of a commit's message; "" if it is not known here."""
+    return _git(folder, "log", "-1", "--format=%s", commit, "--") or ""
+
+
+def _git(folder: Path, *arguments: str, words: str = "") -> str | None:
+    """What git prints; None if it fails, or there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            input=words,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=DEADLINE_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
