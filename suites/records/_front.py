@@ -66,11 +66,10 @@ def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool
 
     Of equal points all are on the front, or none.
     """
-    points = list(zip(latencies, accuracies, strict=True))
-    return [
-        not any(t <= mine and a >= right and (t, a) != (mine, right) for t, a in points)
-        for mine, right in points
-    ]
+    import numpy as np
+
+    sides = np.array([latencies]), np.array([accuracies], float)
+    return [bool(on) for on in _on_front(*sides)[0]] if len(latencies) else []
 
 
 def front_probability(times: Times, outcomes: Outcomes, seed: int = 0) -> list[float]:
@@ -82,13 +81,8 @@ def front_probability(times: Times, outcomes: Outcomes, seed: int = 0) -> list[f
     """
     if len(times) == 1:
         return [1.0]
-    drawn_times, right = _drawn(times, outcomes, seed)
-    chances = []
-    for i in range(len(times)):
-        t, a = drawn_times[:, [i]], right[:, [i]]
-        beaten = (drawn_times <= t) & (right >= a) & ((drawn_times < t) | (right > a))
-        chances.append(float((~beaten.any(axis=1)).mean()))
-    return chances
+    on = _on_front(*_drawn(times, outcomes, seed))
+    return [float(share) for share in on.mean(axis=0)]
 
 
 def hypervolume(
@@ -206,6 +200,23 @@ def _drawn(
             # Rounded, lest the order in which sums are taken should part equal scores.
             right[at : at + _CHUNK, cells] = np.round(np.array(drawn, float) @ answers / n, 9)
     return drawn_times, right
+
+
+def _on_front(times: NDArray[np.float64], accuracies: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points nothing beats, of each line of points by themselves."""
+    import numpy as np
+
+    order = np.lexsort((-accuracies, times))  # of one time, the most accurate comes first
+    t, a = (np.take_along_axis(axis, order, axis=1) for axis in (times, accuracies))
+    best = np.maximum.accumulate(a, axis=1)
+    before = np.concatenate([np.full((len(a), 1), -np.inf), best[:, :-1]], axis=1)
+    better = a > before
+    # As good as the best before: beaten, unless that is the same point.
+    places = np.where(better, np.arange(a.shape[1]), 0)
+    reached = np.take_along_axis(t, np.maximum.accumulate(places, axis=1), axis=1)
+    on = np.empty(a.shape, bool)
+    np.put_along_axis(on, order, better | ((a == before) & (t == reached)), axis=1)
+    return on
 
 
 def _areas(

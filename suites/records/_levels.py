@@ -100,10 +100,11 @@ def levels(
         {c: {b: math.log(f) for b, f in visits.items()} for c, visits in floors.items() if visits}
     )
     kinds = {cell: (kinds or {}).get(cell, "") for cell in logs}
-    spreads = {
-        cell: _first_spread([v for c, v in logs.items() if kinds[c] == kinds[cell]])
-        for cell in logs
+    of_kind = {
+        kind: _first_spread([v for c, v in logs.items() if kinds[c] == kind])
+        for kind in dict.fromkeys(kinds.values())
     }
+    spreads = {cell: of_kind[kinds[cell]] for cell in logs}
     # From the lower half, which is the least disturbed, to all that lie near.
     kept = {cell: sorted(visits)[: max(1, len(visits) // 2)] for cell, visits in logs.items()}
     for _ in range(ROUNDS):
@@ -167,12 +168,13 @@ def _variances(
     for cell in cells:
         pools.setdefault(f"of {kinds[cell]}", []).append(cell)
     known = {pool: sum(dofs[cell] for cell in members) for pool, members in pools.items()}
+    squares = {pool: sum(sums[cell] for cell in members) for pool, members in pools.items()}
     shrunk = {}
     for cell, own in sums.items():
         pool = f"of {kinds[cell]}"
         pool = pool if known[pool] >= KNOWN_DOF else ""
         total = known[pool]
-        pooled = sum(sums[c] for c in pools[pool]) / total if total else 0.0
+        pooled = squares[pool] / total if total else 0.0
         # What the others know, so that a cell that is alone does not count twice.
         prior = min(PRIOR_DOF, total - dofs[cell])
         dof = prior + dofs[cell]

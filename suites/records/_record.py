@@ -8,11 +8,13 @@ older versions wrote.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from paretomark.suites.records import _levels
 from paretomark.suites.records._trials import Reading, Start, Trial
 from paretomark.suites.spec import _schema
 from paretomark.suites.spec._scenario import COLD, SERVER, SINGLE, SUSTAINED, Scenario
@@ -157,6 +159,11 @@ class Record(_Row):
             readings=(),
         )
 
+    @functools.cached_property  # several figures are made of it
+    def floor_s(self) -> float:
+        """The floor of its calls in seconds, see `_levels.py`; it must have slices."""
+        return _levels.floor(self.slices_ns) / 1e9
+
     @property
     def sequential(self) -> bool:
         """Whether it was timed in one stretch, as visits were before schema 4."""
@@ -185,7 +192,7 @@ class Record(_Row):
         if self.status != "ok" and not self.reason:
             raise Malformed(f"status is {self.status}, but no reason is given")
         for slices_ns in (self.slices_ns, self.inference_ns):
-            if any(ns <= 0 for ns in itertools.chain(*slices_ns)) or not all(slices_ns):
+            if not all(slices_ns) or any(min(part) <= 0 for part in slices_ns):
                 raise Malformed("a latency sample is not positive, or a slice has none")
         for scenario, own in ((SERVER, self.trials), (COLD, self.cold), (SUSTAINED, self.readings)):
             if own and self.scenario != scenario:
@@ -203,10 +210,9 @@ class Record(_Row):
             raise Malformed("outcomes are not one 0 or 1 per example")
         if any(not 0 <= score <= 1 for score in self.scores):
             raise Malformed("a score is not between 0 and 1")
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, int | float) and not value >= MAY_BE.get(f.name, 0):
-                raise Malformed(f"{f.name} is negative, or no number")
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and not value >= MAY_BE.get(name, 0):
+                raise Malformed(f"{name} is negative, or no number")
         if any(not value >= 0 for value in self.counters.values()):
             raise Malformed("a counter is negative, or no number")
         if self.nonzeros is not None and self.nonzeros > (self.parameters or 0):

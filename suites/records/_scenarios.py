@@ -85,7 +85,7 @@ def visit_s(record: Record) -> float:
         return record.cold.total_s
     if record.scenario == SUSTAINED:
         return sustained_s(record)
-    return _levels.floor(record.slices_ns) / 1e9
+    return record.floor_s
 
 
 def clocked_here(record: Record) -> bool:

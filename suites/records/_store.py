@@ -64,12 +64,17 @@ class Writer:
         """Write one record; it is durable when this returns."""
         if self._file is None:
             raise ValueError("the writer is not open: use it in a with statement")
-        text = json.dumps(record.to_json(), separators=(",", ":"), allow_nan=False).encode()
-        if len(text) > MAX_LINE_BYTES // 2:
-            raise ValueError(f"a record of {len(text)} bytes is too large: take fewer samples")
-        self._file.write(b"%08x %b\n" % (zlib.crc32(text), text))
+        self._file.write(line(record))
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def line(record: Record) -> bytes:
+    """Return the line of a record. Raises ValueError if it is too long to be read back."""
+    text = json.dumps(record.to_json(), separators=(",", ":"), allow_nan=False).encode()
+    if len(text) > MAX_LINE_BYTES // 2:
+        raise ValueError(f"a record of {len(text)} bytes is too large: take fewer samples")
+    return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def create(folder: Path, header: Header) -> None:

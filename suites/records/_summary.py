@@ -25,7 +25,7 @@ from paretomark.suites.records import (
 )
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._levels import Level
-from paretomark.suites.records._record import Record
+from paretomark.suites.records._record import CALL, Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
@@ -80,6 +80,7 @@ def summarise(run: Run) -> Summary:
     both = {
         name: visits if name == run.header.boundary else _by_boundary(run, name)
         for name in BOUNDARIES
+        if name in (CALL, run.header.boundary) or any(r.inference_ns for r in run.records)
     }
     rows = [
         dataclasses.replace(

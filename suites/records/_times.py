@@ -23,7 +23,7 @@ def tails(pool: Sequence[Record]) -> dict[int, float]:
     for record in pool:
         p90 = _stats.percentile(record.samples_ns, 90)
         if p90 is not None:
-            found[record.block] = p90 / _levels.floor(record.slices_ns)
+            found[record.block] = p90 / (1e9 * record.floor_s)
     return found
 
 

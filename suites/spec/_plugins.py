@@ -146,7 +146,16 @@ def is_own(kind: str, name: str) -> bool:
 
 
 def _tree(path: Path) -> ast.Module:
-    """The syntax of a file. Raises UserError if it is not Python."""
+    """The syntax of a file, which nobody may change. Raises UserError if it is not Python."""
+    try:
+        seen = path.stat()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    return _parsed(path, seen.st_mtime_ns, seen.st_size)
+
+
+@functools.lru_cache(maxsize=256)  # rows ask the same few files for the same few words
+def _parsed(path: Path, mtime_ns: int, size: int) -> ast.Module:
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError) as error:
