@@ -8,6 +8,7 @@ Student's t, and examples with the same indices for all cells (a bootstrap, Efro
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -185,6 +186,14 @@ def _drawn(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where the true logarithms of latencies, and the true accuracies may lie: each a line for
     every draw, and a column for every cell."""
+    keys = (tuple(times), tuple(o if isinstance(o, str) else tuple(o) for o in outcomes), seed)
+    return _draw(*keys)
+
+
+@functools.lru_cache(maxsize=2)  # the probabilities and the area of a front are of the same draws
+def _draw(
+    times: Times, outcomes: Outcomes, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     import numpy as np
 
     rng = np.random.default_rng(seed)

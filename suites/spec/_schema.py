@@ -167,7 +167,11 @@ def _table(cls: Any, value: Any) -> Any:
     for name in _needed(cls):
         if name not in value:
             raise Invalid(f"lacks '{name}'")
-    return cls(**{key: _at(key, fields[key], item) for key, item in value.items()})
+    try:
+        read = {key: fields[key](item) for key, item in value.items()}
+    except Invalid:  # once more, slower, to tell where
+        read = {key: _at(key, fields[key], item) for key, item in value.items()}
+    return cls(**read)
 
 
 def _mapping(reader: Reader, value: Any) -> dict[str, Any]:
@@ -186,8 +190,8 @@ def _at(key: str, reader: Reader, value: Any) -> Any:
 def _list(reader: Reader, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise Invalid(f"must be a list, got {_shown(value)}")
-    # Samples are many: the same check, many times faster.
-    if reader is _int and {*map(type, value)} == {int} and -BOUND < min(value) <= max(value) < BOUND:
+    plain = reader is _int and {*map(type, value)} == {int}  # samples: the same, but faster
+    if plain and -BOUND < min(value) <= max(value) < BOUND:
         return tuple(value)
     return tuple(map(reader, value))
 

@@ -39,7 +39,7 @@ def made(folder: Path, cells: int, seed: int) -> None:
             )
             place = f"net{number % 40}", f"recipe{number // 40}", "onnxruntime:cpu"
             scored = {"outcomes": outcomes} if block == 0 else {}
-            record = _runs.record(*place, block=block, **scored)
+            record = _runs.record(*place, block=block, metric="accuracy", **scored)
             records.append(dataclasses.replace(record, slices_ns=slices))
     run = _runs.run(records, run=folder.name)
     _store.create(folder, run.header)
