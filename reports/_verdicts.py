@@ -8,12 +8,9 @@ difference is significant, and with too few none is:
     inconclusive     neither; the minimum detectable effect says what the comparison could see
 
 What is common to all cells, the machine's better or worse day, is said by itself, and taken out of
-the verdicts (`suites/records/_common.py`). A change of the tail is a claim of its own: p90 over the
-floor, of each visit.
-
-What is compared is what is the same thing, whatever it is called: cells of one identity (see
-`models/build/_identity.py`) in one place. Where a name stands for another thing in the second
-run, the comparison says what is another, and gives a verdict only if it is asked to go by names.
+the verdicts (`suites/records/_common.py`). Of runs that were timed side by side, in the same crews,
+nothing is taken out: they had the same day. A change of the tail is a claim of its own: p90 over
+the floor, of each visit.
 
 `same` is never the answer to a lack of data. The claims of one kind in a report, of change, of
 sameness, of tails, of accuracy, keep a false discovery rate of 5 % each (Benjamini-Hochberg).
@@ -22,17 +19,18 @@ sameness, of tails, of accuracy, keep a false discovery rate of 5 % each (Benjam
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from paretomark.reports._text import clean, served
-from paretomark.suites.records import _levels, _scores, _stats
+from paretomark.reports import _pairs
+from paretomark.reports._pairs import State
+from paretomark.suites.records import _levels, _scenarios, _scores, _stats
 from paretomark.suites.records._changes import changes
 from paretomark.suites.records._common import Common, common, detectable
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._row import SIGNIFICANT, Row
-from paretomark.suites.records._stats import Ratio
+from paretomark.suites.records._sessions import USUAL, Sessions
 from paretomark.suites.records._summary import Summary, Visits
 from paretomark.suites.records._times import tails
 from paretomark.suites.spec._errors import UserError
@@ -54,6 +52,8 @@ class Verdict:
     cell: str
     answer: Answer
     reason: str = ""
+    state: State = ""
+    same_file: bool = False  # both sides have it, and it was timed once for both
     cell_b: str = ""  # what it is called in run b, if that is something else
     changed: str = ""  # what is another in run b, though it goes by the same name
     simulated: str = ""
@@ -73,12 +73,14 @@ class Verdict:
     tail_p: float | None = None
     tail_q: float | None = None
     tail_answer: str = ""
+    tail_detectable: float | None = None
     accuracy_change: float | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None
     accuracy_p: float | None = None
     accuracy_q: float | None = None
     accuracy_answer: str = ""
+    accuracy_detectable: float | None = None  # of the scale from 0 to 1, as the change
     metric: str = ""  # what accuracy is, if it is not that of classes
     bytes_a: int | None = None
     bytes_b: int | None = None
@@ -103,11 +105,12 @@ class Comparison:
     verdicts: tuple[Verdict, ...]
     common: Common
     delta: float
+    side_by_side: bool = False
 
     @property
     def of_all(self) -> Literal["", "slower", "faster"]:
         """Whether all cells together changed by more than delta, and more than chance."""
-        ratio = self.common.ratio
+        ratio = self.common.claim
         if not self.common.known or 1 / (1 + self.delta) <= ratio.value <= 1 + self.delta:
             return ""
         if _stats.p_different(ratio) >= SIGNIFICANT:
@@ -115,50 +118,90 @@ class Comparison:
         return "slower" if ratio.value > 1 else "faster"
 
 
-def compare(a: Summary, b: Summary, delta: float = 0.02, by_name: bool = False) -> Comparison:
+def compare(
+    a: Summary,
+    b: Summary,
+    delta: float = 0.02,
+    by_name: bool = False,
+    sessions: Sessions = USUAL,
+) -> Comparison:
     """Judge every cell of either run.
 
     `delta` is the relative change of latency that does not matter: 0.02 is 2 %. With `by_name`
-    cells of one name are compared even where they are not the same thing. Raises UserError if the
-    runs are of different machines, or `delta` is not between 0 and 1.
+    cells of one name are compared even where they are not the same thing. `sessions` is how far
+    runs of this machine lie apart. Raises UserError if the runs are of different machines, or
+    `delta` is not between 0 and 1.
     """
     if not 0 < delta < 1:
         raise UserError(f"delta is {delta}; give a share between 0 and 1, such as 0.02 for 2 %")
-    hosts = a.run.header.host, b.run.header.host
-    if hosts[0].fingerprint != hosts[1].fingerprint:
-        here, there = (f"{clean(h.chip)} ({clean(h.fingerprint, 40)})" for h in hosts)
-        raise UserError(
-            f"{a.run.folder} ran on {here} and {b.run.folder} on {there}: times of different "
-            "machines do not compare; repeat one of the runs on the machine of the other"
-        )
-    of = a.run.header.boundary, b.run.header.boundary
-    if of[0] != of[1]:
-        raise UserError(
-            f"latencies of {a.run.folder} are of the {of[0]}, those of {b.run.folder} of the "
-            f'{of[1]}: run one of them again, with boundary = "{of[0]}" in both suites'
-        )
-    verdicts, measured = [], []
-    for one, other in _pairs(a.rows, b.rows, by_name):
-        if one is not None and other is not None:
-            verdict = _verdict(one, other, by_name)
-            if verdict.answer != "not compared":
-                measured.append((one, other, a.visits[one.cell], b.visits[other.cell]))
-            verdicts.append(verdict)
-        elif only := one or other:
-            why = f"only in the {'first' if one else 'second'} run"
-            verdicts.append(Verdict(cell=only.cell, answer="not compared", reason=why))
-    sides = [(x.level, y.level) for _, _, x, y in measured if x.level and y.level]
-    both = common(sides)
-    tails = _tails([(x, y) for _, _, x, y in measured])
+    _pairs.check(a.run, b.run)
+    beside = bool(a.run.header.together) and a.run.header.together == b.run.header.together
+    verdicts, measured, once = [], [], {}
+    for one, other in _pairs.pairs(a.rows, b.rows, by_name):
+        if one is None or other is None:
+            verdicts.append(_alone(one, other))
+            continue
+        sides = a.visits[one.cell], b.visits[other.cell]
+        verdict = _verdict(one, other, by_name)
+        if beside and verdict.answer != "not compared" and _timed_once(*sides):
+            verdict = dataclasses.replace(verdict, answer="same", same_file=True)
+            once[one.cell] = _of_rows(one, other, *sides) | {"ratio": 1.0}
+        elif verdict.answer != "not compared":
+            measured.append((one, other, *sides))
+        verdicts.append(verdict)
+    pairs = [(x, y) for *_, x, y in measured]
+    levels = _side_by_side(pairs) if beside else [(x.level, y.level) for x, y in pairs]
+    known = [(x, y) for x, y in levels if x and y]
+    both = Common(len(known)) if beside else common(known, sessions=sessions)
     found = {
-        one.cell: _measure(one, other, x, y, delta, both, len(sides)) | tail
-        for (one, other, x, y), tail in zip(measured, tails, strict=True)
+        one.cell: _of_rows(one, other, x, y) | _latency(both, *level, delta, len(known)) | tail
+        for (one, other, x, y), level, tail in zip(
+            measured, levels, _tails(pairs, beside), strict=True
+        )
     }
-    whole = [dataclasses.replace(v, **found.get(v.cell, {})) for v in verdicts]
-    return Comparison(tuple(_judge(v, delta) for v in _corrected(whole)), both, delta)
+    whole = [dataclasses.replace(v, **(found | once).get(v.cell, {})) for v in verdicts]
+    judged = tuple(_judge(v, delta) for v in _corrected(whole))
+    return Comparison(judged, both, delta, beside)
 
 
-def _tails(pairs: Sequence[tuple[Visits, Visits]]) -> list[dict[str, Any]]:
+def _alone(a: Row | None, b: Row | None) -> Verdict:
+    """Of a cell that one of the runs does not have."""
+    why = f"only in the {'first' if b is None else 'second'} run"
+    cell = (a or b or Row(cell="", model="", recipe="")).cell
+    return Verdict(cell=cell, answer="not compared", reason=why, state=_pairs.state(a, b))
+
+
+def _verdict(a: Row, b: Row, by_name: bool) -> Verdict:
+    changed = changes(a, b)
+    why = _pairs.obstacle(a, b)
+    if not why and changed and not by_name:
+        why = f"{changed} (--by-name compares all the same)"
+    return Verdict(
+        cell=a.cell,
+        answer="not compared" if why else "inconclusive",
+        reason=why,
+        state=_pairs.state(a, b),
+        cell_b=b.cell if b.cell != a.cell else "",
+        changed=changed,
+    )
+
+
+def _timed_once(a: Visits, b: Visits) -> bool:
+    """Whether the visits of one side were recorded for both, for both have the same file."""
+    times = [[(r.sha256, r.slices_at_s) for r in side.records] for side in (a, b)]
+    return times[0] == times[1] and any(at for _, at in times[0])
+
+
+def _side_by_side(
+    pairs: Sequence[tuple[Visits, Visits]],
+) -> list[tuple[Level | None, Level | None]]:
+    """The levels of both sides, of crews that they had in common: so blocks and noise are, too."""
+    pools = {f"{side} {i}": p[side].pool for i, p in enumerate(pairs) for side in (0, 1)}
+    levels = _scenarios.levels(pools)
+    return [(levels.get(f"0 {i}"), levels.get(f"1 {i}")) for i in range(len(pairs))]
+
+
+def _tails(pairs: Sequence[tuple[Visits, Visits]], beside: bool) -> list[dict[str, Any]]:
     """How the tails of cells changed: p90 over floor, by the same rules as latencies."""
     sides = [
         _levels.levels({str(i): tails(visits.pool) for i, visits in enumerate(side)})
@@ -167,76 +210,23 @@ def _tails(pairs: Sequence[tuple[Visits, Visits]]) -> list[dict[str, Any]]:
     at = [i for i in map(str, range(len(pairs))) if i in sides[0] and i in sides[1]]
     # Neighbours make tails longer, of some runtimes more than of others: what lies far out is not
     # changed by that.
-    both = common([(sides[0][i], sides[1][i]) for i in at], unchanged=1.0)
+    levels = [(sides[0][i], sides[1][i]) for i in at]
+    both = Common(len(at)) if beside else common(levels, unchanged=1.0)
     ratios = {i: both.compare(sides[0][i], sides[1][i]) for i in at}
     return [
-        {"tail": ratio.value - 1, "tail_p": _stats.p_different(ratio)}
+        {
+            "tail": ratio.value - 1,
+            "tail_p": _stats.p_different(ratio),
+            "tail_detectable": detectable(ratio, len(at), LEAST_TAIL),
+        }
         if (ratio := ratios.get(str(i)))
         else {}
         for i in range(len(pairs))
     ]
 
 
-def _pairs(
-    rows_a: Sequence[Row], rows_b: Sequence[Row], by_name: bool
-) -> Iterator[tuple[Row | None, Row | None]]:
-    """Rows that are the same thing in the same place, whatever their names; else of one name."""
-    left = {row.cell: row for row in rows_b}
-    partner: dict[str, Row] = {}
-    keys: tuple[Callable[[Row], object], ...] = (
-        lambda row: (row.cell, row.identity),
-        lambda row: (
-            (row.identity, row.device, row.batch, row.threads, row.length, row.scenario)
-            if row.identity
-            else row.cell
-        ),
-        lambda row: row.cell,
-    )
-    for key in keys[-1:] if by_name else keys:
-        by_key = {key(row): row for row in reversed(left.values())}
-        for row in rows_a:
-            match = by_key.get(key(row))
-            if row.cell not in partner and match is not None and match.cell in left:
-                partner[row.cell] = left.pop(match.cell)
-    for row in rows_a:
-        yield row, partner.get(row.cell)
-    for row in left.values():
-        yield None, row
-
-
-def _verdict(a: Row, b: Row, by_name: bool) -> Verdict:
-    changed = changes(a, b)
-    why = _obstacle(a, b)
-    if not why and changed and not by_name:
-        why = f"{changed} (--by-name compares all the same)"
-    return Verdict(
-        cell=a.cell,
-        answer="not compared" if why else "inconclusive",
-        reason=why,
-        cell_b=b.cell if b.cell != a.cell else "",
-        changed=changed,
-    )
-
-
-def _obstacle(a: Row, b: Row) -> str:
-    """Why two rows cannot be compared; "" if they can."""
-    for name, row in (("first", a), ("second", b)):
-        if row.status != "ok":
-            return f"{row.status} in the {name} run: {row.reason}"
-        if not row.valid:
-            return f"no valid visit in the {name} run: {', '.join(row.flags)}"
-    if a.latency_s is None or b.latency_s is None:
-        return f"a server has no one latency, so no verdict: {served(a)}; then {served(b)}"
-    if a.simulated != b.simulated:
-        kinds = [r.simulated or "measured" for r in (a, b)]
-        return f"{kinds[0]} in the first run, {kinds[1]} in the second"
-    return ""
-
-
-def _measure(
-    a: Row, b: Row, mine: Visits, yours: Visits, delta: float, both: Common, claims: int
-) -> dict[str, Any]:
-    """What is known of two rows that can be compared: fields of `Verdict`."""
+def _of_rows(a: Row, b: Row, mine: Visits, yours: Visits) -> dict[str, Any]:
+    """What is known of two rows without their levels: fields of `Verdict`."""
     values: dict[str, Any] = {
         "simulated": a.simulated,
         "visits_a": a.valid_visits,
@@ -248,17 +238,21 @@ def _measure(
         "bytes_a": a.artifact_bytes,
         "bytes_b": b.artifact_bytes,
     }
-    if mine.level and yours.level:
-        values |= _latency(both.compare(mine.level, yours.level), delta, claims)
     same = (a.data, a.task) == (b.data, b.task)
     if same and (change := _scores.difference(mine.outcomes, yours.outcomes)):
         names = ("accuracy_change", "accuracy_low", "accuracy_high", "accuracy_p")
         values |= dict(zip(names, change, strict=True))
+        values["accuracy_detectable"] = _scores.detectable(change)
     return values
 
 
-def _latency(ratio: Ratio, delta: float, claims: int) -> dict[str, Any]:
+def _latency(
+    both: Common, a: Level | None, b: Level | None, delta: float, claims: int
+) -> dict[str, Any]:
     """What is known of a change of latency: fields of `Verdict`."""
+    if a is None or b is None:
+        return {}
+    ratio = both.compare(a, b)
     return {
         **{"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high},
         "detectable": detectable(ratio, claims, LEAST_PART * delta),
@@ -270,7 +264,7 @@ def _latency(ratio: Ratio, delta: float, claims: int) -> dict[str, Any]:
 def answers(pairs: Sequence[tuple[Level, Level]], delta: float) -> list[Answer]:
     """Return what a comparison says of cells that have these levels in two runs."""
     both, claims = common(pairs), len(pairs)
-    found = [_latency(both.compare(a, b), delta, claims) for a, b in pairs]
+    found = [_latency(both, a, b, delta, claims) for a, b in pairs]
     verdicts = [Verdict(cell="", answer="inconclusive", **values) for values in found]
     return [_judge(verdict, delta).answer for verdict in _corrected(verdicts)]
 
@@ -297,6 +291,8 @@ def _judge(v: Verdict, delta: float) -> Verdict:
     if (v.tail_q or 1) < SIGNIFICANT and abs(v.tail or 0) > LEAST_TAIL:
         tail = "longer" if (v.tail or 0) > 0 else "shorter"
     v = dataclasses.replace(v, accuracy_answer=worse, tail_answer=tail)
+    if v.same_file:
+        return v
     if v.ratio is None or v.ratio_low is None or v.ratio_high is None:
         why = "nothing is known of the noise; measure more blocks, or more cells"
         return dataclasses.replace(v, reason=why)

@@ -12,6 +12,7 @@ import pytest
 from paretomark.reports import _verdicts
 from paretomark.reports import compare as module
 from paretomark.reports._verdicts import Verdict
+from paretomark.suites.records._sessions import Sessions
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import Summary, summarise
 from paretomark.suites.spec._errors import UserError
@@ -19,8 +20,12 @@ from paretomark.tests._runs import HOST, PROBES, failed, key, noisy, only, reali
 from paretomark.tests._runs import visits as cell
 
 
+ALIKE = Sessions(together=0.0, own=0.0)
+
+
 def compare(a: Run, b: Run, delta: float = 0.02) -> tuple[Verdict, ...]:
-    return _verdicts.compare(summarise(a), summarise(b), delta).verdicts
+    """The verdicts, as if runs of other days were no further apart than their visits tell."""
+    return _verdicts.compare(summarise(a), summarise(b), delta, sessions=ALIKE).verdicts
 
 
 def one(a: Sequence[float], b: Sequence[float], **changes: Any) -> Verdict:

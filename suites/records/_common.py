@@ -14,6 +14,7 @@ from statistics import median
 
 from paretomark.suites.records import _levels, _stats
 from paretomark.suites.records._levels import FEW, Level
+from paretomark.suites.records._sessions import Sessions
 from paretomark.suites.records._stats import Ratio, t_quantile
 
 # Times what is seen of it: what is seen is off by some 15 %, and hardly ever by more than 40 %.
@@ -35,6 +36,7 @@ class Common:
     shift: float = 0.0
     error: float = 0.0  # standard error of `shift`
     spread: float = 1.0
+    sessions: Sessions | None = None  # None: the two were timed side by side, in one
 
     @property
     def known(self) -> bool:
@@ -46,9 +48,33 @@ class Common:
         """The shift, as b / a, with its 95 % interval."""
         return _stats.ratio(self.shift, self.error, max(1.0, self.cells - 1.0))
 
+    @property
+    def claim(self) -> Ratio:
+        """The shift, with what runs differ by on other days: to tell whether all cells changed."""
+        if self.sessions is None:
+            return self.ratio
+        error = math.hypot(self.error, math.sqrt(2) * self.sessions.together)
+        return _stats.ratio(self.shift, error, self.sessions.dof)
+
     def compare(self, a: Level, b: Level) -> Ratio:
-        """Return b / a of one cell, without what is common to all."""
-        return _levels.ratio(a, b, self.shift, self.spread, self.error)
+        """Return b / a of one cell, without what is common to all.
+
+        How far apart cells lie is told by those of the two runs themselves, and is not taken to be
+        less than the history of the machine tells. Where they are too few, all is from there.
+        """
+        variance, dof = _levels.of_difference(a, b)
+        step = b.log - a.log - self.shift
+        if self.known:
+            learnt = self.sessions.own if self.sessions and self.sessions.pairs else 0.0
+            least = variance + 2 * learnt**2 if learnt else 0.0
+            spread = math.sqrt(max(self.spread**2 * variance, least))
+            return _stats.ratio(step, math.hypot(spread, self.error), dof)
+        if self.sessions is None:
+            return _stats.ratio(step, math.sqrt(variance), dof)
+        between = self.sessions.variance
+        # Satterthwaite, Biometrics Bulletin 2, 1946.
+        whole = (variance + between) ** 2 / (variance**2 / dof + between**2 / self.sessions.dof)
+        return _stats.ratio(step, math.sqrt(variance + between), whole)
 
 
 def detectable(ratio: Ratio, claims: int, least: float) -> float:
@@ -58,14 +84,18 @@ def detectable(ratio: Ratio, claims: int, least: float) -> float:
     return _stats.minimum_detectable_effect(unsure, claims, least)
 
 
-def common(pairs: Sequence[tuple[Level, Level]], unchanged: float = MOSTLY) -> Common:
+def common(
+    pairs: Sequence[tuple[Level, Level]],
+    unchanged: float = MOSTLY,
+    sessions: Sessions | None = None,
+) -> Common:
     """Tell what is common to cells that were measured in both runs.
 
     Cells that truly changed must not count as noise. So those that lie far out are left out, and
     what is common is estimated anew, until no more do; the share `unchanged` is always kept.
     """
     if len(pairs) < FEW:
-        return Common(len(pairs))
+        return Common(len(pairs), sessions=sessions)
     ratios = [_levels.ratio(a, b) for a, b in pairs]
     kept = ratios
     for _ in range(ROUNDS):
@@ -83,7 +113,7 @@ def common(pairs: Sequence[tuple[Level, Level]], unchanged: float = MOSTLY) -> C
     spread = max(WIDER * seen, narrowest)
     # Of a median, that of the mean times 1.25 (for normal noise).
     error = 1.25 * spread * median(ratio.se for ratio in kept) / math.sqrt(len(kept))
-    return Common(len(ratios), shift, error, spread)
+    return Common(len(ratios), shift, error, spread, sessions)
 
 
 def _off(ratio: Ratio, shift: float) -> float:

@@ -197,8 +197,13 @@ def ratio(
     error of that; `inflation` is by how much more than their visits tell cells differ between the
     two runs.
     """
-    variance = a.variance + b.variance
-    # Welch (Biometrika 34, 1947): neither side need be as noisy as the other.
-    dof = variance**2 / (a.variance**2 / a.dof + b.variance**2 / b.dof)
+    variance, dof = of_difference(a, b)
     spread = inflation * math.sqrt(variance)
     return _stats.ratio(b.log - a.log - shift, math.hypot(spread, error), dof)
+
+
+def of_difference(a: Level, b: Level) -> tuple[float, float]:
+    """Return the variance of the difference of two levels, and its degrees of freedom: neither side
+    need be as noisy as the other (Welch, Biometrika 34, 1947)."""
+    variance = a.variance + b.variance
+    return variance, variance**2 / (a.variance**2 / a.dof + b.variance**2 / b.dof)

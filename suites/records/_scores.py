@@ -50,6 +50,11 @@ def difference(a: Scores, b: Scores) -> Difference | None:
     return Difference(value, max(-1.0, value - half), min(1.0, value + half), p)
 
 
+def detectable(change: Difference) -> float:
+    """Return the difference that is found with 80 % power where one is known as well as this."""
+    return (change.high - change.low) / 2 * (1 + _stats.NORMAL.inv_cdf(_stats.POWER) / _stats.Z)
+
+
 def _half(numbers: Sequence[float]) -> float:
     """The half width of the 95 % t interval of their mean."""
     return _stats.t_quantile(0.5 + _stats.CONFIDENCE / 2, len(numbers) - 1) * math.sqrt(

@@ -19,7 +19,8 @@ POWER = 0.8
 NEEDED = {50: 11, 90: 64, 95: 130, 99: 662}  # samples below which a percentile is not stated
 
 _UPPER = 0.5 + CONFIDENCE / 2
-_Z = NormalDist().inv_cdf(_UPPER)
+NORMAL = NormalDist()
+Z = NORMAL.inv_cdf(_UPPER)
 _STEPS = 200  # of Simpson's rule: the quantile is good to six digits or more
 
 
@@ -98,8 +99,8 @@ def wilson(k: int, n: int) -> Interval | None:
     """Score interval of k right out of n (Wilson, JASA 22, 1927). None without examples."""
     if n < 1:
         return None
-    centre = (k + _Z**2 / 2) / (n + _Z**2)
-    half = _Z * math.sqrt(k * (n - k) / n + _Z**2 / 4) / (n + _Z**2)
+    centre = (k + Z**2 / 2) / (n + Z**2)
+    half = Z * math.sqrt(k * (n - k) / n + Z**2 / 4) / (n + Z**2)
     low, high = max(0.0, centre - half), min(1.0, centre + half)
     return Interval(0.0 if k == 0 else low, 1.0 if k == n else high)
 
@@ -118,8 +119,8 @@ def paired_difference(a: str, b: str) -> Difference | None:
     lost, won = (x & ~y).bit_count(), (y & ~x).bit_count()
     centre = (won - lost) / (n + 2)
     se = math.sqrt(won + lost + 1 - (won - lost) ** 2 / (n + 2)) / (n + 2)
-    low, high = max(-1.0, centre - _Z * se), min(1.0, centre + _Z * se)
-    p = 2 * NormalDist().cdf(-abs(centre) / se)
+    low, high = max(-1.0, centre - Z * se), min(1.0, centre + Z * se)
+    p = 2 * NORMAL.cdf(-abs(centre) / se)
     return Difference((won - lost) / n, low, high, p)
 
 
