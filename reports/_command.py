@@ -19,6 +19,7 @@ from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import UserError
 
 ALL_WELL, SOME_FAILED = 0, 1
+WORSE, INCONCLUSIVE = 1, 3  # of a comparison: a change for the worse is proven; not all is known
 
 
 def listing() -> dict[str, str]:

@@ -1,105 +1,18 @@
-"""What is said of instructions, misses and joules: which there were, and how two runs differ.
-
-A change of them is a claim of its own kind, and never part of a verdict, which is about latency.
-Each kind keeps a false discovery rate of 5 % over a comparison (Benjamini-Hochberg).
-"""
+"""What a page says of instructions, misses and joules: which meters there were, and why not."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 from paretomark.reports import _html, _text
 from paretomark.reports._html import Cell, esc
-from paretomark.reports._verdicts import LEAST_PART, Comparison
-from paretomark.suites.records import _metered, _stats
-from paretomark.suites.records._row import SIGNIFICANT, Row
+from paretomark.suites.records import _metered
+from paretomark.suites.records._row import Row
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Summary
 
 TITLES = ("beside time, per call", "cell", "before → after", "change [95 %]", "")
 SHOWN = ("instructions", "cache_misses", "branch_misses", _metered.ENERGY)  # JSON has all KINDS
 WHOLE = 0.995  # share of the time, below which a count is said to be scaled
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One number of one cell in run a and run b, per call. `answer` is "more", "less", or "" where
-    the change may be chance, or is not worth a word."""
-
-    kind: str
-    cell: str
-    a: float
-    b: float
-    ratio: float | None = None
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    p: float | None = None
-    q: float | None = None
-    answer: Literal["", "more", "less"] = ""
-
-
-def changes(a: Summary, b: Summary, comparison: Comparison) -> list[Change]:
-    """Give the change of every number that both runs tell of a cell that is compared.
-
-    Joules are only compared if the same meter told them.
-    """
-    found = []
-    for kind in _metered.KINDS:
-        of_kind = []
-        for verdict in comparison.verdicts:
-            if verdict.answer != "not compared":
-                sides = a.visits[verdict.cell], b.visits[verdict.cell_b or verdict.cell]
-                pools = sides[0].pool, sides[1].pool
-                before, after = (_metered.fields(pool) for pool in pools)
-                if before[kind] is None or after[kind] is None:
-                    continue
-                if kind == _metered.ENERGY and before["energy_source"] != after["energy_source"]:
-                    continue
-                change = Change(kind=kind, cell=verdict.cell, a=before[kind], b=after[kind])
-                if ratio := _metered.change(*pools, kind):
-                    value, low, high = ratio[:3]
-                    p = _stats.p_different(ratio)
-                    ends = {"ratio": value, "ratio_low": low, "ratio_high": high, "p": p}
-                    change = dataclasses.replace(change, **ends)  # type: ignore[arg-type]
-                of_kind.append(change)
-        found += _judged(of_kind, LEAST_PART * comparison.delta)
-    return found
-
-
-def _judged(changes: Sequence[Change], least: float) -> list[Change]:
-    known = [i for i, change in enumerate(changes) if change.p is not None]
-    q = _stats.benjamini_hochberg([changes[i].p or 0.0 for i in known])
-    corrected = dict(zip(known, q, strict=True))
-    judged = []
-    for i, change in enumerate(changes):
-        share = change.ratio
-        answer: Literal["", "more", "less"] = ""
-        if share and corrected[i] < SIGNIFICANT and not 1 / (1 + least) <= share <= 1 + least:
-            answer = "more" if share > 1 else "less"
-        judged.append(dataclasses.replace(change, q=corrected.get(i), answer=answer))
-    return judged
-
-
-def line(change: Change) -> tuple[str, ...]:
-    """Write a change in the columns of TITLES."""
-    write: Callable[[float], str] = _text.joules if change.kind == "energy_j" else _text.count
-    percent = "–"
-    if change.ratio is not None and change.ratio_low and change.ratio_high:
-        ends = ", ".join(_text.points(end - 1) for end in (change.ratio_low, change.ratio_high))
-        percent = f"{_text.points(change.ratio - 1)} % [{ends}]"
-    kind = change.kind.removesuffix("_j").replace("_", " ")
-    values = f"{write(change.a)} → {write(change.b)}"
-    return kind, _text.clean(change.cell), values, percent, change.answer
-
-
-def lines(changes: Sequence[Change]) -> list[tuple[str, ...]]:
-    """Write the changes that are SHOWN, those that are claims first."""
-    shown = [change for change in changes if change.kind in SHOWN]
-    order = sorted(shown, key=lambda c: (not c.answer, SHOWN.index(c.kind)))
-    return [line(change) for change in order]
 
 
 def section(run: Run, rows: Sequence[Row]) -> str:

@@ -1,43 +1,48 @@
-"""Compare two runs on one machine, cell by cell."""
+"""Compare two runs on one machine, or two revisions, cell by cell: what got worse?"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
-from paretomark.reports import _console, _json, _metered_lines, _text, _verdicts
-from paretomark.reports._command import ALL_WELL, percentage
-from paretomark.reports._verdicts import Answer, Comparison, Verdict
-from paretomark.suites.records import _store
-from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Summary, summarise
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-_ORDER: tuple[Answer, ...] = get_args(Answer)
-_TITLES = (
-    "verdict",
-    "cell",
-    "latency",
-    "change [95 %]",
-    "detectable",
-    "tail",
-    "Δ accuracy",
-    "file",
+from paretomark.reports import (
+    _compared,
+    _compared_lines,
+    _compared_markdown,
+    _compared_terminal,
+    _json,
+    _learnt,
+    _sides,
 )
-_STYLES = {"slower": "red", "faster": "green", "inconclusive": "yellow"}
+from paretomark.reports._command import percentage
+from paretomark.reports._compared import Compared
+from paretomark.suites.records import _archive
+from paretomark.suites.records._store import Run
+from paretomark.suites.records._summary import summarise
+from paretomark.suites.spec import _suite
+from paretomark.suites.spec._gate import Gate
+
+CONCLUSIVE = "conclusive"
+FILES = "compare.html", "compare.md", "compare.json"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("a", type=Path, metavar="A", help="the run before")
-    parser.add_argument("b", type=Path, metavar="B", help="the run after")
+    what = "folder of a run, a file in it, or a revision that has runs"
+    parser.add_argument("a", metavar="A", help=f"before: {what}")
+    parser.add_argument("b", metavar="B", help="after: likewise")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=_archive.FOLDER,
+        metavar="DIR",
+        help="where runs of revisions, and earlier runs of the machine, are (default: runs)",
+    )
+    parser.add_argument(
+        "--suite", default="", help="of several suites that a revision has runs of, this one"
+    )
     parser.add_argument(
         "--delta",
         type=percentage,
@@ -48,59 +53,87 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by-name",
         action="store_true",
-        help="compare cells of one name also where net, recipe or data are others",
+        help="compare cells of one name also where net, recipe or data are others; of two "
+        "revisions that is so anyway",
+    )
+    parser.add_argument(
+        "--require",
+        choices=(CONCLUSIVE,),
+        help="exit with 3 where a cell could be worse by more than the limits, for all one knows",
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true")
-    form.add_argument("--markdown", action="store_true")
+    form.add_argument("--json", action="store_true", help="print all as JSON")
+    form.add_argument("--markdown", action="store_true", help="print a comment for a pull request")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"write {', '.join(FILES)} into this folder"
+    )
+    parser.add_argument("--all", action="store_true", help="print every row on the terminal")
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print the verdicts. Raises UserError for what is no run, or of another machine."""
-    a, b = (summarise(_store.read(run)) for run in (arguments.a, arguments.b))
-    delta = arguments.delta or max(a.run.header.precision, b.run.header.precision)
-    comparison = _verdicts.compare(a, b, delta, arguments.by_name)
+    """Print what differs. Raises UserError for what is no run, or of another machine."""
+    a, b, notes = _sides.find(arguments.a, arguments.b, arguments.runs, arguments.suite)
+    by_name = arguments.by_name or _sides.are_revisions(arguments.a, arguments.b)
+    compared = of(a, b, arguments.runs, arguments.delta, by_name, notes)
+    _write(compared, arguments)
+    return compared.outcome.code(arguments.require == CONCLUSIVE)
+
+
+def of(
+    a: Run,
+    b: Run,
+    runs: Path = _archive.FOLDER,
+    delta: float | None = None,
+    by_name: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Compared:
+    """Compare two runs, by the limits of the second's suite, and by what the runs below `runs` tell
+    of the machine. Raises UserError if they cannot be compared."""
+    sessions = _learnt.sessions(runs, b.header, (a.folder, b.folder))
+    delta = delta or max(a.header.precision, b.header.precision)
+    first, second = summarise(a), summarise(b)
+    return _compared.of(first, second, delta, by_name, sessions, _gate(b), notes)
+
+
+def _gate(run: Run) -> Gate:
+    """The limits of a run's suite."""
+    text = run.header.request.get("suite", "")
+    return _suite.gate(text) if isinstance(text, str) else Gate()
+
+
+def _write(compared: Compared, arguments: argparse.Namespace) -> None:
+    from paretomark.reports import _compared_html, _html
+
     if arguments.json:
-        print(_json.text(as_json(a, b, comparison)))
+        print(_json.text(as_json(compared)))
     elif arguments.markdown:
-        print(as_markdown(a, b, comparison))
+        print(_compared_markdown.text(compared), end="")
     else:
-        show(a, b, comparison)
-    return ALL_WELL
+        _compared_terminal.show(compared, arguments.all)
+    if arguments.html:
+        _compared_html.write(compared, arguments.html)
+    if arguments.out:
+        page, comment, table = (arguments.out / name for name in FILES)
+        _compared_html.write(compared, page)
+        _html.save(comment, _compared_markdown.text(compared))
+        _html.save(table, _json.text(as_json(compared)))
 
 
-def differences(a: Run, b: Run) -> list[tuple[str, str, str]]:
-    """Tell what else differs between the runs: name, value in a, value in b."""
-    pairs = [
-        ("commit", _commit(a), _commit(b)),
-        ("paretomark", a.header.version, b.header.version),
-        ("system", a.header.host.system, b.header.host.system),
-        ("python", a.header.host.python, b.header.host.python),
-    ]
-    mine, yours = _versions(a), _versions(b)
-    pairs += [(n, mine.get(n, "–"), yours.get(n, "–")) for n in sorted(mine.keys() & yours.keys())]
-    return [(n, _text.clean(x), _text.clean(y)) for n, x, y in pairs if x != y]
-
-
-def _commit(run: Run) -> str:
-    return (run.header.commit[:12] or "none") + (" + changes" if run.header.dirty else "")
-
-
-def _versions(run: Run) -> dict[str, str]:
-    versions: dict[str, str] = {}
-    for probe in run.header.probes:
-        versions |= {_text.clean(k): v for k, v in probe.versions.items()}
-    return versions
-
-
-def as_json(a: Summary, b: Summary, comparison: Comparison) -> dict[str, Any]:
-    """Give both headers, what differs between them, and the verdicts as plain JSON values."""
+def as_json(compared: Compared) -> dict[str, Any]:
+    """Give both headers, what differs between them, verdicts, fronts and the outcome as plain JSON
+    values."""
+    a, b, comparison = compared.a, compared.b, compared.comparison
     shift = comparison.common.ratio if comparison.common.known else None
+    outcome = compared.outcome
     return {
         "a": a.run.header.to_json(),
         "b": b.run.header.to_json(),
-        "differences": [list(d) for d in differences(a.run, b.run)],
+        "notes": list(compared.notes),
+        "differences": [list(d) for d in _compared.differences(a.run, b.run)],
         "delta": comparison.delta,
+        "side_by_side": comparison.side_by_side,
+        "sessions": dataclasses.asdict(compared.sessions),
         "common": {
             "cells": comparison.common.cells,
             "ratio": shift.value if shift else None,
@@ -109,149 +142,31 @@ def as_json(a: Summary, b: Summary, comparison: Comparison) -> dict[str, Any]:
             "spread": comparison.common.spread,
             "answer": comparison.of_all,
         },
+        "outcome": {
+            "headline": _compared_lines.headline(compared),
+            "worse": [dataclasses.asdict(found) for found in outcome.worse],
+            "undecided": [dataclasses.asdict(found) for found in outcome.undecided],
+        },
         "verdicts": [dataclasses.asdict(v) for v in comparison.verdicts],
-        "beside_time": [
-            dataclasses.asdict(change) for change in _metered_lines.changes(a, b, comparison)
+        "beside_time": [dataclasses.asdict(change) for change in compared.beside],
+        "fronts": [
+            {
+                "group": moved.group._asdict(),
+                "before": _area(moved.before),
+                "after": _area(moved.after),
+                "reference": moved.before.reference._asdict(),
+                "change": moved.change,
+                "change_low": moved.low,
+                "change_high": moved.high,
+                "q": moved.q,
+                "answer": moved.answer,
+                "joined": [point._asdict() for point in moved.joined],
+                "left": [point._asdict() for point in moved.left],
+            }
+            for moved in compared.fronts
         ],
     }
 
 
-def show(a: Summary, b: Summary, comparison: Comparison) -> None:
-    """Print what differs between the runs, and the verdicts."""
-    changed = [f"{name}: {x} → {y}" for name, x, y in differences(a.run, b.run)]
-    notes = [*changed, *_others(comparison.verdicts), *_of_runs(a, b, comparison)]
-    _console.show(*notes, table(comparison.verdicts))
-    if lines := _metered_lines.lines(_metered_lines.changes(a, b, comparison)):
-        body = _console.frame()
-        for title in _metered_lines.TITLES:
-            body.add_column(title, overflow="fold")
-        for line in lines:
-            body.add_row(*map(_plain, line))
-        _console.show(body)
-
-
-def _plain(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text)
-
-
-def _of_runs(a: Summary, b: Summary, comparison: Comparison) -> list[str]:
-    """What holds for all cells."""
-    both, notes = comparison.common, []
-    if both.known:
-        shift, low, high = (_text.points(n - 1) for n in both.ratio[:3])
-        answer = f" {comparison.of_all.upper()}" if comparison.of_all else ""
-        notes.append(
-            f"all cells{answer}: {shift} % [{low}, {high}], the median of {both.cells}: the "
-            "machine's day, or a change of all; it is taken out of each"
-        )
-        if both.spread > 1.05:
-            notes.append(
-                f"cells lie {both.spread:.1f} times as far apart as the visits of one run tell; "
-                "their intervals are wider by that"
-            )
-    elif both.cells:
-        notes.append(f"{both.cells} cells are too few to tell a change of all cells from theirs")
-    for summary in (a, b):
-        if any(row.sequential for row in summary.rows):
-            run = _text.clean(summary.run.header.run)
-            notes.append(f"{run}: sequential, each visit timed in one stretch, by an older version")
-    return notes
-
-
-def table(verdicts: Sequence[Verdict]) -> Table:
-    """Lay out the verdicts for a terminal, what needs attention first, and below what has none."""
-    from rich.table import Table
-    from rich.text import Text
-
-    body = _console.frame()
-    for title in _TITLES:
-        body.add_column(title, overflow="fold")
-    for answer, *line in map(_line, _ordered(verdicts)):
-        body.add_row(Text(answer, style=_STYLES.get(answer, "")), *map(Text, line))
-    page = Table.grid()
-    page.add_row(body)
-    page.add_row(Text(_counts(verdicts), style="bold"))
-    for reason, cells in _rest(verdicts):
-        page.add_row(Text(f"not compared: {reason}: {', '.join(cells)}", style="dim"))
-    return page
-
-
-def as_markdown(a: Summary, b: Summary, comparison: Comparison) -> str:
-    """Write the same as Markdown, for a pull request."""
-    verdicts = comparison.verdicts
-    lines = [f"**{_counts(verdicts)}**", ""]
-    lines += [
-        f"- {_code(name)}: {_code(x)} → {_code(y)}" for name, x, y in differences(a.run, b.run)
-    ]
-    lines += [f"- {_code(n)}" for n in (*_others(verdicts), *_of_runs(a, b, comparison))]
-    lines += ["", f"| {' | '.join(_TITLES)} |", "|---" * len(_TITLES) + "|"]
-    for answer, *line in map(_line, _ordered(verdicts)):
-        lines.append(f"| **{answer}** | {' | '.join(map(_code, line))} |")
-    rest = [f"- not compared: {_code(r)}: {', '.join(map(_code, c))}" for r, c in _rest(verdicts)]
-    if beside := _metered_lines.lines(_metered_lines.changes(a, b, comparison)):
-        titles = _metered_lines.TITLES
-        lines += ["", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-        lines += [f"| {' | '.join(map(_code, line))} |" for line in beside]
-    lines += ["", *rest]
-    return "\n".join(lines).strip() + "\n"
-
-
-def _others(verdicts: Sequence[Verdict]) -> list[str]:
-    """What is compared though it is not the same thing, and what is another."""
-    changes: dict[str, list[str]] = {}
-    for v in verdicts:
-        if v.changed and v.answer != "not compared":
-            changes.setdefault(_text.clean(v.changed), []).append(_text.clean(v.cell))
-    return [f"by name only: {change}: {', '.join(cells)}" for change, cells in changes.items()]
-
-
-def _code(text: str) -> str:
-    """Foreign text as a code span, in which Markdown, HTML and mentions mean nothing."""
-    return "`" + (_text.clean(text).replace("`", "'").replace("|", "\\|") or "–") + "`"
-
-
-def _counts(verdicts: Sequence[Verdict]) -> str:
-    answers = [v.answer for v in verdicts]
-    return ", ".join(f"{n} {kind}" for kind in _ORDER if (n := answers.count(kind))) or "no cells"
-
-
-def _rest(verdicts: Sequence[Verdict]) -> list[tuple[str, list[str]]]:
-    """Why cells are not compared, and the cells."""
-    reasons: dict[str, list[str]] = {}
-    for v in verdicts:
-        if v.answer == "not compared":
-            reasons.setdefault(_text.clean(v.reason), []).append(_text.clean(v.cell))
-    return list(reasons.items())
-
-
-def _ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    compared = [v for v in verdicts if v.answer != "not compared"]
-    return sorted(compared, key=lambda v: (_ORDER.index(v.answer), -abs(math.log(v.ratio or 1))))
-
-
-def _named(v: Verdict) -> str:
-    return f"{v.cell} → {v.cell_b}" if v.cell_b else v.cell
-
-
-def _line(v: Verdict) -> tuple[str, ...]:
-    change = accuracy = "–"
-    if v.ratio is not None:
-        change = f"{_text.points(v.ratio - 1)} %"
-    if v.ratio_low and v.ratio_high:
-        change += f" [{_text.points(v.ratio_low - 1)}, {_text.points(v.ratio_high - 1)}]"
-    if v.accuracy_change is not None:
-        accuracy = _text.points(v.accuracy_change) + _text.half(v.accuracy_low, v.accuracy_high)
-        accuracy = " ".join(filter(None, (accuracy, v.accuracy_answer, v.metric)))
-    size = _text.size(v.bytes_b)
-    return (
-        v.answer,
-        _text.clean(_named(v) + (f" ({v.simulated})" if v.simulated else "")),
-        f"{_text.seconds(v.latency_a_s)} → {_text.seconds(v.latency_b_s)}",
-        change,
-        "–" if v.detectable is None else f"{_text.number(v.detectable * 100, 2)} %",
-        "–" if v.tail is None else f"{_text.points(v.tail, 0)} % {v.tail_answer}".strip(),
-        accuracy,
-        size if v.bytes_a == v.bytes_b else f"{_text.size(v.bytes_a)} → {size}",
-    )
+def _area(found: Any) -> dict[str, float | None]:
+    return {"value": found.value, "low": found.low, "high": found.high}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from paretomark.reports import _verdicts
+from paretomark.reports import _compared, _compared_markdown, _compared_terminal, _verdicts
 from paretomark.reports import compare as module
 from paretomark.reports._verdicts import Verdict
 from paretomark.suites.records._sessions import Sessions
@@ -18,7 +18,6 @@ from paretomark.suites.records._summary import Summary, summarise
 from paretomark.suites.spec._errors import UserError
 from paretomark.tests._runs import HOST, PROBES, failed, key, noisy, only, realistic, record, run
 from paretomark.tests._runs import visits as cell
-
 
 ALIKE = Sessions(together=0.0, own=0.0)
 
@@ -154,27 +153,28 @@ def both() -> tuple[Summary, Summary]:
 
 def test_json_is_plain() -> None:
     a, b = both()
-    table = json.loads(json.dumps(module.as_json(a, b, _verdicts.compare(a, b)), allow_nan=False))
+    table = json.loads(json.dumps(module.as_json(_compared.of(a, b)), allow_nan=False))
     assert ["onnxruntime", "1.20.0", "1.21.0"] in table["differences"]
     assert len(table["verdicts"]) == 46
 
 
 def test_markdown_is_a_table_and_obeys_no_record() -> None:
     a, b = both()
-    text = module.as_markdown(a, b, _verdicts.compare(a, b))
+    text = _compared_markdown.text(_compared.of(a, b))
     assert "all cells SLOWER: +20" in text
     assert "**34 same, 12 not compared**" in text  # but for that
     rows = [line for line in text.splitlines() if line.startswith("| **same**")]
     assert len(rows) == 34
     evil = summarise(run(cell([1e-3] * 2, model="`x` | <b>@all</b>\n# big")))
-    line = module.as_markdown(evil, evil, _verdicts.compare(evil, evil)).splitlines()[-1]
+    lines = _compared_markdown.text(_compared.of(evil, evil)).splitlines()
+    line = next(line for line in lines if "all</b>" in line)
     assert line.count("`") == 14
     assert r"'x' \| <b>@all</b> # big" in line
 
 
 def test_the_terminal_table(capsys: pytest.CaptureFixture[str]) -> None:
     a, b = both()
-    module.show(a, b, _verdicts.compare(a, b))
+    _compared_terminal.show(_compared.of(a, b))
     shown = capsys.readouterr().out
     assert "onnxruntime: 1.20.0 → 1.21.0" in shown
     assert "all cells SLOWER: +20" in shown

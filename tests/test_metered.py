@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from paretomark.reports import _cells, _csv, _metered_lines, _verdicts, report
+from paretomark.reports import _beside, _cells, _csv, _verdicts, report
 from paretomark.suites.records import _record
 from paretomark.suites.records._record import Malformed, Record
 from paretomark.suites.records._store import Run
@@ -40,9 +40,9 @@ def counted(counts: list[float], model: str = "net", **changes: Any) -> list[Rec
     ]
 
 
-def compared(a: Run, b: Run) -> list[_metered_lines.Change]:
+def compared(a: Run, b: Run) -> list[_beside.Change]:
     one, other = summarise(a), summarise(b)
-    return _metered_lines.changes(one, other, _verdicts.compare(one, other))
+    return _beside.changes(one, other, _verdicts.compare(one, other))
 
 
 def test_a_row_has_the_medians_of_its_visits() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paretomark.reports import _verdicts, compare
+from paretomark.reports import _compared, _compared_markdown, _verdicts
 from paretomark.suites.records import _front, _scores, _stats
 from paretomark.suites.records._record import Malformed, Record
 from paretomark.suites.records._summary import summarise
@@ -114,7 +114,7 @@ def test_runs_are_compared_by_the_scores_of_their_task() -> None:
     comparison = _verdicts.compare(before, after)
     (verdict,) = comparison.verdicts
     assert (verdict.metric, verdict.accuracy_answer) == ("mean IoU", "worse")
-    assert "mean IoU" in compare.as_markdown(before, after, comparison)
+    assert "mean IoU" in _compared_markdown.text(_compared.of(before, after))
     (verdict,) = _verdicts.compare(before, summarise(run(visits(times)))).verdicts
     assert verdict.accuracy_change is None
 

@@ -70,7 +70,7 @@ def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool
     import numpy as np
 
     sides = np.array([latencies]), np.array([accuracies], float)
-    return [bool(on) for on in _on_front(*sides)[0]] if len(latencies) else []
+    return [bool(on) for on in on_front(*sides)[0]] if len(latencies) else []
 
 
 def front_probability(times: Times, outcomes: Outcomes, seed: int = 0) -> list[float]:
@@ -82,7 +82,7 @@ def front_probability(times: Times, outcomes: Outcomes, seed: int = 0) -> list[f
     """
     if len(times) == 1:
         return [1.0]
-    on = _on_front(*_drawn(times, outcomes, seed))
+    on = on_front(*drawn(times, outcomes, seed))
     return [float(share) for share in on.mean(axis=0)]
 
 
@@ -99,10 +99,10 @@ def hypervolume(
     import numpy as np
 
     logs = np.array([[log for log, _, _ in times]])
-    seen = float(_areas(logs, np.array([[_numbers(o).mean() for o in outcomes]]), reference)[0])
-    areas = _areas(*_drawn(times, outcomes, seed), reference)
+    seen = float(areas(logs, np.array([[_numbers(o).mean() for o in outcomes]]), reference)[0])
+    found = areas(*drawn(times, outcomes, seed), reference)
     edge = (1 - _stats.CONFIDENCE) / 2
-    low, middle, high = (max(0.0, 2 * seen - float(np.quantile(areas, share)))
+    low, middle, high = (max(0.0, 2 * seen - float(np.quantile(found, share)))
                          for share in (1 - edge, 0.5, edge))  # fmt: skip
     return Hypervolume(middle, low, high, reference)
 
@@ -112,16 +112,16 @@ def area(points: Sequence[tuple[float, float]], reference: Reference) -> float:
     import numpy as np
 
     times, accuracies = np.array(points, float).T[:, None, :]
-    return float(_areas(np.log(times), accuracies, reference)[0])
+    return float(areas(np.log(times), accuracies, reference)[0])
 
 
 def with_fronts(rows: Sequence[Row], visits: Mapping[str, Measured]) -> list[Row]:
     """Mark the fronts of the groups of the rows, whose visits are given by cell."""
     marks = {}
-    for members in _groups(rows).values():
+    for members in groups(rows).values():
         front = pareto([r.latency_s or 0 for r in members], [r.accuracy or 0 for r in members])
-        known = _known(members, visits)
-        chances = front_probability(*known) if known else [None] * len(members)
+        noise = known(members, visits)
+        chances = front_probability(*noise) if noise else [None] * len(members)
         for row, on, chance in zip(members, front, chances, strict=True):
             marks[row.cell] = (on, chance)
     return [
@@ -144,13 +144,13 @@ def hypervolumes(
     they lie, without an interval.
     """
     found = {}
-    for group, members in _groups(rows).items():
+    for group, members in groups(rows).items():
         corner = (references or {}).get(group) or reference(members)
-        known = _known(members, visits)
+        noise = known(members, visits)
         points = [(r.latency_s or 0, r.accuracy or 0) for r in members]
         found[group] = (
-            hypervolume(*known, corner)
-            if known
+            hypervolume(*noise, corner)
+            if noise
             else Hypervolume(area(points, corner), None, None, corner)
         )
     return found
@@ -163,8 +163,8 @@ def reference(rows: Sequence[Row]) -> Reference:
     return Reference(BEYOND * max(row.latency_s or 0 for row in rows))
 
 
-def _groups(rows: Sequence[Row]) -> dict[Group, list[Row]]:
-    """The rows that may stand on a front, by what may share one."""
+def groups(rows: Sequence[Row]) -> dict[Group, list[Row]]:
+    """Return the rows that may stand on a front, by what may share one."""
     groups: dict[Group, list[Row]] = {}
     for row in rows:
         if row.sound and row.accuracy is not None and row.latency_s:
@@ -172,19 +172,19 @@ def _groups(rows: Sequence[Row]) -> dict[Group, list[Row]]:
     return groups
 
 
-def _known(
+def known(
     rows: Sequence[Row], visits: Mapping[str, Measured]
 ) -> tuple[list[tuple[float, float, float]], list[Scores]] | None:
-    """The times and outcomes of rows; None if nothing is known of the noise of one of them."""
+    """Return the times and outcomes of rows; None if the noise of one of them is not known."""
     of_rows = [visits[row.cell] for row in rows]
     times = [(v.level.log, v.level.error, v.level.dof) for v in of_rows if v.level]
     return (times, [v.outcomes for v in of_rows]) if len(times) == len(rows) else None
 
 
-def _drawn(
-    times: Times, outcomes: Outcomes, seed: int
+def drawn(
+    times: Times, outcomes: Outcomes, seed: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the true logarithms of latencies, and the true accuracies may lie: each a line for
+    """Draw where the true logarithms of latencies, and the true accuracies may lie: each a line for
     every draw, and a column for every cell."""
     keys = (tuple(times), tuple(o if isinstance(o, str) else tuple(o) for o in outcomes), seed)
     return _draw(*keys)
@@ -211,8 +211,8 @@ def _draw(
     return drawn_times, right
 
 
-def _on_front(times: NDArray[np.float64], accuracies: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points nothing beats, of each line of points by themselves."""
+def on_front(times: NDArray[np.float64], accuracies: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which points nothing beats, of each line of points by themselves."""
     import numpy as np
 
     order = np.lexsort((-accuracies, times))  # of one time, the most accurate comes first
@@ -228,11 +228,11 @@ def _on_front(times: NDArray[np.float64], accuracies: NDArray[np.float64]) -> ND
     return on
 
 
-def _areas(
+def areas(
     logs: NDArray[np.float64], accuracies: NDArray[np.float64], reference: Reference
 ) -> NDArray[np.float64]:
-    """The area below the front of each line: steps from one latency to the next, in doublings, each
-    as high as the best so far."""
+    """Return the area below the front of each line: steps from one latency to the next, in
+    doublings, each as high as the best so far."""
     import numpy as np
 
     order = np.argsort(logs, axis=1)
@@ -240,8 +240,8 @@ def _areas(
     starts = np.minimum(np.take_along_axis(logs, order, axis=1), end)
     best = np.maximum.accumulate(np.take_along_axis(accuracies, order, axis=1), axis=1)
     widths = np.diff(starts, axis=1, append=end) / math.log(2)
-    areas: NDArray[np.float64] = (widths * np.maximum(0, best - reference.accuracy)).sum(axis=1)
-    return areas
+    found: NDArray[np.float64] = (widths * np.maximum(0, best - reference.accuracy)).sum(axis=1)
+    return found
 
 
 def _numbers(scores: str | Sequence[float]) -> NDArray[np.float64]:

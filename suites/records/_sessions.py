@@ -9,7 +9,7 @@ what is usual stands in: it counts as `PRIOR` pairs.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
@@ -44,7 +44,7 @@ class Sessions:
 USUAL = Sessions(together=0.010, own=0.007)
 
 
-def learnt(runs: Sequence[Mapping[Hashable, Level]]) -> Sessions:
+def learnt(runs: Sequence[Mapping[str, Level]]) -> Sessions:
     """Learn it from runs in the order of their time: of each the levels by what was measured, which
     is equal in two runs only if file and runtime are the same."""
     found = [_excess(a, b) for a, b in pairwise(runs) if a.keys() & b.keys()]
@@ -59,7 +59,7 @@ def learnt(runs: Sequence[Mapping[Hashable, Level]]) -> Sessions:
     return Sessions(together, own, len(found))
 
 
-def _excess(a: Mapping[Hashable, Level], b: Mapping[Hashable, Level]) -> tuple[float, float]:
+def _excess(a: Mapping[str, Level], b: Mapping[str, Level]) -> tuple[float, float]:
     """What the variance of a difference is beyond the visits': in common, and of each cell."""
     both = [(a[key], b[key]) for key in a.keys() & b.keys()]
     steps = [y.log - x.log for x, y in both]

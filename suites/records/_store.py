@@ -99,19 +99,24 @@ def create(folder: Path, header: Header) -> None:
 
 def read(folder: Path) -> Run:
     """Read a run back. Raises UserError that names file and line of what is missing or damaged."""
+    head = header(folder)
+    return Run(folder, head, tuple(_records(folder / RECORDS, head.schema)))
+
+
+def header(folder: Path) -> Header:
+    """Read the header of a run alone. Raises UserError as `read` does."""
     path = folder / HEADER
     try:
         table = json.loads(path.read_text())
         if newer := _newer(table):
             raise UserError(f"{path}: {newer}")
-        header = Header.from_json(table)
+        return Header.from_json(table)
     except FileNotFoundError:
         if (folder / "profile.json").exists():
             raise UserError(f"{folder}: a profile, not a run: its times enter no report") from None
         raise UserError(f"{folder}: not a run (no {HEADER}); `bench.py run` makes one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable header: {error}") from None
-    return Run(folder, header, tuple(_records(folder / RECORDS, header.schema)))
 
 
 def _newer(table: object) -> str:

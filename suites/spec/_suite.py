@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from paretomark.suites.spec import _model_check, _plugins, _published, _scenario, _schema
+from paretomark.suites.spec import _gate, _model_check, _plugins, _published, _scenario, _schema
 from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._gate import Gate
 from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Recipe
 from paretomark.suites.spec._published import Published
 from paretomark.suites.spec._scenario import COLD, SERVER, SINGLE, Scenario, Server, Sustained
@@ -44,7 +45,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Suite:
-    """What to run and how long; every field but the last six is a key at the top of the file."""
+    """What to run and how long; every field but the last seven is a key at the top of the file."""
 
     title: str = ""  # of the page
     devices: tuple[str, ...] = ()  # as `bench.py devices` lists them
@@ -70,6 +71,7 @@ class Suite:
     name: str = ""
     server: Server = field(default_factory=Server)
     sustained: Sustained = field(default_factory=Sustained)
+    gate: Gate = field(default_factory=Gate)
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
     device: Mapping[str, Sizes] = field(default_factory=dict)
@@ -138,6 +140,13 @@ def published(toml: str) -> tuple[Published, ...]:
     return entries
 
 
+def gate(toml: str) -> Gate:
+    """Return only the limits of a suite, from its text. Raises UserError where they are none."""
+    limits = _schema.read(Gate, _schema.load(toml, "suite").get("gate", {}), "suite, [gate]")
+    _gate.check(limits, {*limits.model}, {*limits.device}, "suite")
+    return limits
+
+
 def nets(toml: str) -> dict[str, str]:
     """Return only the net of each model of a suite, from its text. Raises UserError if it is no
     suite."""
@@ -171,6 +180,7 @@ def _check(suite: Suite, where: str) -> None:
         if getattr(suite, key) < 0:
             raise UserError(f"{where}: {key} must be at least 0, got {getattr(suite, key)}")
     _check_sizes(suite, devices, where)
+    _gate.check(suite.gate, suite.model, devices, where)
     _check_situations(suite, where)
 
 
