@@ -102,14 +102,15 @@ def front(moved: Moved) -> str:
         f"{_text.number(moved.after.value)}, {_signed(moved.change)}{ends}"
         f"{f' {moved.answer}' if moved.answer else ''} (from {_text.seconds(corner.latency_s)})"
     ]
-    told += [f"joined: {_points(moved.joined)}"] if moved.joined else []
-    told += [f"left: {_points(moved.left)}"] if moved.left else []
+    joined, left = moved.surely
+    told += [f"joined: {_points(joined)}"] if joined else []
+    told += [f"left: {_points(left)}"] if left else []
     return "; ".join(told)
 
 
 def has_moved(moved: Moved) -> bool:
     """Tell whether points joined or left a front, or its hypervolume is proven to have changed."""
-    return bool(moved.joined or moved.left or moved.answer)
+    return bool(any(moved.surely) or moved.answer)
 
 
 def fronts(compared: Compared) -> list[str]:

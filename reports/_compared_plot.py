@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from paretomark.reports import _figure, _text
+from paretomark.reports import _figure, _plot, _text
 from paretomark.reports._compared import Compared
 from paretomark.reports._compared_lines import is_change
 from paretomark.reports._figure import COLOURS, INK, LINE, Plot
@@ -24,13 +24,14 @@ def fronts(compared: Compared) -> dict[tuple[str, str], Plot]:
     groups = [moved.group for moved in compared.fronts]
     kinds = dict.fromkeys((group.data, group.task) for group in groups)
     return {
-        kind: _plot(compared, [g for g in groups if (g.data, g.task) == kind], kind)
+        kind: _drawn(compared, [g for g in groups if (g.data, g.task) == kind], kind)
         for kind in kinds
     }
 
 
-def _plot(compared: Compared, groups: Sequence[Group], kind: tuple[str, str]) -> Plot:
-    """One plot. Latencies of the second run are drawn without what all cells have in common."""
+def _drawn(compared: Compared, groups: Sequence[Group], kind: tuple[str, str]) -> Plot:
+    """One plot. Latencies of the second run are drawn without what all cells have in common; what
+    lies below the fronts by far is not drawn."""
     wanted = set(groups)
     changed = {v.cell for v in compared.comparison.verdicts if is_change(v)}
     changed |= {v.cell_b for v in compared.comparison.verdicts if is_change(v) and v.cell_b}
@@ -70,6 +71,9 @@ def _plot(compared: Compared, groups: Sequence[Group], kind: tuple[str, str]) ->
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(length=0)
+        top = axes.get_ylim()[1]
+        edge = _plot.lower_edge([*sides[0], *sides[1]])
+        axes.set_ylim(edge or max(axes.get_ylim()[0], -0.02), min(top, 1.02))
         right = axes.get_xlim()[1]
         for after, rows in enumerate(sides):
             for group in sorted(wanted):

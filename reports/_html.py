@@ -58,6 +58,8 @@ h1 { font-size: 27px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -.01em;
 h2 { font-size: 19px; margin: 40px 0 4px; }
 h3 { font-size: 15px; margin: 20px 0 8px; }
 p { margin: 4px 0 12px; max-width: 82ch; }
+ul { padding-left: 20px; }
+p, li { overflow-wrap: anywhere; }
 .soft { color: var(--soft); }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
   padding: 16px; margin: 12px 0; overflow-x: auto; }

@@ -52,10 +52,10 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=12)
     axes.set_xscale("log")
     colours, dashes = _looks([r.group for r in rows])
-    bottom = _bottom(rows)
+    edge = lower_edge(rows)
     for i, row in enumerate(rows):
-        _point(axes, row, colours[row.group.device], f"point{i}", bottom)
-    _axes(axes, bottom, _task.axis(rows[0].task))
+        _point(axes, row, colours[row.group.device], f"point{i}", edge)
+    _axes(axes, edge, _task.axis(rows[0].task))
     right = axes.get_xlim()[1]
     for group in sorted({r.group for r in rows}):
         front = sorted(
@@ -74,7 +74,7 @@ def _draw(figure: Figure, rows: Sequence[Row], title: str) -> None:
                 zorder=2,
             )
     axes.set_xlim(right=right)
-    _legend(axes, rows, colours, dashes, bottom)
+    _legend(axes, rows, colours, dashes, edge)
     figure.draw_without_rendering()
     _names(figure, axes, rows)
 
@@ -95,8 +95,8 @@ def _size(group: Group) -> tuple[int, int, int, str]:
     return group.batch, group.threads, group.length, group.scenario
 
 
-def _bottom(rows: Sequence[Row]) -> float:
-    """Where the accuracy axis starts: 0, or higher if broken nets would flatten all the others.
+def lower_edge(rows: Sequence[Row]) -> float:
+    """Say where the accuracy axis starts: 0, or higher if broken nets would flatten all the others.
 
     The choice among good nets is what the plot is for; those far below stand as open triangles on
     its lower edge. A net of less than half the best accuracy counts as broken, even where chance
@@ -110,10 +110,10 @@ def _bottom(rows: Sequence[Row]) -> float:
     return cut if top - lowest > 2 * (top - cut) else 0.0
 
 
-def _point(axes: Axes, row: Row, colour: str, name: str, bottom: float) -> None:
+def _point(axes: Axes, row: Row, colour: str, name: str, edge: float) -> None:
     t, a = row.latency_s or 0, row.accuracy or 0
-    if a < bottom:
-        axes.plot([t], [bottom], gid=name, ls="", color=colour, marker="v", ms=6, mfc="none",
+    if a < edge:
+        axes.plot([t], [edge], gid=name, ls="", color=colour, marker="v", ms=6, mfc="none",
                   clip_on=False, zorder=5)  # fmt: skip
         return
     ends = row.latency_low_s, row.latency_high_s, row.accuracy_low, row.accuracy_high
@@ -137,13 +137,13 @@ def _point(axes: Axes, row: Row, colour: str, name: str, bottom: float) -> None:
     )  # fmt: skip
 
 
-def _axes(axes: Axes, bottom: float, quality: str) -> None:
+def _axes(axes: Axes, edge: float, quality: str) -> None:
     _figure.log_ticks(axes.xaxis, seconds)
     axes.yaxis.set_major_formatter(lambda a, _: f"{a * 100:g} %")
     axes.set_xlabel("latency of one call (log scale, faster is to the left)")
     axes.set_ylabel(quality)
     low, high = axes.get_ylim()
-    axes.set_ylim(bottom or max(low, -0.02), min(high, 1.02))
+    axes.set_ylim(edge or max(low, -0.02), min(high, 1.02))
     axes.grid(color=LINE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -155,7 +155,7 @@ def _legend(
     rows: Sequence[Row],
     colours: dict[str, str],
     dashes: dict[Group, Any],
-    bottom: float,
+    edge: float,
 ) -> None:
     from matplotlib.lines import Line2D
 
@@ -180,7 +180,7 @@ def _legend(
                 label="hollow: not a measurement",
             )
         )
-    if any((r.accuracy or 0) < bottom for r in rows):
+    if any((r.accuracy or 0) < edge for r in rows):
         lines.append(
             Line2D([], [], color=INK, ls="", marker="v", mfc="none", ms=6, label="below the plot")
         )
@@ -194,8 +194,8 @@ def _legend(
 
 def _names(figure: Figure, axes: Axes, rows: Sequence[Row]) -> None:
     """Name the points on a front, where a place is free; the others are named by their tips."""
-    bottom = axes.get_ylim()[0]
-    at = [(r.latency_s or 0, max(r.accuracy or 0, bottom)) for r in rows]
+    edge = axes.get_ylim()[0]
+    at = [(r.latency_s or 0, max(r.accuracy or 0, edge)) for r in rows]
     best = sorted((i for i, r in enumerate(rows) if r.on_front), key=lambda i: -_chance(rows[i]))
     named = [
         Label(f"{clean(rows[i].model, 40)} {clean(rows[i].recipe, 40)}", *at[i])

@@ -25,6 +25,7 @@ FAR, ROUNDS, MOSTLY = 4.0, 4, 2 / 3
 # only: it is taken to be larger than this one's by so much over the root of the number of cells. By
 # simulation, see `tests/benchmarks/rules.py`.
 UNSURE = 1.6
+HISTORY = 2  # cells that the spread which is learnt from earlier runs counts as
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,14 @@ class Common:
     def compare(self, a: Level, b: Level) -> Ratio:
         """Return b / a of one cell, without what is common to all.
 
-        How far apart cells lie is told by those of the two runs themselves, and is not taken to be
-        less than the history of the machine tells. Where they are too few, all is from there.
+        How far apart cells lie is told by those of the two runs themselves. Where they are too few,
+        it is what runs of this machine usually lie apart.
         """
         variance, dof = _levels.of_difference(a, b)
         step = b.log - a.log - self.shift
         if self.known:
-            learnt = self.sessions.own if self.sessions and self.sessions.pairs else 0.0
-            least = variance + 2 * learnt**2 if learnt else 0.0
-            spread = math.sqrt(max(self.spread**2 * variance, least))
-            return _stats.ratio(step, math.hypot(spread, self.error), dof)
+            error = math.hypot(self.spread * math.sqrt(variance), self.error)
+            return _stats.ratio(step, error, dof)
         if self.sessions is None:
             return _stats.ratio(step, math.sqrt(variance), dof)
         between = self.sessions.variance
@@ -106,6 +105,12 @@ def common(
         near = sorted(ratios, key=lambda ratio: _off(ratio, shift))
         count = sum(_off(ratio, shift) <= FAR * max(1.0, seen) for ratio in near)
         kept = near[: max(count, math.ceil(unchanged * len(near)))]
+    if sessions and sessions.pairs:
+        # What the history tells counts as a few cells more, where it tells of more noise.
+        usual = median(a.variance + b.variance for a, b in pairs)
+        history = 1 + 2 * sessions.own**2 / usual
+        pooled = (len(kept) * seen**2 + HISTORY * history) / (len(kept) + HISTORY)
+        seen = max(seen, math.sqrt(pooled))
     # Visits of a cell may also differ more than runs do, as where a block is worse for some cells
     # in every run. So intervals may become narrower, but only beyond what chance does to `seen`.
     # Nor may what was left out make them so.

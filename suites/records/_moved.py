@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     Drawn = Mapping[str, NDArray[np.bool_]]  # by cell, whether it is on the front
 
-LIKELY = 0.5  # with this probability a point is said to have joined or left
+LIKELY = 0.5  # points with this probability are told
+SURE = 0.99  # and with this one they are said to have joined or left: of ties, chance picks one
 
 
 class Point(NamedTuple):
@@ -49,6 +50,15 @@ class Moved:
     high: float | None = None
     p: float | None = None
     q: float | None = None
+
+    @property
+    def surely(self) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+        """The points that joined, and those that left, beyond doubt."""
+        joined, left = (
+            tuple(point for point in points if point.probability >= SURE)
+            for points in (self.joined, self.left)
+        )
+        return joined, left
 
     @property
     def answer(self) -> str:
