@@ -17,6 +17,11 @@ def folder() -> Path:
     return Path(place).absolute() if place else Path.home() / ".cache" / "paretomark"
 
 
+def trees() -> Path:
+    """Return the folder of the work trees of revisions."""
+    return folder() / "trees"
+
+
 def key(parts: Sequence[str]) -> str:
     """Return a name, DIGITS hexadecimal digits, for what is made of these parts in this order."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGITS]

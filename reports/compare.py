@@ -14,10 +14,12 @@ from paretomark.reports import (
     _compared_terminal,
     _json,
     _learnt,
+    _running,
     _sides,
 )
 from paretomark.reports._command import percentage
 from paretomark.reports._compared import Compared
+from paretomark.reports._running import SUITE
 from paretomark.suites.records import _archive
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import summarise
@@ -41,8 +43,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="where runs of revisions, and earlier runs of the machine, are (default: runs)",
     )
     parser.add_argument(
-        "--suite", default="", help="of several suites that a revision has runs of, this one"
+        "--suite",
+        default="",
+        help="of several suites that a revision has runs of, this one; with --run its file, from "
+        f"the top of the checkout (default: {SUITE})",
     )
+    parser.add_argument(
+        "--run",
+        action="store_true",
+        help="A and B are revisions: check both out, build them, and time them side by side",
+    )
+    _running.arguments(parser)
     parser.add_argument(
         "--delta",
         type=percentage,
@@ -73,8 +84,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Print what differs. Raises UserError for what is no run, or of another machine."""
-    a, b, notes = _sides.find(arguments.a, arguments.b, arguments.runs, arguments.suite)
-    by_name = arguments.by_name or _sides.are_revisions(arguments.a, arguments.b)
+    if arguments.run:
+        a, b = _running.both(arguments.a, arguments.b, arguments)
+        notes: tuple[str, ...] = ()
+    else:
+        _running.check_unused(arguments)
+        a, b, notes = _sides.find(arguments.a, arguments.b, arguments.runs, arguments.suite)
+    revisions = _sides.are_revisions(arguments.a, arguments.b)
+    by_name = arguments.by_name or arguments.run or revisions
     compared = of(a, b, arguments.runs, arguments.delta, by_name, notes)
     _write(compared, arguments)
     return compared.outcome.code(arguments.require == CONCLUSIVE)

@@ -16,6 +16,7 @@ from paretomark.devices import _device
 from paretomark.devices.measure import _crew, _origins, _process
 from paretomark.devices.measure._crew import Rules, Task
 from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._process import HERE
 from paretomark.suites.spec._model import Preprocess
 from paretomark.tests._files import net_of_fake
 from paretomark.tests.conftest import gone
@@ -136,7 +137,7 @@ def test_a_forked_visit_fails_as_any_other(spec: Callable[..., VisitSpec], varia
 def test_an_origin_that_is_lost_does_no_harm(
     spec: Callable[..., VisitSpec], parents: list[str]
 ) -> None:
-    with _origins.opened([spec()] * 3) as origins:
+    with _origins.opened([(spec(), HERE)] * 3) as origins:
         for origin in origins._ready.values():
             os.kill(origin.pid, signal.SIGKILL)
         start = origins.start(spec())
@@ -148,7 +149,7 @@ def test_an_origin_that_is_lost_does_no_harm(
 def test_a_forked_visit_is_a_child_of_ours_in_a_group_of_its_own(
     spec: Callable[..., VisitSpec],
 ) -> None:
-    with _origins.opened([spec()] * 3) as origins:
+    with _origins.opened([(spec(), HERE)] * 3) as origins:
         child = _process.Child("_visit", spec(), 30.0, start=origins.start(spec()))
     with child:  # its origin is gone by now
         assert child.answer().table is not None
@@ -165,10 +166,11 @@ def test_a_forked_visit_dies_with_its_parent(
     code = (
         "import time\n"
         "from paretomark.devices.measure import _origins, _process\n"
+        "from paretomark.devices.measure._process import HERE\n"
         "from paretomark.devices.measure._inputs import VisitSpec\n"
         "from paretomark.suites.spec._model import Preprocess, Reading\n"
         f"spec = {spec('fake:hang')!r}\n"
-        "with _origins.opened([spec] * 3) as origins:\n"
+        "with _origins.opened([(spec, HERE)] * 3) as origins:\n"
         "    child = _process.Child('_visit', spec, 60.0, start=origins.start(spec))\n"
         "    child.answer()\n"
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"

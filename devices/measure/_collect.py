@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from paretomark.devices import _device, _host
 from paretomark.devices.measure import _crew, _power, _run, _work
@@ -32,17 +33,34 @@ MOST_BLOCKS = 1000
 def start(request: RunRequest, out: Path, progress: _work.Progress) -> _store.Run:
     """Start a new run in the folder `out`. Raise UserError, before it builds, if it cannot work."""
     suite, cells = request.plan()
-    probes = _probes(cells)
-    commit, dirty = _commits.current()
-    header = Header(
+    probes = probed(cells)
+    commit, dirty = _commits.current(without=out.parent)  # earlier runs change nothing
+    _store.create(
+        out,
+        header(
+            out.name,
+            suite,
+            cells,
+            probes,
+            commit=commit,
+            dirty=dirty,
+            request=dataclasses.asdict(request),
+        ),
+    )
+    _collect(suite, cells, probes, out, progress, request.time_s)
+    return _store.read(out)
+
+
+def header(
+    name: str, suite: Suite, cells: Sequence[Cell], probes: Sequence[Probe], **further: Any
+) -> Header:
+    """Make the header of a run on this machine that starts now."""
+    return Header(
         schema=SCHEMA,
-        run=out.name,
+        run=name,
         suite=suite.name,
         title=suite.title or suite.name,
         started=_work.utc_now(),
-        commit=commit,
-        dirty=dirty,
-        version=metadata.version("paretomark"),
         host=_host.machine(),
         probes=tuple(probes),
         meters=_power.meters(probe.device for probe in probes if probe.available),
@@ -51,11 +69,8 @@ def start(request: RunRequest, out: Path, progress: _work.Progress) -> _store.Ru
         precision=suite.precision,
         boundary=suite.boundary,
         seed=suite.seed,
-        request=dataclasses.asdict(request),
+        **{"version": metadata.version("paretomark"), **further},
     )
-    _store.create(out, header)
-    _collect(suite, cells, probes, out, progress, request.time_s)
-    return _store.read(out)
 
 
 def resume(out: Path, progress: _work.Progress) -> _store.Run:
@@ -69,7 +84,7 @@ def resume(out: Path, progress: _work.Progress) -> _store.Run:
         raise UserError(f"{out}: the suite no longer plans the same cells; start a new run")
     if run.header.host.fingerprint != _host.machine().fingerprint:
         raise UserError(f"{out}: was started on another machine ({run.header.host.chip})")
-    probes = _probes(cells)
+    probes = probed(cells)
     for probe, before in zip(probes, run.header.probes, strict=True):
         if probe != before:
             raise UserError(
@@ -95,17 +110,28 @@ def _collect(
     built = build_artifacts(suite, possible, progress)
     with _store.Writer(out) as writer:
         work = _work.Work(suite, possible, built, writer, progress, _store.read(out).records)
-        for cell in cells:
-            if cell.key not in work.ended and (why := obstacle(cell, absent)):
-                work.keep(cell, 0, why)
-        for cell in possible:
-            artifact = built[cell.key]
-            if isinstance(artifact, Refused) and cell.key not in work.ended:
-                work.keep(cell, 0, Visit(artifact.status, "build", artifact.reason))
+        keep_obstacles(work, cells, absent, built)
         end = None if time_s is None else time.monotonic() + time_s
         for block in range(suite.blocks):
             work.visit(block, possible)
         _visit_more(suite, possible, work, out, end)
+
+
+def keep_obstacles(
+    work: _work.Work,
+    cells: Sequence[Cell],
+    absent: Mapping[str, Probe],
+    built: Mapping[str, Artifact | Refused],
+) -> None:
+    """Append the records of cells that cannot be visited."""
+    for cell in cells:
+        artifact = built.get(cell.key)
+        if cell.key in work.ended:
+            continue
+        if why := obstacle(cell, absent):
+            work.keep(cell, 0, why)
+        elif isinstance(artifact, Refused):
+            work.keep(cell, 0, Visit(artifact.status, "build", artifact.reason))
 
 
 def _visit_more(
@@ -176,8 +202,8 @@ def build_artifacts(
     return {name: built[_build.key(spec)] for name, spec in specs.items()}
 
 
-def _probes(cells: Sequence[Cell]) -> list[Probe]:
-    """What the devices of these cells say of themselves. Raise UserError if none is here."""
+def probed(cells: Sequence[Cell]) -> list[Probe]:
+    """Ask the devices of these cells what they are. Raise UserError if none is here."""
     targets = list(dict.fromkeys(cell.device for cell in cells))
     probes = list(_run.probe(targets).values())
     useful = {cell.device for cell in cells if not obstacle(cell, {})} or set(targets)

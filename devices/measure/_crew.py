@@ -24,6 +24,7 @@ from paretomark.devices.measure import _origins, _outcome, _power, _process, _ti
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._origins import Origins
 from paretomark.devices.measure._outcome import Visit
+from paretomark.devices.measure._process import HERE, Interpreter
 from paretomark.suites.records import _levels
 
 MOST = 64  # workers at once
@@ -49,6 +50,7 @@ class Task:
     peak_bytes: int | None = None
     best_ns: float | None = None  # the least floor of earlier visits
     obstacle: Callable[[], str] = lambda: ""  # why it cannot be made, asked just before
+    where: Interpreter = HERE
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ class _Crew(ExitStack):
         They import their runtimes side by side. How much memory they need is known only when they
         are loaded, so a few are loaded before the next ones start.
         """
-        with _origins.opened([] if self._rules.alone else [t.spec for t in waiting]) as origins:
+        with _origins.opened(
+            [] if self._rules.alone else [(task.spec, task.where) for task in waiting]
+        ) as origins:
             self._gather(waiting, origins)
 
     def _gather(self, waiting: deque[Task], origins: Origins) -> None:
@@ -240,7 +244,7 @@ class _Crew(ExitStack):
         if why := task.obstacle():
             self._refused.append((task, Visit("failed", "load", why)))
             return []
-        start = origins.start(task.spec)
+        start = origins.start(task.spec, task.where)
         child = _process.Child("_visit", task.spec, self._rules.deadline_s, start=start)
         member = _Member(task, self.enter_context(child))
         self._members.append(member)

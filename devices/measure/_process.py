@@ -22,10 +22,11 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from paretomark.devices import _host
 from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.suites.spec import _plugins
 from paretomark.suites.spec._errors import LONGEST, last_line
 
 POLL_S = 0.05  # where the system does not tell of the end of a process
@@ -54,6 +55,23 @@ class Ends:
 
 
 Start = Callable[[list[str], Ends, int], int]  # a module with its arguments, on so many threads
+
+
+class Interpreter(NamedTuple):
+    """A Python that children are started in, and where it finds modules and plug-ins; "" is as this
+    process does."""
+
+    python: str = sys.executable
+    path: str = ""
+    plugins: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a child."""
+        own = {"PYTHONPATH": self.path, _plugins.VARIABLE: self.plugins}
+        return {**os.environ, **{name: value for name, value in own.items() if value}}
+
+
+HERE = Interpreter()
 
 
 class Child:
@@ -223,17 +241,17 @@ class Child:
         return _ended(self.pid)
 
 
-def fresh(command: list[str], ends: Ends, threads: int) -> int:
+def fresh(command: list[str], ends: Ends, threads: int, where: Interpreter = HERE) -> int:
     """Start a module in a Python of its own."""
     # numpy and some runtimes size their pools by these when they are imported.
     pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", *command, str(ends.done)],
+        [where.python, "-P", "-m", *command, str(ends.done)],
         stdin=ends.words,
         pass_fds=(ends.done,),
         stdout=ends.log,
         stderr=ends.log,
-        env={**os.environ, **pools},
+        env={**where.environment(), **pools},
         start_new_session=True,
     )
     process.returncode = 0  # who has its number waits for it, and this object never

@@ -13,6 +13,7 @@ from typing import Any
 from paretomark.devices.measure import _crew, _parity, _scenarios
 from paretomark.devices.measure._inputs import VisitSpec
 from paretomark.devices.measure._outcome import NO_FIELDS, Visit
+from paretomark.devices.measure._process import HERE, Interpreter
 from paretomark.models.build import _artifact
 from paretomark.models.build._artifact import Artifact, Refused
 from paretomark.models.data import _data
@@ -44,8 +45,10 @@ class Work:
         writer: _store.Writer,
         progress: Progress,
         records: Sequence[Record],
+        where: Interpreter = HERE,
     ) -> None:
-        self._suite, self._built = suite, built
+        self.suite, self._built, self._where = suite, built, where
+        self.twins: dict[str, list[tuple[Work, Cell]]] = {}  # what the visits of a cell are of, too
         self._cells = {cell.key: cell for cell in cells}
         self._writer, self._progress = writer, progress
         self._done = {(r.cell, r.block) for r in records}
@@ -59,21 +62,27 @@ class Work:
 
     def visit(self, block: int, cells: Sequence[Cell]) -> None:
         """Visit these cells, without those that have been, or that have ended."""
-        seed = f"{self._suite.seed}/{block}"
-        missing = [c for c in cells if (c.key, block) not in self._done | self.ended_in(block)]
-        random.Random(seed).shuffle(missing)
-        rules = _crew.Rules(
-            self._suite.deadline_s, self._suite.foreign_load_cores, seed, alone=block == 0
-        )
-        tasks = [self._task(cell, block) for cell in missing]
-        self._total += len(tasks) if block >= self._blocks else 0
+        rules = self.rules(block)
+        tasks = self.tasks(block, cells)
+        random.Random(rules.seed).shuffle(tasks)
         together = [task for task in tasks if task.spec.scenario not in ALONE]
         for task, visit in _crew.visits(together, rules, self._progress.turn):
             self.keep(self._cells[task.key], block, visit)
         alone = [task for task in tasks if task.spec.scenario in ALONE]
-        own = self._suite.server, self._suite.sustained
+        own = self.suite.server, self.suite.sustained
         for task, visit in _scenarios.visits(alone, rules, *own, self._progress.turn):
             self.keep(self._cells[task.key], block, visit)
+
+    def rules(self, block: int) -> _crew.Rules:
+        """Say what holds for all visits of a block."""
+        seed, alone = f"{self.suite.seed}/{block}", block == 0
+        return _crew.Rules(self.suite.deadline_s, self.suite.foreign_load_cores, seed, alone)
+
+    def tasks(self, block: int, cells: Sequence[Cell]) -> list[_crew.Task]:
+        """Give the visits of these cells that are still to be made in a block."""
+        missing = [c for c in cells if (c.key, block) not in self._done | self.ended_in(block)]
+        self._total += len(missing) if block >= self._blocks else 0
+        return [self._task(cell, block) for cell in missing]
 
     def ended_in(self, block: int) -> set[tuple[str, int]]:
         """The visits of a block that are not made, for their cell has ended."""
@@ -90,6 +99,8 @@ class Work:
         self._done.add((cell.key, block))
         if record.status not in ("ok", "fallback"):
             self.ended.add(cell.key)
+        for work, twin in self.twins.get(cell.key, ()):
+            work.keep(twin, block, visit)
 
     def _note(self, record: Record) -> None:
         if record.peak_memory_bytes is not None:
@@ -102,10 +113,10 @@ class Work:
     def _task(self, cell: Cell, block: int) -> _crew.Task:
         artifact = self._built[cell.key]
         assert isinstance(artifact, Artifact)
-        spec = visit_spec(self._suite, cell, artifact, score=block == 0 and cell.scenario != COLD)
+        spec = visit_spec(self.suite, cell, artifact, score=block == 0 and cell.scenario != COLD)
         obstacle = functools.partial(not_intact, artifact)
         known = self._peaks.get(cell.key), self._floors.get(cell.key)
-        return _crew.Task(cell.key, spec, *known, obstacle)
+        return _crew.Task(cell.key, spec, *known, obstacle, self._where)
 
 
 def not_intact(artifact: Artifact) -> str:

@@ -22,6 +22,7 @@ from paretomark.models.data import _data
 from paretomark.models.data._data import Split
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
+from paretomark.suites.records import _commits
 from paretomark.suites.spec import _plugins, _schema
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import RANDOM, Input, Model, Preprocess, Reading, Recipe
@@ -103,7 +104,9 @@ def folder(spec: BuildSpec) -> Path:
     model, recipe = spec.model, spec.recipe
     anonymous = dataclasses.replace(
         spec,
-        model=dataclasses.replace(model, name="", weights="", recipes=(), devices=()),
+        model=dataclasses.replace(
+            model, net=_placed(model), name="", weights="", recipes=(), devices=()
+        ),
         recipe=dataclasses.replace(recipe, name="", devices=()),
     )
     parts = [json.dumps(dataclasses.asdict(anonymous), sort_keys=True)]
@@ -119,11 +122,23 @@ def folder(spec: BuildSpec) -> Path:
 
 def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     """Return the folder where the float net after these steps is, or will be kept."""
-    used = {"net": model.net, "data": model.data, "preprocess": model.preprocess}
+    used = {"net": _placed(model), "data": model.data, "preprocess": model.preprocess}
     used["output"] = model.output
     parts = [json.dumps([used, steps, seed], sort_keys=True, default=str)]
     parts += [*_of_net(model, steps), *_of_data(data(model))]
     return _cache.folder() / "nets" / _cache.key(parts)
+
+
+def _placed(model: Model) -> str:
+    """The net as it counts in keys: of one in a work tree of a revision, what is committed beside
+    it, such as weights that it reads, stands for the place. Its code is in the key by itself."""
+    if model.kind != "python":
+        return model.net
+    file, function = _zoo.python(_zoo.split(model.net).name)
+    if _cache.trees() not in file.parents:
+        return model.net
+    beside = _commits.content(file.parent, (".py", ".md", ".rst", ".toml"))
+    return f"python:{beside}:{file.name}:{function}"
 
 
 def prepared(source: str, preprocess: Preprocess, count: int, task: str) -> Path:

@@ -5,8 +5,9 @@ Order is that of the commit graph, never of dates, which rebasing and clocks cha
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from paretomark.suites.spec._errors import UserError
@@ -21,11 +22,16 @@ def top(folder: Path = Path()) -> Path | None:
     return Path(found) if found else None
 
 
-def current(folder: Path = Path()) -> tuple[str, bool]:
+def current(folder: Path = Path(), without: Path | None = None) -> tuple[str, bool]:
     """Return the commit that is checked out, "" where there is none, and whether something is not
-    committed."""
-    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    return commit or "", bool(commit and _git(folder, "status", "--porcelain"))
+    committed, but for what lies in a folder `without`."""
+    commit, place = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD"), top(folder)
+    if not commit or place is None:
+        return "", False
+    left_out = []
+    if without is not None and place in (absolute := without.absolute()).parents:
+        left_out = [f":(exclude,literal){absolute.relative_to(place)}"]
+    return commit, bool(_git(place, "status", "--porcelain", "--", ".", *left_out))
 
 
 def resolve(revision: str, folder: Path = Path()) -> str:
@@ -60,6 +66,14 @@ def between(good: str, bad: str, folder: Path = Path()) -> list[str]:
         raise UserError(f"{good[:SHORT]} is no ancestor of {bad[:SHORT]}: name them in this order")
     order = "--topo-order", "--reverse", "--ancestry-path"
     return (_git(folder, "rev-list", *order, f"{good}..{bad}") or "").split()
+
+
+def content(folder: Path, without: Collection[str]) -> str:
+    """Return a digest of what is committed in a folder, but for files with these endings; "" if
+    nothing is."""
+    listed = (_git(folder, "ls-tree", "-r", "HEAD", "--", ".") or "").splitlines()
+    kept = [line for line in listed if not line.endswith(tuple(without))]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest() if kept else ""
 
 
 def subject(commit: str, folder: Path = Path()) -> str:

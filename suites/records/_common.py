@@ -11,11 +11,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
 
 from paretomark.suites.records import _levels, _stats
 from paretomark.suites.records._levels import FEW, Level
 from paretomark.suites.records._sessions import Sessions
 from paretomark.suites.records._stats import Ratio, t_quantile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Times what is seen of it: what is seen is off by some 15 %, and hardly ever by more than 40 %.
 WIDER, SURE = 1.15, 1.4
@@ -56,6 +61,21 @@ class Common:
             return self.ratio
         error = math.hypot(self.error, math.sqrt(2) * self.sessions.together)
         return _stats.ratio(self.shift, error, self.sessions.dof)
+
+    @property
+    def own(self) -> float:
+        """What a cell of either run lies off by itself, a standard deviation: 0 where `spread` has
+        it, or both were timed side by side."""
+        return 0.0 if self.known or self.sessions is None else self.sessions.own
+
+    def day(self, draws: int, seed: int = 0) -> NDArray[np.float64]:
+        """Draw what is not known of what all cells have in common: logarithms, a line for each."""
+        import numpy as np
+
+        error = self.error
+        if not self.known and self.sessions is not None:
+            error = math.sqrt(2) * self.sessions.together
+        return error * np.random.default_rng(seed).standard_normal((draws, 1))
 
     def compare(self, a: Level, b: Level) -> Ratio:
         """Return b / a of one cell, without what is common to all.

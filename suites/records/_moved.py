@@ -119,14 +119,21 @@ def _of_group(
             change=seen[1] - seen[0],
         )
     (times_a, outcomes_a), (times_b, outcomes_b) = of_a, of_b
-    wider = both.spread if both.known else 1.0
+    own = both.own
     times = [
-        *((log, wider * error, dof) for log, error, dof in times_a),
-        *((log - both.shift, wider * error, dof) for log, error, dof in times_b),
+        *((log, math.hypot(both.spread * error, own), dof) for log, error, dof in times_a),
+        *(
+            (log - both.shift, math.hypot(both.spread * error, own), dof)
+            for log, error, dof in times_b
+        ),
     ]
-    drawn = _front.drawn(times, [*outcomes_a, *outcomes_b])
+    drawn_times, drawn_scores = _front.drawn(times, [*outcomes_a, *outcomes_b])
     cut = len(times_a)
-    sides_drawn = [(axis[:, :cut], axis[:, cut:]) for axis in drawn]
+    day = both.day(len(drawn_times))
+    sides_drawn = [
+        (drawn_times[:, :cut], drawn_scores[:, :cut]),
+        (drawn_times[:, cut:] + day, drawn_scores[:, cut:]),
+    ]
     areas, chances = [], []
     for i in (0, 1):
         side = sides_drawn[0][i], sides_drawn[1][i]

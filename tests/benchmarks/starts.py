@@ -19,6 +19,7 @@ import time
 from paretomark.devices import _device
 from paretomark.devices.measure import _origins, _process
 from paretomark.devices.measure._inputs import VisitSpec
+from paretomark.devices.measure._process import HERE
 from paretomark.models.build import _build
 from paretomark.models.build._artifact import Artifact, BuildSpec
 from paretomark.suites.records import _levels, _stats
@@ -60,7 +61,7 @@ def crew(spec: VisitSpec, seed: int) -> tuple[float, float, float, float]:
     """The mean floors of fresh and of forked visits, in ns; then seconds until they had started."""
     begun, children = time.monotonic(), []
     fresh_s = 0.0
-    with _origins.opened([spec] * VISITS) as origins:
+    with _origins.opened([(spec, HERE)] * VISITS) as origins:
         for at in range(VISITS):
             now = time.monotonic()
             start = origins.start(spec) if at % 2 else _process.fresh

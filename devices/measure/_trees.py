@@ -1,0 +1,199 @@
+"""Work trees of revisions, each with an interpreter that has what its revision needs.
+
+A revision is checked out in a folder of the cache, and the user's own checkout is left alone. Where
+the files that tell of packages are the same in all revisions, the present interpreter does for all;
+else each gets an environment of its own, which is kept by a digest of these files.
+
+All sides are measured by the paretomark that runs, unless the repository is paretomark's own: then
+the code of each revision is what is compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from paretomark.devices.measure._process import Interpreter
+from paretomark.models import _cache
+from paretomark.suites.records import _commits
+from paretomark.suites.spec._errors import UserError, last_line
+
+Told = Callable[[str], None]
+PACKAGE = "paretomark"
+# What decides which packages a revision has; constraints are files that others name.
+DEPENDENCIES = (
+    *("pyproject.toml", "setup.py", "setup.cfg", "*.lock", "Pipfile.lock"),
+    *("requirements*.txt", "constraints*.txt"),
+)
+READY = "ready"
+HOME = Path(__file__).parents[2]  # of the package that runs
+DEADLINE_S = 1800
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A revision, checked out, and what its children run in."""
+
+    revision: str
+    commit: str
+    folder: Path
+    interpreter: Interpreter
+
+
+@contextlib.contextmanager
+def opened(revisions: Sequence[str], setup: str = "", told: Told = print) -> Iterator[list[Tree]]:
+    """Check revisions out, and give their trees; at last take them away again.
+
+    `setup` is a command that installs what a revision needs, run in its tree by its environment's
+    `python`. Raises UserError if a revision is none, or its environment cannot be made.
+    """
+    top = _commits.top()
+    if top is None:
+        raise UserError("this is no git checkout, so there are no revisions to build and time")
+    commits = [_commits.resolve(revision) for revision in revisions]
+    with ExitStack() as stack:
+        folders = [stack.enter_context(_tree(top, i, commit)) for i, commit in enumerate(commits)]
+        needs = [_needs(folder) for folder in folders]
+        shared = len(set(needs)) == 1 and not setup
+        sides = []
+        for revision, commit, folder in zip(revisions, commits, folders, strict=True):
+            python = sys.executable if shared else _environment(folder, revision, setup, told)
+            package = folder if _is_own(folder) else HOME
+            path = stack.enter_context(_importable(folder, package))
+            sides.append(Tree(revision, commit, folder, Interpreter(python, str(path))))
+        yield sides
+
+
+@contextlib.contextmanager
+def _tree(top: Path, number: int, commit: str) -> Iterator[Path]:
+    """A work tree, at a place of its own for each side of a repository: so paths stay the same."""
+    name = hashlib.sha256(str(top).encode()).hexdigest()[:12]
+    folder = _cache.trees() / f"{name}-{number}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{top}: another process compares revisions of it; wait until it is done"
+            ) from None
+        _remove(top, folder)
+        try:
+            _git(top, "worktree", "add", "--quiet", "--detach", str(folder), commit)
+            yield folder
+        finally:
+            _remove(top, folder)
+
+
+def _remove(top: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(UserError):
+        _git(top, "worktree", "prune")
+
+
+def _git(top: Path, *words: str) -> None:
+    done = subprocess.run(
+        ["git", "-C", str(top), *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(f"git {words[0]} {words[1]}: {last_line(done.stderr)}")
+
+
+@contextlib.contextmanager
+def _importable(folder: Path, package: Path) -> Iterator[Path]:
+    """A folder for PYTHONPATH in which a package goes by its name."""
+    place = folder.with_suffix(".path")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    (place / PACKAGE).symlink_to(package)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _project(folder: Path) -> dict[str, object]:
+    try:
+        table = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    project = table.get("project", {})
+    return project if isinstance(project, dict) else {}
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a tree is one of paretomark itself."""
+    return _project(folder).get("name") == PACKAGE
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted({path for pattern in DEPENDENCIES for path in folder.glob(pattern)})
+
+
+def _needs(folder: Path) -> str:
+    """A digest of what tells which packages a revision needs."""
+    found = {path.name: _cache.sha256(path) for path in _files(folder) if path.is_file()}
+    return json.dumps(found, sort_keys=True)
+
+
+def _environment(folder: Path, revision: str, setup: str, told: Told) -> str:
+    """The interpreter of an environment with what a revision needs, made if it is not there."""
+    own = metadata.requires(PACKAGE) or []
+    base = [need for need in own if "extra ==" not in need]
+    key = _cache.key([_needs(folder), setup, sys.version, *base])
+    place = _cache.folder() / "environments" / key
+    python = place / "bin" / "python"
+    if (place / READY).exists():
+        return str(python)
+    told(f"{revision}: making its environment, for its packages are others")
+    shutil.rmtree(place, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(place)], folder, revision, {})
+    for command in _commands(folder, str(python), base, setup):
+        _run(command, folder, revision, {"PATH": f"{place / 'bin'}:{os.environ['PATH']}"})
+    (place / READY).touch()
+    return str(python)
+
+
+def _commands(folder: Path, python: str, base: Sequence[str], setup: str) -> list[list[str]]:
+    """What installs the packages of a revision, and what our children need."""
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    constraints = [w for p in sorted(folder.glob("constraints*.txt")) for w in ("-c", str(p))]
+    if setup:
+        return [["sh", "-c", setup], [*pip, *base]]
+    wanted = [w for p in sorted(folder.glob("requirements*.txt")) for w in ("-r", str(p))]
+    project = _project(folder)
+    listed = project.get("dependencies")
+    wanted += [need for need in listed if isinstance(need, str)] if isinstance(listed, list) else []
+    return [[*pip, *constraints, *wanted, *base]]
+
+
+def _run(command: Sequence[str], folder: Path, revision: str, more: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | more,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE_S,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UserError(f"{revision}: its environment cannot be made: {error}") from None
+    if done.returncode:
+        why = last_line(done.stderr or done.stdout)
+        raise UserError(
+            f"{revision}: its environment cannot be made: {why}: say how by --setup COMMAND"
+        )
