@@ -71,6 +71,11 @@ def count(value: float | None) -> str:
     return scaled(value, ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")))
 
 
+def cores(number: int) -> str:
+    """Write a number of cores; runs that were imported may not tell it."""
+    return f"{number} core{'s'[: number != 1]}" if number else "cores not told"
+
+
 def percent(share: float | None, places: int = 1) -> str:
     """Write a share of one: `89.0 %`."""
     return "–" if share is None else f"{share * 100:.{places}f} %"
@@ -147,14 +152,23 @@ def hypervolume(found: Hypervolume) -> str:
     return f"hypervolume {number(found.value)}{ends}, accuracy × doublings of speed from {corner}"
 
 
+def origin(row: Row | Group) -> str:
+    """Say what a latency is that was not measured here: predicted, or imported; "" for others."""
+    by = f"imported from {row.imported}" if row.imported else ""
+    return clean(", ".join(filter(None, (row.simulated, by))))
+
+
 def place_label(group: Group) -> str:
     """Name a place: device, batch, threads, length and scenario, and whether it is no
     measurement."""
-    text = f"{group.device}, batch {group.batch}, {group.threads} thread{'s'[: group.threads != 1]}"
+    threads = f"{group.threads} thread{'s'[: group.threads != 1]}"
+    text = (
+        f"{group.device}, batch {group.batch}, {threads if group.threads else 'threads not told'}"
+    )
     text += f", length {group.length}" if group.length else ""
     text += f", {group.boundary} alone" if group.boundary != CALL else ""
     text += f", {SITUATIONS[group.scenario]}" if group.scenario in SITUATIONS else ""
-    return clean(f"{text} ({group.simulated})" if group.simulated else text)
+    return clean(f"{text} ({origin(group)})" if origin(group) else text)
 
 
 def served(row: Row) -> str:
