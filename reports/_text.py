@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from typing import Protocol
 
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._record import CALL, INFERENCE, Record
@@ -152,7 +153,16 @@ def hypervolume(found: Hypervolume) -> str:
     return f"hypervolume {number(found.value)}{ends}, accuracy × doublings of speed from {corner}"
 
 
-def origin(row: Row | Group) -> str:
+class Marked(Protocol):
+    """What says of a latency where it is from: a row, a group, a verdict."""
+
+    @property
+    def simulated(self) -> str: ...
+    @property
+    def imported(self) -> str: ...
+
+
+def origin(row: Marked) -> str:
     """Say what a latency is that was not measured here: predicted, or imported; "" for others."""
     by = f"imported from {row.imported}" if row.imported else ""
     return clean(", ".join(filter(None, (row.simulated, by))))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from paretomark.reports.readers._foreign import Imported, Machine, Source
 
 NEEDS = ("reads(source)", "read(source)")
-UNKNOWN = "a machine that the file does not name"
+UNKNOWN = "a machine without a name"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,7 +184,9 @@ def _host(machine: Machine, form: str, name: str, contents: bytes) -> Host:
     digest = hashlib.sha256("\n".join(facts).encode() + (b"" if told else contents))
     return Host(
         fingerprint=f"imported-{digest.hexdigest()[:8]}",
-        chip=name or machine.chip or (f"{machine.cores} cores" if machine.cores else UNKNOWN),
+        chip=name
+        or machine.chip
+        or (UNKNOWN + f", of {machine.cores} cores" if machine.cores else UNKNOWN),
         cores=machine.cores,
         memory_bytes=machine.memory_bytes,
         system=machine.system,

@@ -402,4 +402,16 @@ def test_every_report_marks_what_is_imported(tmp_path: Path, call: Call) -> None
 
 def test_an_imported_run_cannot_be_resumed(tmp_path: Path, call: Call) -> None:
     imported(call, tmp_path, google(tmp_path, repetition("net", 1.0)))
-    assert call("run", "--resume", tmp_path / "run").code == 2
+    result = call("run", "--resume", tmp_path / "run")
+    assert (result.code, "was imported" in result.err) == (2, True)
+
+
+def test_compare_marks_what_is_imported(tmp_path: Path, call: Call) -> None:
+    path = google(tmp_path, *(repetition("net", t) for t in (1000.0, 1010.0)))
+    for name in ("a", "b"):
+        assert call("import", path, "--out", tmp_path / name).code == 0
+    told = call("compare", tmp_path / "a", tmp_path / "b", "--markdown", "--runs", tmp_path / "no")
+    assert told.code == 0
+    assert "net/as given/google-benchmark/b1/t1 (imported from google-benchmark v1.8.3)" in told.out
+    verdicts = json.loads(call("compare", tmp_path / "a", tmp_path / "b", "--json").out)["verdicts"]
+    assert [v["imported"] for v in verdicts] == ["google-benchmark v1.8.3"]
