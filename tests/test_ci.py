@@ -70,12 +70,17 @@ def test_the_gate_fails_where_something_is_worse(
 
 
 def comment(
-    machine: Machine, event: str = "pull_request", newest: str = "abc", artifact: bool = True
+    machine: Machine,
+    event: str = "pull_request",
+    newest: str = "abc",
+    artifact: bool = True,
+    before: str = "",
 ) -> _workflow.Outcome | None:
     download = [("--dir", "compare.md", TEXT)] if artifact else []
     machine.answers = {
         "gh run download": (int(not artifact), "", download),
         "gh pr view": (0, f"7 {newest}\n", []),
+        "gh api --paginate": (0, before, []),
     }
     hostile = "x$(touch pwned)`touch pwned`"
     run = {
@@ -96,9 +101,18 @@ def test_the_comment_says_what_the_gate_found(machine: Machine) -> None:
     assert machine.calls("gh", "pr", "view")[0][3] == "mallory:x$(touch pwned)`touch pwned`"
     (call,) = machine.calls("gh", "pr", "comment")
     assert call[3] == "7"
-    assert "--edit-last" in call  # one comment a pull request
-    assert Path(call[call.index("--body-file") + 1]).read_text() == TEXT
+    assert Path(call[call.index("--body-file") + 1]).read_text() == f"<!-- paretomark -->\n{TEXT}"
     assert not (machine.checkout / "pwned").exists()
+
+
+def test_the_comment_of_an_older_push_is_changed(machine: Machine) -> None:
+    outcome = comment(machine, before="41\n42\n")
+    assert outcome is not None
+    assert outcome.succeeded, outcome.printed
+    (call,) = machine.calls("gh", "api", "--silent")
+    assert "repos/o/r/issues/comments/41" in call
+    assert Path(call[-1].removeprefix("body=@")).read_text().endswith(TEXT)
+    assert machine.calls("gh", "pr", "comment") == []
 
 
 @pytest.mark.parametrize("changes", [{"newest": "def"}, {"artifact": False}])
