@@ -159,6 +159,21 @@ def keys() -> str:
     return "\n\n".join(parts)
 
 
+def readers() -> str:
+    """The formats that `bench.py import` reads."""
+    return _formats("readers")
+
+
+def writers() -> str:
+    """The formats that `bench.py export` writes."""
+    return _formats("writers")
+
+
+def _formats(kind: str) -> str:
+    rows = [(f"`{name.replace('_', '-')}`", _does(kind, name)) for name in own(kind)]
+    return _table(("format", "what it is"), rows)
+
+
 def quantities() -> str:
     """What a published figure may be of."""
     return ", ".join(f"`{name}`" for name in _published.QUANTITIES)
@@ -228,7 +243,7 @@ def commands() -> str:
 _BAR = r"\|"  # in a cell
 _MAKERS = (
     *(methods, training, augmentations, precisions, quantization, devices, data, tasks, keys),
-    *(quantities, suites, nets, columns, commands),
+    *(readers, writers, quantities, suites, nets, columns, commands),
 )
 TABLES: Mapping[str, Callable[[], str]] = {
     **{make.__name__: make for make in _MAKERS},

@@ -114,6 +114,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("length", "length", "1", "", "of declared inputs; 0: they have none"),
     Column("scenario", "scenario", "", "", "how it is called: single, batch, server, cold, ..."),
     Column("simulated", "simulated", "", "", "what the latency is, where it is not measured"),
+    Column("imported", "imported", "", "", "the tool that measured it, where that was another"),
     Column("precision", "precision", "", "", "of weights and arithmetic, as the recipe has it"),
     Column("status", "status", "", "", "ok, or what kept it from that", STATUS, (EVERY,)),
     Column("stage", "stage", "", "", "where it failed"),

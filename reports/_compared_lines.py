@@ -60,7 +60,7 @@ def line(v: Verdict) -> tuple[str, ...]:
     size = _text.size(v.bytes_b)
     return (
         SAME_FILE if v.same_file else v.answer,
-        _text.clean(_named(v) + (f" ({v.simulated})" if v.simulated else "")),
+        _text.clean(_named(v) + (f" ({origin})" if (origin := _text.origin(v)) else "")),
         f"{_text.seconds(v.latency_a_s)} → {_text.seconds(v.latency_b_s)}",
         change,
         "–" if v.detectable is None else f"{_text.number(v.detectable * 100, 2)} %",

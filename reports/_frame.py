@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretomark.reports import _columns
 from paretomark.suites.records import _store
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import summarise
+from paretomark.suites.records._summary import Summary, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +33,14 @@ def load(runs: str | Path | Run | Iterable[str | Path | Run]) -> pd.DataFrame:
 
     Raises UserError for what is no run, or a damaged one.
     """
+    sources = [runs] if isinstance(runs, str | Path | Run) else runs
+    return of(rows(summarise(_run(source)) for source in sources))
+
+
+def of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make a DataFrame of what `rows` gives."""
     import pandas as pd
 
-    sources = [runs] if isinstance(runs, str | Path | Run) else runs
-    rows = [row for source in sources for row in _rows(source)]
     about = ORIGIN | {key: _about(c) for c in _columns.columns() for key in c.keys}
     frame = pd.DataFrame(rows, columns=list(about))
     numbers = [key for c in _columns.columns() if c.unit for key in c.keys]
@@ -46,12 +50,19 @@ def load(runs: str | Path | Run | Iterable[str | Path | Run]) -> pd.DataFrame:
     return frame
 
 
-def _rows(source: str | Path | Run) -> Iterator[dict[str, Any]]:
-    run = source if isinstance(source, Run) else _store.read(Path(source))
-    header, host = run.header, run.header.host
-    origin = (header.run, header.started, header.commit, f"{host.chip} ({host.fingerprint})")
-    for row in summarise(run).rows:
-        yield dict(zip(ORIGIN, origin, strict=True)) | _columns.values(row)
+def rows(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
+    """Give all that is known of every row of runs, by column."""
+    table = []
+    for summary in summaries:
+        header, host = summary.run.header, summary.run.header.host
+        origin = (header.run, header.started, header.commit, f"{host.chip} ({host.fingerprint})")
+        about = dict(zip(ORIGIN, origin, strict=True))
+        table += [about | _columns.values(row) for row in summary.rows]
+    return table
+
+
+def _run(source: str | Path | Run) -> Run:
+    return source if isinstance(source, Run) else _store.read(Path(source))
 
 
 def _about(column: _columns.Column) -> str:

@@ -1,7 +1,7 @@
 """Accuracy over latency, with the front of every device, as SVG and as PNG.
 
 Colour is the device, the marker is the precision, the dash of a front is batch size and threads.
-What was not measured is hollow, with a dotted front; what is not valid, or broken, is a cross.
+What was not measured here is hollow, with a dotted front; what is not valid, or broken, is a cross.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from paretomark.reports import _figure, _labels
 from paretomark.reports._figure import COLOURS, INK, LINE, Plot
 from paretomark.reports._labels import Label, square
-from paretomark.reports._text import clean, front_note, percent, place_label, points, seconds
+from paretomark.reports._text import (
+    clean,
+    front_note,
+    origin,
+    percent,
+    place_label,
+    points,
+    seconds,
+)
 from paretomark.suites.records._row import Group, Row
 from paretomark.suites.tasks import _task
 
@@ -87,7 +95,7 @@ def _looks(groups: Sequence[Group]) -> tuple[dict[str, str], dict[Group, Any]]:
     dashes = {}
     for g in groups:  # a device that has to share its colour gets another dash
         kind = sizes.index(_size(g)) + devices.index(g.device) // len(COLOURS)
-        dashes[g] = _DOTS if g.simulated else _DASHES[kind % len(_DASHES)]
+        dashes[g] = _DOTS if origin(g) else _DASHES[kind % len(_DASHES)]
     return colours, dashes
 
 
@@ -133,7 +141,7 @@ def _point(axes: Axes, row: Row, colour: str, name: str, edge: float) -> None:
         [t], [a], gid=name, ls="", color=colour, zorder=4 if strong else 3,
         marker=_MARKERS.get(row.precision, "^") if row.sound else "x",
         ms=7 if strong else 5.5, mew=1.4, alpha=1 if strong or not row.sound else 0.45,
-        mfc="none" if row.simulated else colour, mec=colour,
+        mfc="none" if origin(row) else colour, mec=colour,
     )  # fmt: skip
 
 
@@ -161,13 +169,13 @@ def _legend(
 
     lines = [
         Line2D([], [], color=colours[g.device], ls=dashes[g], lw=2, label=place_label(g))
-        for g in sorted({r.group for r in rows}, key=lambda g: (g.simulated, g))
+        for g in sorted({r.group for r in rows}, key=lambda g: (origin(g), g))
     ]
     lines += [
         Line2D([], [], color=INK, ls="", marker=_MARKERS.get(p, "^"), ms=6, label=clean(p))
         for p in sorted({r.precision for r in rows if r.sound})
     ]
-    if any(r.simulated for r in rows):
+    if any(map(origin, rows)):
         lines.append(
             Line2D(
                 [],
@@ -177,7 +185,7 @@ def _legend(
                 marker="o",
                 mfc="none",
                 ms=6,
-                label="hollow: not a measurement",
+                label="hollow: not measured here",
             )
         )
     if any((r.accuracy or 0) < edge for r in rows):

@@ -74,7 +74,9 @@ def _is(row: Row, model: str, recipe: str) -> bool:
 
 
 def _one(entry: Published, row: Row, summary: Summary) -> Compared:
-    place = _text.place_label(row.group._replace(simulated=""))  # that is said of the figure itself
+    place = _text.place_label(
+        row.group._replace(simulated="", imported="")
+    )  # that is said of the figure itself
     base = _base(entry, row, summary.rows)
     for needed in (row, base):
         if needed is not None and needed.status == UNAVAILABLE:
@@ -90,8 +92,8 @@ def _one(entry: Published, row: Row, summary: Summary) -> Compared:
     if low is not None and high is not None:
         ends = [write(end).removesuffix(POINTS) for end in (low, high)]
         text += f" [{', '.join(ends)}]"
-    if row.simulated:
-        text += f" ({_text.clean(row.simulated)})"
+    if origin := _text.origin(row):
+        text += f" ({origin})"
     return Compared(entry, place, middle, low, high, text)
 
 

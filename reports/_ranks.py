@@ -188,6 +188,7 @@ def as_json(summary: Summary) -> list[dict[str, Any]]:
             "threads": ranking.place.threads,
             "length": ranking.place.length,
             "simulated": ranking.place.simulated,
+            "imported": ranking.place.imported,
             "precision": ranking.precision,
             "nets": ranking.nets,
             "rho": [ranking.rho, ranking.low, ranking.high],

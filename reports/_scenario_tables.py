@@ -88,7 +88,7 @@ def _names(row: Row) -> tuple[str, str, str]:
     sizes = f", batch {row.batch}" if row.batch != 1 and row.scenario != BATCH else ""
     sizes += f", {row.threads} threads" if row.threads != 1 else ""
     sizes += f", length {row.length}" if row.length else ""
-    sizes += f" ({row.simulated})" if row.simulated else ""
+    sizes += f" ({origin})" if (origin := _text.origin(row)) else ""
     sizes += "" if row.valid else f" ✗ {', '.join(row.flags) or row.status}"
     return _text.clean(row.model), _text.clean(row.recipe), _text.clean(row.device + sizes)
 

@@ -40,7 +40,7 @@ def table(summary: Summary, width: int) -> Table:
     page, rows = Table.grid(), summary.rows
     timed = sorted(
         (r for r in rows if r.latency_s is not None),
-        key=lambda r: (r.simulated, r.group, r.latency_s),
+        key=lambda r: (_text.origin(r), r.group, r.latency_s),
     )
     if not any(r.measured for r in rows):
         page.add_row(Text("Nothing was measured."))

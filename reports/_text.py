@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from typing import Protocol
 
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._record import CALL, INFERENCE, Record
@@ -69,6 +70,11 @@ def size(value: float | None) -> str:
 def count(value: float | None) -> str:
     """Write a number of things: `2.78 M`."""
     return scaled(value, ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")))
+
+
+def cores(number: int) -> str:
+    """Write a number of cores; runs that were imported may not tell it."""
+    return f"{number} core{'s'[: number != 1]}" if number else "cores not told"
 
 
 def percent(share: float | None, places: int = 1) -> str:
@@ -147,14 +153,32 @@ def hypervolume(found: Hypervolume) -> str:
     return f"hypervolume {number(found.value)}{ends}, accuracy × doublings of speed from {corner}"
 
 
+class Marked(Protocol):
+    """What says of a latency where it is from: a row, a group, a verdict."""
+
+    @property
+    def simulated(self) -> str: ...
+    @property
+    def imported(self) -> str: ...
+
+
+def origin(row: Marked) -> str:
+    """Say what a latency is that was not measured here: predicted, or imported; "" for others."""
+    by = f"imported from {row.imported}" if row.imported else ""
+    return clean(", ".join(filter(None, (row.simulated, by))))
+
+
 def place_label(group: Group) -> str:
     """Name a place: device, batch, threads, length and scenario, and whether it is no
     measurement."""
-    text = f"{group.device}, batch {group.batch}, {group.threads} thread{'s'[: group.threads != 1]}"
+    threads = f"{group.threads} thread{'s'[: group.threads != 1]}"
+    text = (
+        f"{group.device}, batch {group.batch}, {threads if group.threads else 'threads not told'}"
+    )
     text += f", length {group.length}" if group.length else ""
     text += f", {group.boundary} alone" if group.boundary != CALL else ""
     text += f", {SITUATIONS[group.scenario]}" if group.scenario in SITUATIONS else ""
-    return clean(f"{text} ({group.simulated})" if group.simulated else text)
+    return clean(f"{text} ({origin(group)})" if origin(group) else text)
 
 
 def served(row: Row) -> str:

@@ -57,6 +57,7 @@ class Verdict:
     cell_b: str = ""  # what it is called in run b, if that is something else
     changed: str = ""  # what is another in run b, though it goes by the same name
     simulated: str = ""
+    imported: str = ""
     visits_a: int = 0
     visits_b: int = 0
     latency_a_s: float | None = None
@@ -229,6 +230,7 @@ def _of_rows(a: Row, b: Row, mine: Visits, yours: Visits) -> dict[str, Any]:
     """What is known of two rows without their levels: fields of `Verdict`."""
     values: dict[str, Any] = {
         "simulated": a.simulated,
+        "imported": a.imported,
         "visits_a": a.valid_visits,
         "visits_b": b.valid_visits,
         "latency_a_s": a.latency_s,

@@ -168,7 +168,7 @@ def _status_cell(value: Value, row: Row, reach: float) -> Cell:
 
 def _device_cell(value: Value, row: Row, reach: float) -> Cell:
     """Device, batch, threads, length and scenario, and whether it is no measurement."""
-    tag = f" <span class=tag>{esc(row.simulated)}</span>" if row.simulated else ""
+    tag = f" <span class=tag>{esc(origin)}</span>" if (origin := _text.origin(row)) else ""
     length = f", length {row.length}" if row.length else ""
     length += f", {esc(row.scenario)}" if row.scenario != SINGLE else ""
     size = f" <span class=i>batch {row.batch}, threads {row.threads}{length}</span>"

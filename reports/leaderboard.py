@@ -131,14 +131,14 @@ def _fronts(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         dataclasses.replace(e, row=dataclasses.replace(row, cell=e.row.cell))
         for e, row in zip(entries, rows, strict=True)
     )
-    return tuple(sorted(marked, key=lambda e: (e.row.simulated, e.row.group, e.row.latency_s)))
+    return tuple(sorted(marked, key=lambda e: (_text.origin(e.row), e.row.group, e.row.latency_s)))
 
 
 def _heading(board: Board) -> str:
     host = board.host
     return (
-        f"<h3>{esc(host.chip)}</h3><p class=soft>{host.cores} cores, "
-        f"{_text.size(host.memory_bytes)}, {esc(host.system)}, machine "
+        f"<h3>{esc(host.chip)}</h3><p class=soft>{_text.cores(host.cores)}, memory "
+        f"{_text.size(host.memory_bytes or None)}, {esc(host.system)}, machine "
         f"<code>{esc(host.fingerprint, 40)}</code></p>"
     )
 

@@ -140,9 +140,11 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
     simulated = sum(bool(r.simulated) for r in valid)
     says = f"{len(rows)} cells planned, {len(valid)} with a valid latency"
     says += f", {simulated} of them not measured but simulated" if simulated else ""
+    imported = sum(bool(r.imported) for r in valid)
+    says += f", {imported} of them imported from another tool" if imported else ""
     facts = [
-        ("machine", f"{esc(machine.chip)}, {machine.cores} cores"),
-        ("memory", _text.size(machine.memory_bytes)),
+        ("machine", f"{esc(machine.chip)}, {_text.cores(machine.cores)}"),
+        ("memory", _text.size(machine.memory_bytes or None)),
         ("system", f"{esc(machine.system)}, Python {esc(machine.python)}"),
         ("instruction sets", esc(", ".join(machine.features) or "not reported")),
         ("started", esc(header.started)),
@@ -176,7 +178,9 @@ def _section(
 
 def _fronts(rows: Sequence[Row], areas: Mapping[Group, Hypervolume]) -> str:
     """A table per front, fastest first, of the points on it and of those tied with it."""
-    best = sorted((r for r in rows if r.mark), key=lambda r: (r.simulated, r.group, r.latency_s))
+    best = sorted(
+        (r for r in rows if r.mark), key=lambda r: (_text.origin(r), r.group, r.latency_s)
+    )
     tables = []
     for group, members in itertools.groupby(best, key=lambda r: r.group):
         table = _cells.table(_columns.FRONTS, list(members), among=rows)
@@ -257,6 +261,15 @@ def _devices(run: Run) -> str:
 
 def _how(run: Run) -> str:
     header = run.header
+    if tools := dict.fromkeys(r.imported for r in run.records if r.imported):
+        return (
+            f"<h2>How this was measured</h2><p>By {esc(', '.join(tools))}, and imported: what a "
+            "call is, how often it was made and what ran beside it is for that tool to tell. A "
+            "repetition counts as a visit. Where the tool gives one figure of many calls, that is "
+            "its latency, and no percentile is made of it; where it gives every call, the latency "
+            "is the 2 % quantile. Rows of several tools, and those that were measured here, never "
+            "share a front.</p>"
+        )
     return (
         "<h2>How this was measured</h2><p>"
         f"{header.blocks} blocks, each of which visits every cell once; cells that were not known "

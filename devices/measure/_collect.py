@@ -78,6 +78,8 @@ def resume(out: Path, progress: _work.Progress) -> _store.Run:
     run = _store.read(out)
     if run.header.schema != SCHEMA:
         raise UserError(f"{out}: was started by an older version of paretomark; start a new run")
+    if any(record.imported for record in run.records):
+        raise UserError(f"{out}: was imported, so there is nothing to go on with")
     request = _schema.read(RunRequest, run.header.request, f"{out}, request")
     suite, cells = request.plan()
     if tuple(cell.key for cell in cells) != run.header.cells:

@@ -167,7 +167,12 @@ class Record(_Row):
     @property
     def sequential(self) -> bool:
         """Whether it was timed in one stretch, as visits were before schema 4."""
-        return len(self.slices_ns) == 1
+        return len(self.slices_ns) == 1 and not self.imported
+
+    @property
+    def aggregate(self) -> bool:
+        """Whether its one time is what another tool made of many calls, so no sample of one."""
+        return bool(self.imported) and len(self.samples_ns) == 1
 
     @property
     def timed(self) -> bool:

@@ -132,10 +132,14 @@ def _by_boundary(run: Run, boundary: str) -> dict[str, Visits]:
 
 def _visits(records: Sequence[Record]) -> Visits:
     timed = [r for r in records if r.timed]
-    few = [r for r in timed if r.samples_ns and len(r.samples_ns) < _stats.NEEDED[50]]
+    few = [
+        r  # of what others measured, their tool decided how many are enough
+        for r in timed
+        if r.samples_ns and not r.imported and len(r.samples_ns) < _stats.NEEDED[50]
+    ]
     flags = {flag for r in records for flag in r.flags} | ({"few samples"} if few else set())
     valid = [r for r in timed if r.status == "ok" and not r.flags and r not in few]
-    if len({(r.identity, r.sha256, r.data, r.task, r.simulated) for r in timed}) > 1:
+    if len({(r.identity, r.sha256, r.data, r.task, r.simulated, r.imported) for r in timed}) > 1:
         flags.add("artifact changed")  # visits of different things cannot be pooled
         valid = []
     return Visits(tuple(records), tuple(valid), tuple(sorted(flags)))

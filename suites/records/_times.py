@@ -46,7 +46,7 @@ def _ends(name: str, pool: Sequence[Record], level: Level | None) -> dict[str, A
 
 def times(pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
     """Return the fields of a row that tell times, and memory, of its visits."""
-    samples = sorted(itertools.chain(*(r.samples_ns for r in pool)))
+    samples = sorted(itertools.chain(*(r.samples_ns for r in pool if not r.aggregate)))
     percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
     latency = _ends("latency", pool, level)
     return {
@@ -72,7 +72,7 @@ def _seconds(ns: float | None) -> float | None:
 
 def _disturbed(pool: Sequence[Record], latency_s: float | None) -> float | None:
     """The share of slices whose middle call takes a tenth more than the latency, or longer."""
-    slices = [part for r in pool for part in r.slices_ns]
+    slices = [part for r in pool if not r.aggregate for part in r.slices_ns]
     if not slices or latency_s is None:
         return None
     return sum(median(part) > DISTURBED * latency_s * 1e9 for part in slices) / len(slices)
@@ -81,7 +81,7 @@ def _disturbed(pool: Sequence[Record], latency_s: float | None) -> float | None:
 def _cold(pool: Sequence[Record]) -> Sequence[Record]:
     """The visits that started alone: others start side by side, which makes loading slower, and
     have pages in common with the process that they are forked of."""
-    if any(r.sequential for r in pool):
+    if any(r.sequential or r.imported for r in pool):
         return pool
     return [r for r in pool if r.block == 0] or pool
 

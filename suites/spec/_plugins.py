@@ -40,6 +40,8 @@ KINDS = {
     "formats": ("paretomark.models.export", "format"),
     "tasks": ("paretomark.suites.tasks", "task"),
     "reports": ("paretomark.reports", "report"),
+    "readers": ("paretomark.reports.readers", "format to import"),
+    "writers": ("paretomark.reports.writers", "format to export"),
 }
 ROOMS = f"one of {', '.join(KINDS)}"
 
