@@ -16,7 +16,7 @@ from paretomark.tests._workflow import Machine
 CI = Path(__file__).parents[1] / "examples" / "ci"
 GATE = CI / "github" / "benchmark.yml"
 COMMENT = CI / "github" / "benchmark-comment.yml"
-HISTORY = CI / "github" / "benchmark-history.yml"
+MAIN = CI / "github" / "benchmark-main.yml"
 GITLAB = CI / "gitlab" / "gitlab-ci.yml"
 COMPARE = "paretomark compare"
 TEXT = "## Nothing is worse\n"
@@ -146,10 +146,9 @@ def push(machine: Machine, sha: str, code: int = 0) -> _workflow.Outcome:
     machine.answers = {
         "paretomark run": (code, "", [("--out", "run.json", "{}")]),
         "paretomark leaderboard": (0, "", [BODY]),
-        "paretomark history": (0, "", [BODY]),
     }
     env = {"GITHUB_SHA": sha, "GITHUB_RUN_ID": "5"}
-    found = _workflow.run(machine, HISTORY, "measure", {}, env)
+    found = _workflow.run(machine, MAIN, "measure", {}, env)
     assert found is not None
     return found
 
@@ -168,7 +167,7 @@ def test_every_push_adds_a_run_to_the_branch_with_the_runs(
         assert _git(machine.checkout)("status", "--porcelain") == ""  # else the run is dirty
         (leaderboard,) = machine.calls("paretomark", "leaderboard")[count - 1 :]
         assert len([a for a in leaderboard if a.rstrip("/").endswith("-5")]) == count
-        assert {p.name for p in machine.artifacts["pages"].iterdir()} == {"index.html", "history"}
+        assert {p.name for p in machine.artifacts["pages"].iterdir()} == {"index.html"}
         shutil.rmtree(tmp_path / "checkout")
         shutil.rmtree(machine.temp)
         machine.temp.mkdir()
@@ -194,24 +193,23 @@ def test_the_gate_of_gitlab(machine: Machine, code: int, state: str) -> None:
     assert (machine.checkout / "compare.md").read_text() == TEXT
 
 
-def test_the_history_of_gitlab(machine: Machine) -> None:
+def test_the_main_branch_of_gitlab(machine: Machine) -> None:
     machine.answers = {
         "paretomark run": (1, "", [("--out", "run.json", "{}")]),
         "paretomark leaderboard": (0, "", [BODY]),
-        "paretomark history": (0, "", [BODY]),
     }
     env = {"CI_COMMIT_SHA": "aaa", "CI_JOB_ID": "5"}
-    found, printed = _workflow.run_gitlab(machine, GITLAB, "history", env)
+    found, printed = _workflow.run_gitlab(machine, GITLAB, "main", env)
     assert found == "success", printed
     assert machine.calls("paretomark", "leaderboard")[0][2] == "runs/aaa-5/"
-    assert (machine.checkout / "public" / "history" / "index.html").exists()
+    assert (machine.checkout / "public" / "index.html").exists()
     assert _git(machine.checkout)("status", "--porcelain") == ""
     assert _workflow.run_gitlab(machine, GITLAB, "pages", {})[0] == "success"
 
 
 def test_what_runs_code_of_strangers_has_no_rights() -> None:
     """Nothing runs on pull_request_target, and what may write checks no stranger's code out."""
-    for path in (GATE, COMMENT, HISTORY):
+    for path in (GATE, COMMENT, MAIN):
         workflow = _workflow.load(path)
         assert "permissions" in workflow
         assert "concurrency" in workflow

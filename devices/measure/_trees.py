@@ -105,7 +105,10 @@ def _remove(top: Path, folder: Path) -> None:
 
 def _git(top: Path, *words: str) -> None:
     done = subprocess.run(
-        ["git", "-C", str(top), *words], capture_output=True, text=True, check=False
+        ["git", "-C", str(top), "-c", "core.hooksPath=/dev/null", *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise UserError(f"git {words[0]} {words[1]}: {last_line(done.stderr)}")

@@ -136,7 +136,7 @@ def _of_group(
     ]
     areas, chances = [], []
     for i in (0, 1):
-        side = sides_drawn[0][i], sides_drawn[1][i]
+        side = sides_drawn[i]
         areas.append(_front.areas(*side, corner))
         chances.append(dict(zip(cells[i], _front.on_front(*side).T, strict=True)))
     steps = areas[1] - areas[0]

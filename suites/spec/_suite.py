@@ -71,7 +71,7 @@ class Suite:
     name: str = ""
     server: Server = field(default_factory=Server)
     sustained: Sustained = field(default_factory=Sustained)
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate = field(default_factory=Gate)  # how much worse a commit may be: `[gate]`
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
     device: Mapping[str, Sizes] = field(default_factory=dict)
