@@ -5,30 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from paretomark.suites.records import _archive, _commits, _store
-from paretomark.suites.records._store import Run
 
 
-def find(a: str, b: str, folder: Path, suite: str) -> tuple[Run, Run, tuple[str, ...]]:
-    """Return both runs, and notes on how those of revisions were chosen.
+def find(a: str, b: str, folder: Path, suite: str) -> tuple[Path, Path, tuple[str, ...]]:
+    """Return the folders of both runs, and notes on how those of revisions were chosen.
 
     A revision's run is the newest valid one below `folder`, of the other's suite and machine.
     Raises UserError if one is neither, or has none.
     """
     paths = [_path(text) for text in (a, b)]
-    runs: list[Run | None] = [_store.read(path) if path else None for path in paths]
+    headers = [_store.header(path) if path else None for path in paths]
     notes = []
     for i, text in ((1, b), (0, a)):
-        if runs[i] is not None:
+        if paths[i] is not None:
             continue
-        commit, other = _commits.resolve(text), runs[1 - i]
-        like = (
-            (suite or other.header.suite, other.header.host.fingerprint) if other else (suite, "")
-        )
-        run = runs[i] = _archive.newest(folder, commit, *like)
+        commit, other = _commits.resolve(text), headers[1 - i]
+        machine = other.host.fingerprint if other else ""
+        wanted = suite or (other.suite if other else "")
+        run = _archive.newest(folder, commit, wanted, machine)
+        paths[i], headers[i] = run.folder, run.header
         subject = _commits.subject(commit)
         named = f"{text} is {commit[: _commits.SHORT]}" + (f" ({subject})" if subject else "")
         notes.append(f"{named}: {run.folder}, of {run.header.started}")
-    first, second = runs
+    first, second = paths
     assert first is not None
     assert second is not None
     return first, second, tuple(reversed(notes))

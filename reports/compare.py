@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.reports import (
+    _both,
     _compared,
     _compared_lines,
     _compared_markdown,
@@ -22,7 +23,6 @@ from paretomark.reports._compared import Compared
 from paretomark.reports._running import SUITE
 from paretomark.suites.records import _archive
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import summarise
 from paretomark.suites.spec import _suite
 from paretomark.suites.spec._gate import Gate
 
@@ -85,7 +85,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(arguments: argparse.Namespace) -> int:
     """Print what differs. Raises UserError for what is no run, or of another machine."""
     if arguments.run:
-        a, b = _running.both(arguments.a, arguments.b, arguments)
+        a, b = (run.folder for run in _running.both(arguments.a, arguments.b, arguments))
         notes: tuple[str, ...] = ()
     else:
         _running.check_unused(arguments)
@@ -98,19 +98,20 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def of(
-    a: Run,
-    b: Run,
+    a: Path,
+    b: Path,
     runs: Path = _archive.FOLDER,
     delta: float | None = None,
     by_name: bool = False,
     notes: tuple[str, ...] = (),
 ) -> Compared:
-    """Compare two runs, by the limits of the second's suite, and by what the runs below `runs` tell
-    of the machine. Raises UserError if they cannot be compared."""
-    sessions = _learnt.sessions(runs, b.header, (a.folder, b.folder))
-    delta = delta or max(a.header.precision, b.header.precision)
-    first, second = summarise(a), summarise(b)
-    return _compared.of(first, second, delta, by_name, sessions, _gate(b), notes)
+    """Compare the runs of two folders, by the limits of the second's suite, and by what the runs
+    below `runs` tell of the machine. Raises UserError if they cannot be compared."""
+    one, other = _both.summaries(a, b)
+    head = other.run.header
+    sessions = _learnt.sessions(runs, head, (a, b))
+    delta = delta or max(one.run.header.precision, head.precision)
+    return _compared.of(one, other, delta, by_name, sessions, _gate(other.run), notes)
 
 
 def _gate(run: Run) -> Gate:

@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -69,7 +70,16 @@ def opened(revisions: Sequence[str], setup: str = "", told: Told = print) -> Ite
         shared = len(set(needs)) == 1 and not setup
         sides = []
         for revision, commit, folder in zip(revisions, commits, folders, strict=True):
-            python = sys.executable if shared else _environment(folder, revision, setup, told)
+            if (folder / ".gitmodules").exists():
+                told(f"{revision}: its submodules are not fetched")
+            python = sys.executable
+            if setup:  # which may install what is in the tree: it is of no other use
+                place = stack.enter_context(tempfile.TemporaryDirectory(prefix="paretomark-"))
+                python = _environment(Path(place) / "venv", folder, revision, setup, told)
+            elif not shared:
+                key = _cache.key([_needs(folder), sys.version, *_base()])
+                kept = _cache.folder() / "environments" / key
+                python = _environment(kept, folder, revision, "", told)
             package = folder if _is_own(folder) else HOME
             path = stack.enter_context(_importable(folder, package))
             sides.append(Tree(revision, commit, folder, Interpreter(python, str(path))))
@@ -109,6 +119,7 @@ def _git(top: Path, *words: str) -> None:
         capture_output=True,
         text=True,
         check=False,
+        env=_commits.environment(),
     )
     if done.returncode:
         raise UserError(f"git {words[0]} {words[1]}: {last_line(done.stderr)}")
@@ -151,35 +162,42 @@ def _needs(folder: Path) -> str:
     return json.dumps(found, sort_keys=True)
 
 
-def _environment(folder: Path, revision: str, setup: str, told: Told) -> str:
+def _base() -> list[str]:
+    """What our children need."""
+    return [need for need in metadata.requires(PACKAGE) or [] if "extra ==" not in need]
+
+
+def _environment(place: Path, folder: Path, revision: str, setup: str, told: Told) -> str:
     """The interpreter of an environment with what a revision needs, made if it is not there."""
-    own = metadata.requires(PACKAGE) or []
-    base = [need for need in own if "extra ==" not in need]
-    key = _cache.key([_needs(folder), setup, sys.version, *base])
-    place = _cache.folder() / "environments" / key
     python = place / "bin" / "python"
     if (place / READY).exists():
         return str(python)
     told(f"{revision}: making its environment, for its packages are others")
     shutil.rmtree(place, ignore_errors=True)
     _run([sys.executable, "-m", "venv", str(place)], folder, revision, {})
-    for command in _commands(folder, str(python), base, setup):
+    for command in _commands(folder, revision, str(python), setup):
         _run(command, folder, revision, {"PATH": f"{place / 'bin'}:{os.environ['PATH']}"})
     (place / READY).touch()
     return str(python)
 
 
-def _commands(folder: Path, python: str, base: Sequence[str], setup: str) -> list[list[str]]:
+def _commands(folder: Path, revision: str, python: str, setup: str) -> list[list[str]]:
     """What installs the packages of a revision, and what our children need."""
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    constraints = [w for p in sorted(folder.glob("constraints*.txt")) for w in ("-c", str(p))]
     if setup:
-        return [["sh", "-c", setup], [*pip, *base]]
-    wanted = [w for p in sorted(folder.glob("requirements*.txt")) for w in ("-r", str(p))]
-    project = _project(folder)
-    listed = project.get("dependencies")
-    wanted += [need for need in listed if isinstance(need, str)] if isinstance(listed, list) else []
-    return [[*pip, *constraints, *wanted, *base]]
+        return [["sh", "-c", setup], [*pip, *_base()]]
+    constraints = [w for p in sorted(folder.glob("constraints*.txt")) for w in ("-c", str(p))]
+    file = folder / "requirements.txt"
+    wanted = ["-r", str(file)] if file.exists() else []
+    listed = _project(folder).get("dependencies")
+    if isinstance(listed, list):
+        wanted += [need for need in listed if isinstance(need, str)]
+    if not wanted:
+        raise UserError(
+            f"{revision}: its packages are others, and neither requirements.txt nor [project] "
+            "dependencies tell which: say how to install them by --setup COMMAND"
+        )
+    return [[*pip, *constraints, *wanted, *_base()]]
 
 
 def _run(command: Sequence[str], folder: Path, revision: str, more: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ Order is that of the commit graph, never of dates, which rebasing and clocks cha
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -14,6 +15,13 @@ from paretomark.suites.spec._errors import UserError
 
 SHORT = 10  # digits that a commit is shown by
 DEADLINE_S = 60
+
+
+def environment() -> dict[str, str]:
+    """Return the variables for git, without those of a hook that we may run in: they name another
+    index and checkout."""
+    own = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
+    return {name: value for name, value in os.environ.items() if name not in own}
 
 
 def top(folder: Path = Path()) -> Path | None:
@@ -91,6 +99,7 @@ def _git(folder: Path, *arguments: str, words: str = "") -> str | None:
             text=True,
             check=True,
             timeout=DEADLINE_S,
+            env=environment(),
         )
     except (OSError, subprocess.SubprocessError):
         return None

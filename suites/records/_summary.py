@@ -179,7 +179,11 @@ def _row(cell: str, visits: Visits) -> Row:
     scored = next((r for r in visits.records if r.examples), None)
     times: dict[str, Any] = {}
     if pool := visits.pool:
-        times = _times.times(pool, visits.level) | _metered.fields(pool) | _scenarios.values(pool)
+        times = (
+            _times.times(pool, visits.level, visits.records)
+            | _metered.fields(pool)
+            | _scenarios.values(pool)
+        )
     row = Row(**values | (_accuracy(scored) if scored else {}) | times)
     return _scenarios.with_throughput(row)
 

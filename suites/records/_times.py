@@ -44,8 +44,12 @@ def _ends(name: str, pool: Sequence[Record], level: Level | None) -> dict[str, A
     return {f"{name}_s": seconds, f"{name}_low_s": low, f"{name}_high_s": high}
 
 
-def times(pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
-    """Return the fields of a row that tell times, and memory, of its visits."""
+def times(
+    pool: Sequence[Record], level: Level | None, every: Sequence[Record] = ()
+) -> dict[str, Any]:
+    """Return the fields of a row that tell times, and memory, of its visits: of the `pool` that
+    counts, but of `every` one those that are told by the first alone, see `_cold`."""
+    cold = _cold(every or pool)
     samples = sorted(itertools.chain(*(r.samples_ns for r in pool if not r.aggregate)))
     percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
     latency = _ends("latency", pool, level)
@@ -58,11 +62,11 @@ def times(pool: Sequence[Record], level: Level | None) -> dict[str, Any]:
         "disturbed": _disturbed(pool, latency.get("latency_s")),
         "sequential": any(r.sequential for r in pool),
         "visits_apart": level.apart if level else 0,
-        "load_s": _over(_cold(pool), lambda r: r.load_s, median),
-        "compile_s": _over(_cold(pool), lambda r: r.compile_s, median),
-        "first_s": _over(_cold(pool), lambda r: r.first_s, median),
-        "peak_memory_bytes": _over(_cold(pool), lambda r: r.peak_memory_bytes, max),
-        "added_memory_bytes": _over(_cold(pool), _added, max),
+        "load_s": _over(cold, lambda r: r.load_s, median),
+        "compile_s": _over(cold, lambda r: r.compile_s, median),
+        "first_s": _over(cold, lambda r: r.first_s, median),
+        "peak_memory_bytes": _over(cold, lambda r: r.peak_memory_bytes, max),
+        "added_memory_bytes": _over(cold, _added, max),
     }
 
 
