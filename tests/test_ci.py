@@ -11,6 +11,7 @@ import pytest
 
 from paretomark import bench
 from paretomark.tests import _workflow
+from paretomark.tests._files import net_of_fake
 from paretomark.tests._workflow import Machine
 
 CI = Path(__file__).parents[1] / "examples" / "ci"
@@ -21,6 +22,15 @@ GITLAB = CI / "gitlab" / "gitlab-ci.yml"
 COMPARE = "paretomark compare"
 TEXT = "## Nothing is worse\n"
 WRITES = ("contents", "pages", "pull-requests", "id-token")
+SUITE = """
+devices = ["fake:ok"]
+blocks = 2
+seconds = 0.02
+max_samples = 60
+foreign_load_cores = 99.0
+[model.net]
+net = "file:model.npz"
+"""
 BODY = "--out", "index.html", "page"
 
 
@@ -67,6 +77,27 @@ def test_the_gate_fails_where_something_is_worse(
     assert machine.calls("pip") == [["pip", "install", "paretomark[onnx]"]]
     (call,) = machine.calls("paretomark")
     assert call[2:5] == ["--run", "origin/main", "HEAD"]
+
+
+@pytest.mark.slow
+def test_the_gate_builds_and_times_both_sides(machine: Machine) -> None:
+    """A pull request that makes a net larger."""
+    for name, layers in (("origin", 2), ("checkout", 6)):
+        folder = machine.checkout.parent / name
+        (folder / "bench.toml").write_text(SUITE)
+        net_of_fake(folder, layers=layers, width=1024)
+        git = _git(folder)
+        git("add", "--all")
+        git("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", name)
+    git("fetch", "--quiet", "origin")
+    machine.measure()
+    contexts = {"github": {"ref": "refs/pull/7/merge"}}
+    outcome = _workflow.run(machine, GATE, "compare", contexts, {"GITHUB_BASE_REF": "main"})
+    assert outcome is not None
+    assert not outcome.succeeded
+    assert "a change for the worse is proven" in outcome.printed
+    assert "net/as-is/fake:ok/b1/t1" in outcome.summary
+    assert (machine.artifacts["compare"] / "compare.md").read_text() == outcome.summary
 
 
 def comment(
