@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +83,13 @@ def test_what_changed_is_timed_in_the_same_crews_and_what_did_not_once(
             assert other[0] < at[-1]
 
 
-def test_the_checkout_is_left_as_it_was(repository: Path, call: Callable[..., Called]) -> None:
+def test_the_checkout_is_left_as_it_was(
+    repository: Path,
+    call: Callable[..., Called],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
     before = git(repository, "status", "--porcelain"), git(repository, "rev-parse", "HEAD")
     assert call("compare", "--run", "main~1", "main").code == 1
     shutil.rmtree(repository / "runs")
@@ -94,7 +99,7 @@ def test_the_checkout_is_left_as_it_was(repository: Path, call: Callable[..., Ca
     )
     assert (repository / "bench.toml").read_text() == "not committed"
     assert git(repository, "worktree", "list").count("\n") == 0
-    assert not list((Path(os.environ["PARETOMARK_CACHE"]) / "trees").glob("*[0-9]"))
+    assert not [path for path in (tmp_path / "cache" / "trees").iterdir() if path.is_dir()]
 
 
 def test_a_commit_that_changes_no_file_is_timed_once(
@@ -166,8 +171,12 @@ def test_outside_a_checkout_nothing_is_run(
 
 @pytest.mark.slow
 def test_other_packages_are_installed_in_an_environment_of_its_own(
-    repository: Path, call: Callable[..., Called], tmp_path: Path
+    repository: Path,
+    call: Callable[..., Called],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("PARETOMARK_CACHE", str(tmp_path / "cache"))
     git(repository, "checkout", "--quiet", "--force", "main")
     told = call("compare", "--run", "main~1", "main", "--setup", "false")
     assert told.code == bench.USER_ERROR
@@ -182,6 +191,6 @@ def test_other_packages_are_installed_in_an_environment_of_its_own(
     for _ in range(2):  # they are made once, and kept
         told = call("compare", "--run", "main~1", "main")
         assert told.code == 0, told.err
-        found = list((Path(os.environ["PARETOMARK_CACHE"]) / "environments").iterdir())
+        found = list((tmp_path / "cache" / "environments").iterdir())
         assert len(found) == 2
     assert "making its environment" not in told.err
