@@ -80,8 +80,12 @@ def opened(revisions: Sequence[str], setup: str = "", told: Told = print) -> Ite
                 key = _cache.key([_needs(folder), sys.version, *_base()])
                 kept = _cache.folder() / "environments" / key
                 python = _environment(kept, folder, revision, "", told)
-            package = folder if _is_own(folder) else HOME
-            path = stack.enter_context(_importable(folder, package))
+            if large := _git(folder, "ls-files", "--", ":(attr:filter=lfs)").splitlines():
+                told(f"{revision}: its files of Git LFS are not fetched ({len(large)})")
+            package, version = HOME, metadata.version(PACKAGE)
+            if _is_own(folder):
+                package, version = folder, str(_project(folder).get("version", version))
+            path = stack.enter_context(_importable(folder, package, version))
             sides.append(Tree(revision, commit, folder, Interpreter(python, str(path))))
         yield sides
 
@@ -113,25 +117,32 @@ def _remove(top: Path, folder: Path) -> None:
         _git(top, "worktree", "prune")
 
 
-def _git(top: Path, *words: str) -> None:
+def _git(top: Path, *words: str) -> str:
+    """What git prints; nothing large is fetched, and no hook of the repository runs."""
     done = subprocess.run(
         ["git", "-C", str(top), "-c", "core.hooksPath=/dev/null", *words],
         capture_output=True,
         text=True,
         check=False,
-        env=_commits.environment(),
+        errors="replace",
+        env=_commits.environment() | {"GIT_LFS_SKIP_SMUDGE": "1"},
     )
     if done.returncode:
         raise UserError(f"git {words[0]} {words[1]}: {last_line(done.stderr)}")
+    return done.stdout
 
 
 @contextlib.contextmanager
-def _importable(folder: Path, package: Path) -> Iterator[Path]:
-    """A folder for PYTHONPATH in which a package goes by its name."""
+def _importable(folder: Path, package: Path, version: str) -> Iterator[Path]:
+    """A folder for PYTHONPATH in which a package goes by its name, and has its version."""
     place = folder.with_suffix(".path")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     (place / PACKAGE).symlink_to(package)
+    # It is not installed in an environment of a side's own, and children ask for its version.
+    facts = place / f"{PACKAGE}-{version}.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n")
     try:
         yield place
     finally:
