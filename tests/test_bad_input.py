@@ -125,7 +125,7 @@ def test_int8_without_pictures_to_calibrate_on_is_refused(tmp_path: Path) -> Non
         (["run", "quick", "--recipe", "int9"], "did you mean 'int8'?"),
         (["run", "quick", "--device", "litert"], "did you mean 'litert:xnnpack'?"),
         (["report", "nowhere"], "not a run"),
-        (["compare", "nowhere", "nowhere"], "not a run"),
+        (["compare", "nowhere", "nowhere"], "neither a run nor a revision"),
         (["leaderboard", "nowhere", "--out", "site"], "not a run"),
         (["train", "scenes_resnt"], "did you mean 'scenes_resnet'?"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -154,5 +153,6 @@ def test_the_inference_is_most_of_a_call(target: str) -> None:
         told = child.ask("slice 0.4 200", 60.0).table
     assert told
     assert len(told["inside_ns"]) == -(-len(told["ns"]) // _timing.EVERY)
-    call_ns, inside_ns = statistics.median(told["ns"]), statistics.median(told["inside_ns"])
+    # The quietest of each: a neighbour who is busy now and then hits one of them more often.
+    call_ns, inside_ns = min(told["ns"]), min(told["inside_ns"])
     assert 0.5 * call_ns < inside_ns < 1.1 * call_ns

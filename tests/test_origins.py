@@ -46,9 +46,11 @@ def parents(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     started: list[str] = []
     fresh = _process.fresh
 
-    def start(command: list[str], ends: _process.Ends, threads: int) -> int:
+    def start(
+        command: list[str], ends: _process.Ends, threads: int, where: _process.Interpreter = HERE
+    ) -> int:
         started.append(command[0].rpartition(".")[2])
-        return fresh(command, ends, threads)
+        return fresh(command, ends, threads, where)
 
     monkeypatch.setattr(_process, "fresh", start)
     return started

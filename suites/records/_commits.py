@@ -45,7 +45,7 @@ def current(folder: Path = Path(), without: Path | None = None) -> tuple[str, bo
 def resolve(revision: str, folder: Path = Path()) -> str:
     """Return the commit that a revision names, in full. Raises UserError if it names none."""
     if top(folder) is None:
-        raise UserError(f"{revision}: no run, and this is no git checkout that could know it")
+        raise UserError(f"{revision}: neither a run nor a revision, for this is no git checkout")
     commit = _git(
         folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
     )
