@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-from paretomark.suites.records._row import Row
+from typing import Any, Protocol
 
 MOST = 4  # differences that are named
 _KINDS = {
@@ -25,7 +23,16 @@ _KINDS = {
 _DIGESTS = {"structure": "its layers or code", "weights": "its weights", "file": "the file"}
 
 
-def changes(a: Row, b: Row) -> str:
+class Made(Protocol):
+    """What tells what it is made of: a row."""
+
+    @property
+    def identity(self) -> str: ...
+    @property
+    def lineage(self) -> str: ...
+
+
+def changes(a: Made, b: Made) -> str:
     """What is another in b than in a; "" if both are the same thing.
 
     Where one of them has no identity, as of a version that did not record any, they count as the
@@ -45,7 +52,7 @@ def changes(a: Row, b: Row) -> str:
     return "; ".join(found) or "it is another artifact"
 
 
-def _facts(row: Row) -> Mapping[str, Any]:
+def _facts(row: Made) -> Mapping[str, Any]:
     try:
         lineage = json.loads(row.lineage)
     except (ValueError, RecursionError):

@@ -76,6 +76,35 @@ def between(good: str, bad: str, folder: Path = Path()) -> list[str]:
     return (_git(folder, "rev-list", *order, f"{good}..{bad}") or "").split()
 
 
+def line(commits: Iterable[str], head: str, since: str = "", folder: Path = Path()) -> list[str]:
+    """Return those of the commits that lead to a commit, itself too, parents first; with `since`
+    only that one and those that follow it."""
+    wanted = {commit for commit in commits if commit}
+    order = "--topo-order", "--reverse"
+    if since:
+        listed = [
+            since,
+            *(
+                _git(folder, "rev-list", *order, "--ancestry-path", f"{since}..{head}") or ""
+            ).split(),
+        ]
+    else:
+        listed = (_git(folder, "rev-list", *order, head) or "").split()
+    return [commit for commit in listed if commit in wanted]
+
+
+def after(a: str, b: str, folder: Path = Path()) -> list[str]:
+    """Return the commits that led to b, but not to a, parents first."""
+    return (_git(folder, "rev-list", "--topo-order", "--reverse", f"{a}..{b}") or "").split()
+
+
+def halves(bad: str, good: Collection[str], folder: Path = Path()) -> list[str]:
+    """Return the commits that led to a bad one, itself too, but to none of the good ones; first the
+    one that cuts them in halves best, by git's own bisection."""
+    told = _git(folder, "rev-list", "--bisect-all", bad, *(f"^{commit}" for commit in good)) or ""
+    return [line.split()[0] for line in told.splitlines()]
+
+
 def content(folder: Path, without: Collection[str]) -> str:
     """Return a digest of what is committed in a folder, but for files with these endings; "" if
     nothing is."""
