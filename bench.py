@@ -145,7 +145,7 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     from paretomark.devices.measure import _collect
-    from paretomark.reports import _progress, report
+    from paretomark.reports import _digest, _progress, report
     from paretomark.suites.records._summary import summarise
 
     if arguments.resume:
@@ -166,6 +166,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"stopped; go on with: bench.py run --resume {out}", file=sys.stderr)
         return INTERRUPTED
     summary = summarise(run)
+    _digest.keep(summary)
     report.present(summary, run.folder / "report", arguments.json)
     return SOME_FAILED if summary.failed else ALL_WELL
 

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paretomark.reports._command import percentage
 from paretomark.suites.records._store import Run
 from paretomark.suites.spec._errors import UserError
+
+if TYPE_CHECKING:
+    from paretomark.devices.measure._side import Asked
 
 SUITE = "bench.toml"
 CHOSEN = ("device", "model", "recipe")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what narrows and lengthens such a run."""
+    """Add what narrows such a run, and how it is made."""
     group = parser.add_argument_group("building and timing revisions")
     for part in CHOSEN:
         group.add_argument(f"--{part}", action="append", default=[], help=f"only this {part}")
+    how(group)
+
+
+def how(group: argparse._ActionsContainer) -> None:
+    """Add how long such a run measures, and how packages get there."""
     group.add_argument(
         "--effort", choices=("quick", "gate", "publish"), default="", help="as of bench.py run"
     )
@@ -54,29 +62,38 @@ def measured(
     """Build and time revisions side by side; their runs are kept in `--runs`, in folders that end
     with these names. Raises UserError if that cannot be."""
     from paretomark.devices.measure import _sides
-    from paretomark.devices.measure._side import Asked
     from paretomark.reports import _progress
 
-    suite = arguments.suite or SUITE
-    asked = Asked(
-        suite=suite,
-        plugins=tuple(map(str, getattr(arguments, "plugins", ()))),
-        devices=tuple(arguments.device),
-        models=tuple(arguments.model),
-        recipes=tuple(arguments.recipe),
-        effort=arguments.effort,
-        precision=arguments.precision,
-    )
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folders = [f"{Path(suite).stem}-{stamp}-{name}" for name in names]
-    tell = functools.partial(print, file=sys.stderr)
+    stem = Path(arguments.suite or SUITE).stem
     with _progress.show(to_stderr=True) as progress:
         return _sides.measure(
             revisions,
-            asked,
+            asked(arguments),
             arguments.runs,
             progress,
             setup=arguments.setup,
             told=tell,
-            names=folders,
+            names=[f"{stem}-{stamp}-{name}" for name in names],
         )
+
+
+def asked(arguments: argparse.Namespace, cells: Sequence[str] = ()) -> Asked:
+    """What to plan and build of each revision; of that only these cells, if some are named."""
+    from paretomark.devices.measure._side import Asked
+
+    return Asked(
+        suite=arguments.suite or SUITE,
+        plugins=tuple(map(str, getattr(arguments, "plugins", ()))),
+        devices=tuple(getattr(arguments, "device", ())),
+        models=tuple(getattr(arguments, "model", ())),
+        recipes=tuple(getattr(arguments, "recipe", ())),
+        effort=arguments.effort,
+        precision=arguments.precision,
+        cells=tuple(cells),
+    )
+
+
+def tell(line: str) -> None:
+    """Say on stderr what goes on."""
+    print(line, file=sys.stderr, flush=True)

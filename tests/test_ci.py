@@ -177,6 +177,7 @@ def push(machine: Machine, sha: str, code: int = 0) -> _workflow.Outcome:
     machine.answers = {
         "paretomark run": (code, "", [("--out", "run.json", "{}")]),
         "paretomark leaderboard": (0, "", [BODY]),
+        "paretomark history": (0, "nothing changed\n", []),
     }
     env = {"GITHUB_SHA": sha, "GITHUB_RUN_ID": "5"}
     found = _workflow.run(machine, MAIN, "measure", {}, env)
@@ -196,6 +197,12 @@ def test_every_push_adds_a_run_to_the_branch_with_the_runs(
         files = git("ls-tree", "-r", "--name-only", "benchmark-runs").split()
         assert files == [f"{s}-5/run.json" for s in ("aaa", "bbb")[:count]]
         assert _git(machine.checkout)("status", "--porcelain") == ""  # else the run is dirty
+        (history,) = machine.calls("paretomark", "history")[count - 1 :]
+        assert history[2:] == [
+            *("--runs", str(machine.temp / "runs")),
+            *("--html", str(machine.temp / "site" / "history.html")),
+        ]
+        assert "nothing changed" in outcome.summary
         (leaderboard,) = machine.calls("paretomark", "leaderboard")[count - 1 :]
         assert len([a for a in leaderboard if a.rstrip("/").endswith("-5")]) == count
         assert {p.name for p in machine.artifacts["pages"].iterdir()} == {"index.html"}
@@ -228,11 +235,13 @@ def test_the_main_branch_of_gitlab(machine: Machine) -> None:
     machine.answers = {
         "paretomark run": (1, "", [("--out", "run.json", "{}")]),
         "paretomark leaderboard": (0, "", [BODY]),
+        "paretomark history": (0, "nothing changed\n", []),
     }
     env = {"CI_COMMIT_SHA": "aaa", "CI_JOB_ID": "5"}
     found, printed = _workflow.run_gitlab(machine, GITLAB, "main", env)
     assert found == "success", printed
     assert machine.calls("paretomark", "leaderboard")[0][2] == "runs/aaa-5/"
+    assert machine.calls("paretomark", "history")[0][2:] == ["--html", "public/history.html"]
     assert (machine.checkout / "public" / "index.html").exists()
     assert _git(machine.checkout)("status", "--porcelain") == ""
     assert _workflow.run_gitlab(machine, GITLAB, "pages", {})[0] == "success"

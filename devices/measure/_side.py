@@ -34,7 +34,7 @@ VISIT = "paretomark.devices.measure._visit"
 
 @dataclass(frozen=True)
 class Asked:
-    """What to plan: as `RunRequest.of` takes it."""
+    """What to plan: as `RunRequest.of` takes it; of that only `cells`, if there are some."""
 
     suite: str
     plugins: tuple[str, ...] = ()
@@ -45,6 +45,7 @@ class Asked:
     effort: str = ""
     precision: float | None = None
     scenario: tuple[Scenario, ...] = ()
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ def planned(asked: Asked) -> Planned:
         precision=asked.precision,
         scenario=asked.scenario,
     )
-    suite, cells = request.plan()
-    probes = _collect.probed(cells)
+    suite, every = request.plan()
+    cells = [cell for cell in every if not asked.cells or cell.key in asked.cells]
+    probes = _collect.probed(cells) if cells else []
     absent = {probe.device: probe for probe in probes if not probe.available}
     possible = [cell for cell in cells if not _collect.obstacle(cell, absent)]
     built = _collect.build_artifacts(suite, possible, _work.Progress(building=_tell))

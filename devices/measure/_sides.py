@@ -22,7 +22,7 @@ from pathlib import Path
 
 from paretomark.devices.measure import _collect, _crew, _trees, _work
 from paretomark.devices.measure._side import Asked, Planned
-from paretomark.devices.measure._trees import Tree
+from paretomark.devices.measure._trees import Tree, Unbuilt
 from paretomark.models.build._artifact import Artifact, Refused
 from paretomark.suites.records import _commits, _store, _summary
 from paretomark.suites.records._store import Run
@@ -66,9 +66,27 @@ def measure(
     """Build revisions and time them side by side; return a run of each, in folders below `out`.
 
     `names` are those of the folders; `told` hears what goes on. Raises UserError for revisions that
-    there are not, or whose suite cannot be run.
+    there are not, and Unbuilt for one whose suite cannot be run.
     """
     folders = [out / name for name in names[: len(revisions)]]
+    with built(revisions, asked, folders, progress, setup=setup, told=told) as sides:
+        return timed(sides, progress)
+
+
+@contextlib.contextmanager
+def built(
+    revisions: Sequence[str],
+    asked: Asked,
+    folders: Sequence[Path],
+    progress: _work.Progress,
+    *,
+    setup: str = "",
+    told: Callable[[str], None] = lambda line: None,
+) -> Iterator[list[Side]]:
+    """Check revisions out, and build them, as long as this is open; `folders` are of their runs.
+
+    Raises UserError as `measure` does.
+    """
     for folder in folders:
         if folder.exists():
             raise UserError(f"{folder}: there is something here already; choose another --out")
@@ -78,8 +96,13 @@ def measure(
             short = tree.commit[: _commits.SHORT]
             told(f"{tree.revision} ({short}): building")
             sides.append(Side(tree, _planned(tree, asked, progress), folder))
-        _check(sides)
-        return _measured(sides, progress)
+        yield sides
+
+
+def timed(sides: Sequence[Side], progress: _work.Progress) -> list[Run]:
+    """Time revisions that are built side by side; return a run of each."""
+    _check(sides)
+    return _measured(sides, progress)
 
 
 def _planned(tree: Tree, asked: Asked, progress: _work.Progress) -> Planned:
@@ -111,14 +134,15 @@ def _planned(tree: Tree, asked: Asked, progress: _work.Progress) -> Planned:
         if not answer.exists():
             if "No module named" in why and "_side" in why:
                 why = "it is older than compare --run"
-            raise UserError(f"{tree.revision}: cannot be built: {why}")
+            raise Unbuilt(tree.commit, f"{tree.revision}: cannot be built: {why}")
         table = json.loads(answer.read_text())
     if "error" in table:
-        raise UserError(f"{tree.revision}: {table['error']}")
+        raise Unbuilt(tree.commit, f"{tree.revision}: {table['error']}")
     try:
         return _schema.typed(Planned, table)
     except _schema.Invalid as error:
-        raise UserError(f"{tree.revision}: what it plans cannot be read: {error}") from None
+        why = f"{tree.revision}: what it plans cannot be read: {error}"
+        raise Unbuilt(tree.commit, why) from None
 
 
 @contextlib.contextmanager
@@ -207,7 +231,7 @@ def _twinned(
             earlier = (
                 j
                 for j in range(i)
-                if cell.key in {c.key for c in own[j]} and _is_same(cell.key, sides[j], side)
+                if cell.key in {c.key for c in own[j]} and is_same(cell.key, sides[j], side)
             )
             first = next(earlier, None)
             if first is None:
@@ -217,8 +241,8 @@ def _twinned(
     return own
 
 
-def _is_same(key: str, a: Side, b: Side) -> bool:
-    """Whether a cell is the same file on both sides, by the same runtime and code."""
+def is_same(key: str, a: Side, b: Side) -> bool:
+    """Tell whether a cell is the same file on both sides, by the same runtime and code."""
     one, other = a.planned.built.get(key), b.planned.built.get(key)
     if one is None or other is None:
         return False

@@ -43,6 +43,14 @@ HOME = Path(__file__).parents[2]  # of the package that runs
 DEADLINE_S = 1800
 
 
+class Unbuilt(UserError):
+    """A revision that cannot be built, by its commit, and why."""
+
+    def __init__(self, commit: str, why: str) -> None:
+        super().__init__(why)
+        self.commit = commit
+
+
 @dataclass(frozen=True)
 class Tree:
     """A revision, checked out, and what its children run in."""
@@ -58,7 +66,7 @@ def opened(revisions: Sequence[str], setup: str = "", told: Told = print) -> Ite
     """Check revisions out, and give their trees; at last take them away again.
 
     `setup` is a command that installs what a revision needs, run in its tree by its environment's
-    `python`. Raises UserError if a revision is none, or its environment cannot be made.
+    `python`. Raises UserError if a revision is none, and Unbuilt if its environment cannot be made.
     """
     top = _commits.top()
     if top is None:
@@ -73,13 +81,16 @@ def opened(revisions: Sequence[str], setup: str = "", told: Told = print) -> Ite
             if (folder / ".gitmodules").exists():
                 told(f"{revision}: its submodules are not fetched")
             python = sys.executable
-            if setup:  # which may install what is in the tree: it is of no other use
-                place = stack.enter_context(tempfile.TemporaryDirectory(prefix="paretomark-"))
-                python = _environment(Path(place) / "venv", folder, revision, setup, told)
-            elif not shared:
-                key = _cache.key([_needs(folder), sys.version, *_base()])
-                kept = _cache.folder() / "environments" / key
-                python = _environment(kept, folder, revision, "", told)
+            try:
+                if setup:  # which may install what is in the tree: it is of no other use
+                    place = stack.enter_context(tempfile.TemporaryDirectory(prefix="paretomark-"))
+                    python = _environment(Path(place) / "venv", folder, revision, setup, told)
+                elif not shared:
+                    key = _cache.key([_needs(folder), sys.version, *_base()])
+                    kept = _cache.folder() / "environments" / key
+                    python = _environment(kept, folder, revision, "", told)
+            except UserError as error:
+                raise Unbuilt(commit, str(error)) from None
             if large := _git(folder, "ls-files", "--", ":(attr:filter=lfs)").splitlines():
                 told(f"{revision}: its files of Git LFS are not fetched ({len(large)})")
             package, version = HOME, metadata.version(PACKAGE)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 TOLD = 0.9  # of the errors that are allowed, for places where something is known to have changed
+FAR = 4.0  # standard deviations from both runs beside it, by which a run was disturbed
 LASTING = 2  # runs on either side of a step that nothing tells of
 ROUNDS = 6  # in which the days settle
 _NORMAL_MEDIAN = 1.4826
@@ -184,10 +185,10 @@ class _Search:
 
         self._series, self._sessions, self._least = series, sessions, math.log1p(least)
         logs, variances = np.array(series.logs), np.array(series.variances)
-        weights = 1 / variances
+        self._spread = _spread(logs, variances, series.told)
+        weights = 1 / (variances + _disturbed(logs, variances, self._spread, series.told))
         self._weights = np.concatenate([[0.0], np.cumsum(weights)])
         self._sums = np.concatenate([[0.0], np.cumsum(weights * logs)])
-        self._spread = _spread(logs, variances, series.told)
         count = len(logs)
         self._told = np.array(series.told, bool)
         self._loose = np.array(series.loose or [False] * count, bool)
@@ -262,3 +263,18 @@ def _spread(logs: Numbers, variances: Numbers, told: Sequence[bool]) -> float:
         return 1.0
     seen = (_NORMAL_MEDIAN * float(np.median(np.abs(off)))) ** 2
     return max(1.0, math.sqrt((PRIOR + len(off) * seen) / (PRIOR + len(off))))
+
+
+def _disturbed(logs: Numbers, variances: Numbers, spread: float, told: Sequence[bool]) -> Numbers:
+    """What to add to the variances of runs that lie far off on the same side of both runs beside
+    them, unless something changed before them and was changed again after them."""
+    import numpy as np
+
+    added = np.zeros(len(logs))
+    for i in range(1, len(logs) - 1):
+        off = logs[i] - logs[i - 1], logs[i] - logs[i + 1]
+        nearest = min(map(abs, off))
+        limit = FAR * spread * math.sqrt(2 * float(variances[i]))
+        if off[0] * off[1] > 0 and nearest > limit and not (told[i] and told[i + 1]):
+            added[i] = nearest**2
+    return added
