@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from paretomark.reports import _digest, _history_changes, _text
-from paretomark.reports._digest import Seen
 from paretomark.reports._history_changes import LATENCY, Change, Point
 from paretomark.reports._verdicts import LEAST_PART
 from paretomark.suites.records import _archive, _changepoints, _commits, _sessions
@@ -68,12 +67,18 @@ def of(
     `since` is a revision, `suite` a name, `machine` the start of a fingerprint; `told` hears how
     many runs are read. Raises UserError if there is no such run, cell or revision.
     """
-    runs, left_out = _runs(folder, since, suite, machine)
-    seen: list[tuple[Seen, ...]] = []
-    for i, (path, _) in enumerate(runs):
-        told(i, len(runs))
-        seen.append(_digest.of(path))
-    told(len(runs), len(runs))
+    found, left_out = _runs(folder, since, suite, machine)
+    runs, seen = [], []
+    for i, (path, header) in enumerate(found):
+        told(i, len(found))
+        try:
+            seen.append(_digest.of(path))
+            runs.append((path, header))
+        except UserError as error:
+            left_out += (f"a run that cannot be read: {error}",)
+    told(len(found), len(found))
+    if not runs:
+        raise UserError(f"no run below {folder} can be read: {'; '.join(left_out)}")
     levels = [_digest.levels(each) for each in seen]
     in_time = sorted(range(len(runs)), key=lambda i: runs[i][1].started)
     apart = [levels[i] for i in in_time if not runs[i][1].together]

@@ -143,7 +143,7 @@ def line(history: History, cell: str) -> tuple[str, ...]:
     share = _history.proven(history, cell)
     last = points[-1].seen
     return (
-        _text.clean(cell),
+        _text.clean(cell + (f" ({origin})" if (origin := _text.origin(last)) else "")),
         str(len(points)),
         f"{_text.seconds(ends[0])} → {_text.seconds(ends[-1])}" if ends else "–",
         "–" if share is None else f"{_text.points(share)} %",
@@ -154,14 +154,19 @@ def line(history: History, cell: str) -> tuple[str, ...]:
 
 
 def trend(history: History, points: Sequence[Point]) -> str:
-    """Draw the newest runs of a cell as bars: latencies without their days; ✗ where it fails."""
+    """Draw the newest runs of a cell as bars: latencies without their days; ✗ where it fails, and
+    · where nothing was measured."""
     shown = points[-NEWEST:]
     logs = [_history.log(point, history.days) for point in shown]
+    without = ["·" if point.seen.status == "ok" else "✗" for point in shown]
     known = [log for log in logs if log is not None]
     if not known:
-        return "✗" * len(shown)
+        return "".join(without)
     span = max(math.log1p(FLAT), max(known) - min(known))
     low = (max(known) + min(known) - span) / 2
     steps = len(BARS) - 1
-    bars = ["✗" if log is None else BARS[round((log - low) / span * steps)] for log in logs]
+    bars = [
+        none if log is None else BARS[round((log - low) / span * steps)]
+        for log, none in zip(logs, without, strict=True)
+    ]
     return "".join(bars)

@@ -204,6 +204,16 @@ def test_what_is_left_out_is_told(
     assert "in 1 run of 1 commit" in told
 
 
+def test_a_run_that_is_damaged_is_left_out_and_named(
+    commits: list[str], call: Callable[..., Called]
+) -> None:
+    records = Path("runs/run3/records.jsonl")
+    records.write_bytes(records.read_bytes().replace(b"dense", b"tense").replace(b"ok", b"no", 3))
+    told = " ".join(call("history").out.split())
+    assert "left out: a run that cannot be read: runs/run3/records.jsonl, line 1" in told
+    assert f"in {COMMITS - 1} runs of {COMMITS - 1} commits" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.models import _cache, _sources
-from paretomark.models.build import _model_files
+from paretomark.models.build import _model_files, _returned
 from paretomark.models.data import _data
 from paretomark.models.data._data import Split
 from paretomark.models.export import _export
 from paretomark.models.nets import _libraries, _zoo
-from paretomark.suites.records import _commits
 from paretomark.suites.spec import _plugins, _schema
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._model import RANDOM, Input, Model, Preprocess, Reading, Recipe
@@ -129,16 +128,21 @@ def net(model: Model, steps: Sequence[Mapping[str, Any]], seed: int) -> Path:
     return _cache.folder() / "nets" / _cache.key(parts)
 
 
+def functions(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the functions of the user's that make a net, and those that steps learn from."""
+    nets = [each.net for each in (model, *filter(None, map(teacher, steps)))]
+    return [_zoo.split(net).name for net in nets if _zoo.split(net).kind == "python"]
+
+
 def _placed(model: Model) -> str:
-    """The net as it counts in keys: of one in a work tree of a revision, what is committed beside
-    it, such as weights that it reads, stands for the place. Its code is in the key by itself."""
+    """The net as it counts in keys: of one in a work tree of a revision without its place. Its code
+    and what it returns are in the key by themselves."""
     if model.kind != "python":
         return model.net
     file, function = _zoo.python(_zoo.split(model.net).name)
-    if _cache.trees() not in file.parents:
-        return model.net
-    beside = _commits.content(file.parent, (".py", ".md", ".rst", ".toml"))
-    return f"python:{beside}:{file.name}:{function}"
+    size = model.net.rpartition("@")[2] if _zoo.split(model.net).size else ""
+    in_tree = _cache.trees() in file.parents
+    return f"python:{file.name}:{function}@{size}" if in_tree else model.net
 
 
 def prepared(source: str, preprocess: Preprocess, count: int, task: str) -> Path:
@@ -245,7 +249,8 @@ def teacher(step: Mapping[str, Any]) -> Model | None:
 
 
 def _of_net(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """All that makes a float net besides its parameters and data: code, versions, weights."""
+    """All that makes a float net besides its parameters and data: code, versions, weights, and what
+    functions of the user's return."""
     plugins = [_plugins.module_name("methods", step["method"]) for step in steps]
     if steps:  # which may train
         plugins.append(_plugins.module_name("tasks", task(model)))
@@ -255,7 +260,7 @@ def _of_net(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[str]:
         parts += [_zoo.code(each.net), json.dumps(_libraries.versions(each.kind))]
         parts += [_cache.sha256(file)] if file else [each.weights]
         parts += _of_data(_data.NOISE) if each.weights == RANDOM else []  # that they are drawn for
-    return parts
+    return [*parts, *map(_returned.digest, functions(model, steps))]
 
 
 def _of_data(source: str) -> list[str]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
-from paretomark.models.build import _artifact
+from paretomark.models.build import _artifact, _returned
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.suites.spec import _schema
 from paretomark.suites.spec._errors import LONGEST, UserError, last_line
@@ -39,6 +39,7 @@ def build(
     `report` is called, from any thread, as each is done. A build that takes longer than
     `deadline_s` is refused.
     """
+    _returned.learn(_functions(specs))
     done: dict[str, Artifact | Refused] = {}
     groups: dict[str, list[BuildSpec]] = defaultdict(list)
     for spec in specs:
@@ -180,6 +181,13 @@ class Child:
         if self._answers is not None:
             self._answers.close()
         self._process = self._answers = None
+
+
+def _functions(specs: Sequence[BuildSpec]) -> Iterator[str]:
+    """The functions of the user's that make nets, where they can be read."""
+    for spec in specs:
+        with contextlib.suppress(UserError):  # which the look into the cache meets as well
+            yield from _artifact.functions(spec.model, spec.recipe.steps)
 
 
 def _group(spec: BuildSpec) -> str:

@@ -26,6 +26,7 @@ from paretomark.models.build import (
     _identity,
     _model_files,
     _onnx_training,
+    _returned,
 )
 from paretomark.models.build._artifact import Artifact, BuildSpec, Refused
 from paretomark.models.build._float_net import FloatNet
@@ -49,6 +50,12 @@ def make(spec: BuildSpec) -> Artifact:
     try:
         make = _adopt if spec.model.file else _export_net
         artifact = make(spec, part, target)
+        _returned.forget()
+        if not spec.model.file and _artifact.folder(spec) != target:
+            raise UserError(
+                f"{spec.model.net} returns another net than before: it was changed while it was "
+                "built, so run again; or it draws numbers by itself, which a seed in it mends"
+            )
         (part / _artifact.ARTIFACT).write_text(json.dumps(dataclasses.asdict(artifact), indent=1))
         try:
             part.rename(target)

@@ -7,10 +7,12 @@ python:PATH.py:FUNCTION     a function of the user's own, which returns an nn.Mo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import importlib.util
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +56,7 @@ def load(model: Model, seed: int, several: str = _answer.DECLARE) -> Net:
     Raises UserError if there is no such, if none fit, or if its answers would mean nothing, see
     `_sound.py`.
     """
-    torch.manual_seed(seed)
+    sow(seed)
     what = _zoo.split(model.net)
     net, preprocess, data, weights = _bare(model, what)
     warnings = () if what.kind in _libraries.NAMES else _sound.floats(net)
@@ -87,7 +89,7 @@ def _bare(model: Model, what: _zoo.Name) -> tuple[nn.Module, Preprocess, str, st
         net, preprocess, data = _of_library(model.net, entry, trained), entry.preprocess, ""
         weights = f"{what.kind}'s {entry.weights}" if trained else ""
     elif what.kind == "python":
-        net, weights = _of_function(what.name), "the function's own" if trained else ""
+        net, weights = of_function(what.name), "the function's own" if trained else ""
         preprocess, data = Preprocess((0, 0)), ""
     else:
         plugin = _zoo.module(what.name)
@@ -181,6 +183,13 @@ def _try(net: nn.Module, sample: torch.Tensor) -> None:
         ) from None
 
 
+def sow(seed: int) -> None:
+    """Seed all that a function of the user's may draw weights from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+
+
 def digest(net: nn.Module) -> str:
     """Return the sha256 of all weights of a net, with names and shapes, in the order of their
     names."""
@@ -225,30 +234,37 @@ def _of_library(net: str, entry: _libraries.Entry, trained: bool) -> nn.Module:
 _unreachable: dict[str, str] = {}  # weights that could not be loaded, and why
 
 
-def _of_function(spec: str) -> nn.Module:
-    """Call a function of a Python file. Its folder is on the path, as if it were run from there."""
+def of_function(spec: str) -> nn.Module:
+    """Return what `PATH.py:FUNCTION` returns. Its folder is on the path, as if it were run from
+    there. Raises UserError if it is no net, and whatever the function raises."""
     path, function = _zoo.python(spec)
     name = f"paretomark_user_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     _enter(path.parent)
-    if name not in sys.modules:
-        source = importlib.util.spec_from_file_location(name, path)
-        assert source is not None
-        assert source.loader is not None
-        sys.path.insert(0, str(path.parent))
-        sys.modules[name] = importlib.util.module_from_spec(source)
-        try:
-            source.loader.exec_module(sys.modules[name])
-        except BaseException:
-            del sys.modules[name]
-            raise
-        finally:
+    sys.path.insert(0, str(path.parent))
+    try:
+        if name not in sys.modules:
+            _import(name, path)
+        if not callable(make := getattr(sys.modules[name], function, None)):
+            raise UserError(f"python:{spec}: {path.name} has no function '{function}'")
+        net = make()
+    finally:
+        with contextlib.suppress(ValueError):  # if the user's code took it away
             sys.path.remove(str(path.parent))
-    if not callable(make := getattr(sys.modules[name], function, None)):
-        raise UserError(f"python:{spec}: {path.name} has no function '{function}'")
-    net = make()
     if not isinstance(net, nn.Module):
         raise UserError(f"{spec} must return an nn.Module, not {type(net).__name__}")
     return net
+
+
+def _import(name: str, path: Path) -> None:
+    source = importlib.util.spec_from_file_location(name, path)
+    assert source is not None
+    assert source.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(source)
+    try:
+        source.loader.exec_module(sys.modules[name])
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 def _enter(folder: Path) -> None:

@@ -5,7 +5,6 @@ Order is that of the commit graph, never of dates, which rebasing and clocks cha
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 from collections.abc import Collection, Iterable
@@ -103,14 +102,6 @@ def halves(bad: str, good: Collection[str], folder: Path = Path()) -> list[str]:
     one that cuts them in halves best, by git's own bisection."""
     told = _git(folder, "rev-list", "--bisect-all", bad, *(f"^{commit}" for commit in good)) or ""
     return [line.split()[0] for line in told.splitlines()]
-
-
-def content(folder: Path, without: Collection[str]) -> str:
-    """Return a digest of what is committed in a folder, but for files with these endings; "" if
-    nothing is."""
-    listed = (_git(folder, "ls-tree", "-r", "HEAD", "--", ".") or "").splitlines()
-    kept = [line for line in listed if not line.endswith(tuple(without))]
-    return hashlib.sha256("\n".join(kept).encode()).hexdigest() if kept else ""
 
 
 def subject(commit: str, folder: Path = Path()) -> str:

@@ -6,7 +6,7 @@ It makes a repository of twelve commits with nets of its own (PyTorch code, weig
 
     a block more     the code of one net takes 4 % longer
     worse weights    the classifier of the same net is damaged
-    broken           its code has a syntax error; the next commit mends it
+    broken           its code has a syntax error, so there is no run; the next commit mends it
     recipe           `small` becomes int8, which was fp16
     runtime          the device that it brings goes from 1.0 to 1.1, and does a tenth of work more
     words            of no consequence, five times
@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ devices = ["onnxruntime:cpu", "brought"]
 data = "digits"
 examples = 450
 blocks = 3
-seconds = 0.3
+seconds = 0.12
 
 [model.main]
 net = "python:net.py:main"
@@ -155,12 +156,12 @@ precision = "fp16"
 PLACES = ("onnxruntime:cpu", "brought")
 MODELS, RECIPES = ("main", "second", "third"), ("plain", "small")
 CELLS = [f"{m}/{r}/{d}/b1/t1" for m in MODELS for r in RECIPES for d in PLACES]
+BROKEN = 6
 # What was done, the cells that it may change, and what has to be found in one of them at least.
 DONE = {
     2: ("a block more", [c for c in CELLS if c.startswith("main/")], {"latency"}),
     4: ("worse weights", [c for c in CELLS if c.startswith("main/")], {"accuracy"}),
-    6: ("broken", [c for c in CELLS if c.startswith("main/")], {"state"}),
-    7: ("mended", [c for c in CELLS if c.startswith("main/")], {"state"}),
+    BROKEN: ("broken", [], set()),
     8: ("recipe", [c for c in CELLS if "/small/" in c], {"file size"}),
     10: ("runtime", [c for c in CELLS if "/brought/" in c], {"latency"}),
 }
@@ -263,13 +264,14 @@ def repository(top: Path) -> list[str]:
     return commits
 
 
-def call(top: Path, *words: str) -> tuple[int, str]:
-    """Run a command of bench.py in a checkout; its exit code, and what it prints."""
+def call(top: Path, *words: str, error: str = "") -> str:
+    """Run a command of bench.py in a checkout, and return what it prints; or it has to end with
+    this error."""
     command = [*LOCK, sys.executable, str(bench.__file__), *words]
     done = subprocess.run(command, cwd=top, capture_output=True, text=True, check=False)
-    if done.returncode == bench.USER_ERROR:
-        raise SystemExit(f"{' '.join(words)}: {done.stderr}")
-    return done.returncode, done.stdout
+    if (done.returncode == bench.USER_ERROR) != bool(error) or error not in done.stderr:
+        raise SystemExit(f"{' '.join(words)}: {done.returncode}: {done.stderr}")
+    return done.stdout
 
 
 LOCK: list[str] = []
@@ -279,13 +281,14 @@ def measured(top: Path, commits: list[str], runs: Path) -> None:
     """A run of every commit, in its order."""
     for i, commit in enumerate(commits):
         git(top, "checkout", "--quiet", "--detach", commit)
-        call(top, "run", "bench.toml", "--out", str(runs / f"{i:02d}"))
+        error = "is not valid Python" if i == BROKEN else ""
+        call(top, "run", "bench.toml", "--out", str(runs / f"{i:02d}"), error=error)
     git(top, "checkout", "--quiet", "main")
 
 
 def by_history(top: Path, commits: list[str], runs: Path) -> Iterator[tuple[int, str]]:
     """What history gets wrong: the number of the commit, and what."""
-    told = json.loads(call(top, "history", "--runs", str(runs), "--json")[1])
+    told = json.loads(call(top, "history", "--runs", str(runs), "--json"))
     found: dict[int, list[Mapping[str, Any]]] = {}
     for interval in told["intervals"]:
         if interval["changes"]:
@@ -309,9 +312,11 @@ def by_history(top: Path, commits: list[str], runs: Path) -> Iterator[tuple[int,
 
 def by_compare(top: Path, commits: list[str], runs: Path) -> Iterator[tuple[int, str]]:
     """What compare gets wrong of each commit and the one before: the runs are of other minutes."""
-    for number in range(1, len(commits)):
-        pair = commits[number - 1], commits[number]
-        told = json.loads(call(top, "compare", *pair, "--runs", str(runs), "--json")[1])
+    call(top, "compare", commits[5], commits[BROKEN], "--runs", str(runs), error="no run of commit")
+    measured = [number for number in range(len(commits)) if number != BROKEN]
+    for before, number in pairwise(measured):
+        pair = commits[before], commits[number]
+        told = json.loads(call(top, "compare", *pair, "--runs", str(runs), "--json"))
         _, cells, kinds = DONE.get(number, ("", [], set()))
         seen: set[str] = set()
         for v in told["verdicts"]:
@@ -337,8 +342,7 @@ def by_bisect(top: Path, commits: list[str], runs: Path) -> Iterator[tuple[int, 
     for number, cell, kind, good, bad in BISECTED:
         words = [cell, commits[good], commits[bad], "--of", kind, "--runs", str(runs)]
         start = time.monotonic()
-        _, out = call(top, "bisect", *words, "--effort", "quick", "--json")
-        told = json.loads(out)
+        told = json.loads(call(top, "bisect", *words, "--effort", "quick", "--json"))
         named = [commits.index(commit) for commit in told.get("commits", [])]
         print(f"  bisect {kind}: {named}, {time.monotonic() - start:.0f} s", flush=True)
         if named != [number]:
@@ -375,7 +379,9 @@ def main() -> None:
                 if name == "bisect" and repetition >= arguments.bisections:
                     continue
                 times[name] += 1
+                start = time.monotonic()
                 found = list(check(top, commits, runs))
+                print(f"  {name}: {time.monotonic() - start:.0f} s", flush=True)
                 for number, what in found:
                     print(f"  {name}: commit {number}: {what}", flush=True)
                 wrong[name].update({number for number, _ in found})
