@@ -98,9 +98,14 @@ def of_runs(compared: Compared) -> list[str]:
     elif both.known:
         shift, low, high = (_text.points(n - 1) for n in both.ratio[:3])
         answer = f" {comparison.of_all.upper()}" if comparison.of_all else ""
+        whose = (
+            "the machine's day, for most are the same file by the same runtime"
+            if comparison.is_day
+            else "the machine's day, or a change of all"
+        )
         told.append(
-            f"all cells{answer}: {shift} % [{low}, {high}], the median of {both.cells}: the "
-            "machine's day, or a change of all; it is taken out of each"
+            f"all cells{answer}: {shift} % [{low}, {high}], the median of {both.cells}: {whose}; "
+            "it is taken out of each"
         )
         if both.spread > 1.05:
             told.append(
@@ -111,6 +116,12 @@ def of_runs(compared: Compared) -> list[str]:
         told.append(f"{both.cells} cells are too few to tell a change of all cells from theirs")
     if not comparison.side_by_side:
         told.append(_of_sessions(compared.sessions, both.known))
+    same = sum(v.same_thing for v in comparison.verdicts)
+    if same:
+        told.append(
+            f"{same} of the cells are the same file by the same runtime in both: a change of their "
+            "times has to be ten times as unlikely as that of others to be called one"
+        )
     for summary in (compared.a, compared.b):
         if any(row.sequential for row in summary.rows):
             run = _text.clean(summary.run.header.run)

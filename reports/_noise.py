@@ -73,7 +73,7 @@ class Noise:
 def noise(pair: Pair) -> Noise:
     """Judge two runs of equal cells by the rules of a comparison."""
     a, b = summarise(pair.first), summarise(pair.second)
-    comparison = _verdicts.compare(a, b, pair.first.header.precision)
+    comparison = _verdicts.compare(a, b, pair.first.header.precision, facts=False)
     visits = [v for side in (a, b) for v in side.visits.values()]
     records = [record for v in visits for record in v.records]
     shares = [r.disturbed for r in (*a.rows, *b.rows) if r.disturbed is not None]

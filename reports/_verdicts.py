@@ -28,7 +28,7 @@ from paretomark.reports._pairs import State
 from paretomark.suites.records import _levels, _scenarios, _scores, _stats
 from paretomark.suites.records._changes import changes
 from paretomark.suites.records._common import Common, common, detectable
-from paretomark.suites.records._levels import Level
+from paretomark.suites.records._levels import FEW, Level
 from paretomark.suites.records._row import SIGNIFICANT, Row
 from paretomark.suites.records._sessions import USUAL, Sessions
 from paretomark.suites.records._summary import Summary, Visits
@@ -54,6 +54,7 @@ class Verdict:
     reason: str = ""
     state: State = ""
     same_file: bool = False  # both sides have it, and it was timed once for both
+    same_thing: bool = False  # file, runtime and system are the same: only a day can be another
     cell_b: str = ""  # what it is called in run b, if that is something else
     changed: str = ""  # what is another in run b, though it goes by the same name
     simulated: str = ""
@@ -94,8 +95,13 @@ _CLAIMS = (
     ("tail_p", "tail_q"),
     ("accuracy_p", "accuracy_q"),
 )
+_OF_TIME = "p_different", "tail_p"
 LEAST_TAIL = 0.1  # change of p90 over floor that is worth a word
 LEAST_PART = 0.5  # of delta, that a change must look larger than
+# A cell of which nothing is known to have changed is called slower only if that is so many times as
+# unlikely as of others. This weighs its p values (Genovese, Roeder & Wasserman, Biometrika 93,
+# 2006), which keeps the false discovery rate, and below it where there are no others.
+UNLIKELY = 10.0
 
 
 @dataclass(frozen=True)
@@ -109,10 +115,19 @@ class Comparison:
     side_by_side: bool = False
 
     @property
+    def is_day(self) -> bool:
+        """Whether what is common to all cells is the machine's: enough are the same in both."""
+        return sum(v.same_thing for v in self.verdicts if v.ratio is not None) >= FEW
+
+    @property
     def of_all(self) -> Literal["", "slower", "faster"]:
         """Whether all cells together changed by more than delta, and more than chance."""
         ratio = self.common.claim
-        if not self.common.known or 1 / (1 + self.delta) <= ratio.value <= 1 + self.delta:
+        if (
+            self.is_day
+            or not self.common.known
+            or 1 / (1 + self.delta) <= ratio.value <= 1 + self.delta
+        ):
             return ""
         if _stats.p_different(ratio) >= SIGNIFICANT:
             return ""
@@ -125,19 +140,21 @@ def compare(
     delta: float = 0.02,
     by_name: bool = False,
     sessions: Sessions = USUAL,
+    facts: bool = True,
 ) -> Comparison:
     """Judge every cell of either run.
 
     `delta` is the relative change of latency that does not matter: 0.02 is 2 %. With `by_name`
     cells of one name are compared even where they are not the same thing. `sessions` is how far
-    runs of this machine lie apart. Raises UserError if the runs are of different machines, or
-    `delta` is not between 0 and 1.
+    runs of this machine lie apart. With `facts` it counts that nothing is known to have changed of
+    a cell that has the same file, runtime and system. Raises UserError if the runs are of different
+    machines, or `delta` is not between 0 and 1.
     """
     if not 0 < delta < 1:
         raise UserError(f"delta is {delta}; give a share between 0 and 1, such as 0.02 for 2 %")
     _pairs.check(a.run, b.run)
     beside = bool(a.run.header.together) and a.run.header.together == b.run.header.together
-    verdicts, measured, once = [], [], {}
+    verdicts, measured, once, system = [], [], {}, facts and _system(a) == _system(b)
     for one, other in _pairs.pairs(a.rows, b.rows, by_name):
         if one is None or other is None:
             verdicts.append(_alone(one, other))
@@ -149,6 +166,9 @@ def compare(
             once[one.cell] = _of_rows(one, other, *sides) | {"ratio": 1.0}
         elif verdict.answer != "not compared":
             measured.append((one, other, *sides))
+            is_same = system and one.sha256 == other.sha256 != "" and not beside
+            is_same = is_same and _versions(a, one.device) == _versions(b, other.device)
+            verdict = dataclasses.replace(verdict, same_thing=is_same)
         verdicts.append(verdict)
     pairs = [(x, y) for *_, x, y in measured]
     levels = _side_by_side(pairs) if beside else [(x.level, y.level) for x, y in pairs]
@@ -163,6 +183,16 @@ def compare(
     whole = [dataclasses.replace(v, **(found | once).get(v.cell, {})) for v in verdicts]
     judged = tuple(_judge(v, delta) for v in _corrected(whole))
     return Comparison(judged, both, delta, beside)
+
+
+def _system(summary: Summary) -> tuple[str, ...]:
+    """What all cells of a run have below them."""
+    header = summary.run.header
+    return header.version, header.host.system, header.host.python
+
+
+def _versions(summary: Summary, device: str) -> dict[str, str]:
+    return next((dict(p.versions) for p in summary.run.header.probes if p.device == device), {})
 
 
 def _alone(a: Row | None, b: Row | None) -> Verdict:
@@ -276,7 +306,9 @@ def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     corrected: dict[int, dict[str, Any]] = {}
     for p, q in _CLAIMS:
         claims = [
-            (i, value) for i, v in enumerate(verdicts) if (value := getattr(v, p)) is not None
+            (i, min(1.0, value * (UNLIKELY if v.same_thing and p in _OF_TIME else 1.0)))
+            for i, v in enumerate(verdicts)
+            if (value := getattr(v, p)) is not None
         ]
         adjusted = _stats.benjamini_hochberg([value for _, value in claims])
         for (i, _), value in zip(claims, adjusted, strict=True):

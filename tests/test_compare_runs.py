@@ -35,7 +35,7 @@ def cells(seed: int, slow: float = 1.0, spread: float = 0.002, **of_slow: Any) -
         times = noisy(latency, 6, spread, 1000 * seed + i)
         right = "1" * (500 + 10 * i) + "0" * (500 - 10 * i)
         changes = {"outcomes": right, "artifact_bytes": 10_000, **(of_slow if i == SLOW else {})}
-        records += visits(times, f"m{i}", sha256=f"{i:064x}", **changes)
+        records += visits(times, f"m{i}", **({"sha256": f"{i:064x}"} | changes))
     return records
 
 
@@ -149,9 +149,52 @@ def verdicts(a: Run, b: Run) -> tuple[Verdict, ...]:
     return _verdicts.compare(summarise(a), summarise(b)).verdicts
 
 
+def of_all(seed: int, latency: float, sha256: str) -> Run:
+    times = [noisy(latency, 6, 0.002, seed + i) for i in range(CELLS)]
+    return run([r for i, t in enumerate(times) for r in visits(t, f"m{i}", sha256=sha256)])
+
+
+def test_a_change_of_all_cells_is_the_machines_day_where_nothing_else_is_another() -> None:
+    """Of the same files by the same runtime only the day can be another."""
+    before, same = of_all(0, 1e-3, "ab" * 32), of_all(99, 1.1e-3, "ab" * 32)
+    told = _compared.of(summarise(before), summarise(same))
+    assert told.comparison.of_all == ""
+    assert told.outcome.worse == ()
+    assert any(
+        "the machine's day, for most are the same file" in t for t in _compared.of_runs(told)
+    )
+    other = of_all(99, 1.1e-3, "cd" * 32)
+    assert _compared.of(summarise(before), summarise(other)).comparison.of_all == "slower"
+    system = dataclasses.replace(same.header.host, system="Linux 6.2")
+    newer = dataclasses.replace(same, header=dataclasses.replace(same.header, host=system))
+    assert _compared.of(summarise(before), summarise(newer)).comparison.of_all == "slower"
+
+
+def test_a_cell_of_which_nothing_changed_is_hardly_ever_called_slower() -> None:
+    counts = {"same": 0, "other": 0}
+    for seed in range(40):
+        for name in counts:
+            a = run(cells(2 * seed, spread=0.003))
+            slow: dict[str, Any] = {"sha256": "cd" * 32} if name == "other" else {}
+            b = run(cells(2 * seed + 1, 1.008, spread=0.003, **slow))
+            verdict = next(
+                v
+                for v in _verdicts.compare(summarise(a), summarise(b), 0.01).verdicts
+                if v.cell == SLOW_CELL
+            )
+            assert verdict.same_thing == (name == "same")
+            counts[name] += verdict.answer == "slower"
+    assert counts["same"] < counts["other"] / 1.5, counts
+    assert counts["other"] >= 15
+
+
 def test_side_by_side_a_change_of_all_is_one_of_each() -> None:
     """Runs of two days would take it out, as the machine's."""
-    slower = [r for i in range(CELLS) for r in visits(noisy(1.1e-3, 6, 0.002, i), f"m{i}")]
+    slower = [
+        r
+        for i in range(CELLS)
+        for r in visits(noisy(1.1e-3, 6, 0.002, i), f"m{i}", sha256="cd" * 32)
+    ]
     before = [r for i in range(CELLS) for r in visits(noisy(1e-3, 6, 0.002, 99 + i), f"m{i}")]
     a, b = run(before), run(slower)
     apart = _compared.of(summarise(a), summarise(b))

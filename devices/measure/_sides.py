@@ -102,7 +102,10 @@ def built(
 def timed(sides: Sequence[Side], progress: _work.Progress) -> list[Run]:
     """Time revisions that are built side by side; return a run of each."""
     _check(sides)
-    return _measured(sides, progress)
+    # Their devices, as this process has to know them.
+    folders = [Path(place) for place in sides[-1].planned.plugins.split(os.pathsep) if place]
+    with _plugins.added(folders):
+        return _measured(sides, progress)
 
 
 def _planned(tree: Tree, asked: Asked, progress: _work.Progress) -> Planned:
@@ -166,8 +169,6 @@ def _check(sides: Sequence[Side]) -> None:
     cells = [{cell.key for cell in side.planned.cells} for side in sides]
     if not set.intersection(*cells):
         raise UserError("the revisions have no cell in common: nothing can be compared")
-    for folder in filter(None, sides[-1].planned.plugins.split(os.pathsep)):
-        _plugins.add(Path(folder))  # their devices, as this process has to know them
 
 
 def _measured(sides: Sequence[Side], progress: _work.Progress) -> list[Run]:

@@ -16,12 +16,13 @@ and their code counts in the keys of the cache and stands in the lineage of what
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib
 import os
 import symtable
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata, util
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +58,31 @@ def add(folder: Path) -> None:
     _extend(folder)
     folders = [*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)), str(folder)]
     os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(folders))
+
+
+@contextlib.contextmanager
+def added(folders: Sequence[Path]) -> Iterator[None]:
+    """Take in the plug-ins of folders as long as this is open. Raises UserError as `add` does."""
+    _known()
+    packages = [importlib.import_module(package) for package, _ in KINDS.values()]
+    paths = [list(package.__path__) for package in packages]
+    told, modules = os.environ.get(VARIABLE), set(sys.modules)
+    try:
+        for folder in folders:
+            add(folder)
+        yield
+    finally:
+        for package, path in zip(packages, paths, strict=True):
+            package.__path__[:] = path
+        for name in set(sys.modules) - modules:
+            file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+            if any(folder in file.parents for folder in folders):
+                del sys.modules[name]
+        if told is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = told
+        importlib.invalidate_caches()
 
 
 def names(kind: str) -> list[str]:

@@ -103,14 +103,14 @@ from paretomark.devices._device import Chip
 FORMAT = "onnx"
 VARIANTS = ()
 VERSION = "1.0"
-ROUNDS = {"1.0": 0, "1.1": 8}[VERSION]
+ROUNDS = {"1.0": 0, "1.1": 4}[VERSION]
 PRECISIONS = {"": ("fp32", "fp16", "int8")}
 
 
 class Brought:
     def __init__(self):
         self._inner = onnxruntime.device("cpu")
-        self._a = numpy.ones((128, 128), numpy.float32)
+        self._a = numpy.ones((64, 64), numpy.float32)
 
     def probe(self):
         return Chip(self._inner.probe().name, {"brought": VERSION})
@@ -210,13 +210,12 @@ for count, name in ((net.BLOCKS, "head.pt"), (14, "others.pt")):
 
 
 def damage(top: Path) -> None:
-    """Take a part of the classifier away."""
+    """Let the classifier take fewer pictures for an 8 than it should."""
     words = f"""
 import torch
 path = {str(top / "head.pt")!r}
 state = torch.load(path)
-torch.manual_seed(1)
-state["weight"] += 0.6 * state["weight"].std() * torch.randn_like(state["weight"])
+state["bias"][8] -= 0.4
 torch.save(state, path)
 """
     subprocess.run([sys.executable, "-c", words], check=True)
