@@ -99,12 +99,12 @@ def of_runs(compared: Compared) -> list[str]:
         shift, low, high = (_text.points(n - 1) for n in both.ratio[:3])
         answer = f" {comparison.of_all.upper()}" if comparison.of_all else ""
         whose = (
-            "the machine's day, for most are the same file by the same runtime"
-            if comparison.is_day
-            else "the machine's day, or a change of all"
+            " that are the same file by the same runtime: the machine's day"
+            if both.unchanged
+            else ": the machine's day, or a change of all"
         )
         told.append(
-            f"all cells{answer}: {shift} % [{low}, {high}], the median of {both.cells}: {whose}; "
+            f"all cells{answer}: {shift} % [{low}, {high}], the median of {both.cells}{whose}; "
             "it is taken out of each"
         )
         if both.spread > 1.05:

@@ -27,8 +27,8 @@ from paretomark.reports import _pairs
 from paretomark.reports._pairs import State
 from paretomark.suites.records import _levels, _scenarios, _scores, _stats
 from paretomark.suites.records._changes import changes
-from paretomark.suites.records._common import Common, common, detectable
-from paretomark.suites.records._levels import FEW, Level
+from paretomark.suites.records._common import ENOUGH, Common, common, detectable, of_unchanged
+from paretomark.suites.records._levels import Level
 from paretomark.suites.records._row import SIGNIFICANT, Row
 from paretomark.suites.records._sessions import USUAL, Sessions
 from paretomark.suites.records._summary import Summary, Visits
@@ -115,19 +115,10 @@ class Comparison:
     side_by_side: bool = False
 
     @property
-    def is_day(self) -> bool:
-        """Whether what is common to all cells is the machine's: enough are the same in both."""
-        return sum(v.same_thing for v in self.verdicts if v.ratio is not None) >= FEW
-
-    @property
     def of_all(self) -> Literal["", "slower", "faster"]:
         """Whether all cells together changed by more than delta, and more than chance."""
-        ratio = self.common.claim
-        if (
-            self.is_day
-            or not self.common.known
-            or 1 / (1 + self.delta) <= ratio.value <= 1 + self.delta
-        ):
+        ratio, margin = self.common.claim, 1 + self.delta
+        if self.common.unchanged or not self.common.known or 1 / margin <= ratio.value <= margin:
             return ""
         if _stats.p_different(ratio) >= SIGNIFICANT:
             return ""
@@ -173,7 +164,18 @@ def compare(
     pairs = [(x, y) for *_, x, y in measured]
     levels = _side_by_side(pairs) if beside else [(x.level, y.level) for x, y in pairs]
     known = [(x, y) for x, y in levels if x and y]
-    both = Common(len(known)) if beside else common(known, sessions=sessions)
+    same = {v.cell for v in verdicts if v.same_thing}
+    null = [
+        (x, y)
+        for (one, *_), (x, y) in zip(measured, levels, strict=True)
+        if x and y and one.cell in same
+    ]
+    if beside:
+        both = Common(len(known))
+    elif len(null) >= ENOUGH:
+        both = of_unchanged(null, sessions)
+    else:
+        both = common(known, sessions=sessions)
     found = {
         one.cell: _of_rows(one, other, x, y) | _latency(both, *level, delta, len(known)) | tail
         for (one, other, x, y), level, tail in zip(

@@ -148,7 +148,9 @@ def test_a_wider_delta_turns_slower_into_the_same() -> None:
 def both() -> tuple[Summary, Summary]:
     a, b = realistic(3), realistic(3, slower=1.2)
     probes = ({**PROBES[0], "versions": {"onnxruntime": "1.21.0"}}, PROBES[1])
-    return summarise(a), summarise(only(b, commit="f" * 40, dirty=False, probes=probes))
+    return summarise(a), summarise(
+        only(b, commit="f" * 40, dirty=False, probes=probes, version="0.2.0")
+    )
 
 
 def test_json_is_plain() -> None:

@@ -161,13 +161,34 @@ def test_a_change_of_all_cells_is_the_machines_day_where_nothing_else_is_another
     assert told.comparison.of_all == ""
     assert told.outcome.worse == ()
     assert any(
-        "the machine's day, for most are the same file" in t for t in _compared.of_runs(told)
+        "the same file by the same runtime: the machine's day" in t for t in _compared.of_runs(told)
     )
     other = of_all(99, 1.1e-3, "cd" * 32)
     assert _compared.of(summarise(before), summarise(other)).comparison.of_all == "slower"
     system = dataclasses.replace(same.header.host, system="Linux 6.2")
     newer = dataclasses.replace(same, header=dataclasses.replace(same.header, host=system))
     assert _compared.of(summarise(before), summarise(newer)).comparison.of_all == "slower"
+
+
+@pytest.mark.parametrize("changed", [4, 6, 7])
+def test_what_is_the_same_tells_what_the_others_differ_by(changed: int) -> None:
+    """Though a third, half, or most of the cells became slower by about as much."""
+    a, b = run(cells(1)), cells(2)
+    slower = [
+        dataclasses.replace(
+            r,
+            sha256="cd" * 32,
+            slices_ns=tuple(tuple(round(1.06 * ns) for ns in s) for s in r.slices_ns),
+        )
+        if int(r.model[1:]) < changed
+        else r
+        for r in b
+    ]
+    comparison = _verdicts.compare(summarise(a), summarise(run(slower)))
+    found = {v.cell for v in comparison.verdicts if v.answer == "slower"}
+    assert found == {key(f"m{i}", "dense", "cpu") for i in range(changed)}
+    assert comparison.common.cells == CELLS - changed
+    assert comparison.of_all == ""
 
 
 def test_a_cell_of_which_nothing_changed_is_hardly_ever_called_slower() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,32 @@ def test_hooks_of_the_repository_do_not_run(repository: Path) -> None:
     with _trees.opened(["main"]):
         pass
     assert not (repository / "hooked").exists()
+
+
+def test_what_is_installed_from_the_checkout_is_that_of_each_revision(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editable install stands for the user's files: both sides would run the same code."""
+    (repository / "src").mkdir()
+    for side in ("base", "head"):
+        (repository / "src" / "deep.py").write_text(f"NAME = '{side}'\n")
+        git(repository, "add", "--all")
+        git(repository, "commit", "--quiet", "-m", f"deep {side}")
+    (repository / "src" / "deep.py").write_text("NAME = 'not committed'\n")
+    facts = tmp_path / "site" / "mine-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    direct = {"url": repository.as_uri(), "dir_info": {"editable": True}}
+    (facts / "direct_url.json").write_text(json.dumps(direct))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    told = []
+    with _trees.opened(["main~1", "main"]) as trees:
+        for tree in trees:
+            command = [tree.interpreter.python, "-P", "-c"]
+            words = "import deep, mine; print(deep.NAME, mine.NAME)"
+            environment = tree.interpreter.environment()
+            told.append(subprocess.check_output([*command, words], env=environment, text=True))
+    assert told == ["base head\n", "head head\n"]
 
 
 def test_files_that_are_not_fetched_are_told(repository: Path) -> None:

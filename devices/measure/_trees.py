@@ -25,6 +25,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from paretomark.devices.measure._process import Interpreter
 from paretomark.models import _cache
@@ -96,8 +98,11 @@ def opened(revisions: Sequence[str], setup: str = "", told: Told = print) -> Ite
             package, version = HOME, metadata.version(PACKAGE)
             if _is_own(folder):
                 package, version = folder, str(_project(folder).get("version", version))
-            path = stack.enter_context(_importable(folder, package, version))
-            sides.append(Tree(revision, commit, folder, Interpreter(python, str(path))))
+            path = [stack.enter_context(_importable(folder, package, version))]
+            # What is installed from this checkout, editable, is the tree's, not the user's.
+            path += [place for rest in _editable(top) for place in _roots(folder / rest)]
+            where = Interpreter(python, os.pathsep.join(map(str, path)))
+            sides.append(Tree(revision, commit, folder, where))
         yield sides
 
 
@@ -158,6 +163,27 @@ def _importable(folder: Path, package: Path, version: str) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _editable(top: Path) -> list[Path]:
+    """Where in a checkout the projects lie that are installed from it, so that its files are what
+    is imported; below its top."""
+    found = []
+    for distribution in metadata.distributions():
+        try:
+            told = json.loads(distribution.read_text("direct_url.json") or "{}")
+            editable = told.get("dir_info", {}).get("editable")
+            place = Path(url2pathname(urlsplit(told.get("url", "")).path)).resolve()
+        except (ValueError, AttributeError, OSError):
+            continue
+        if editable and place.is_relative_to(top.resolve()):
+            found.append(place.relative_to(top.resolve()))
+    return found
+
+
+def _roots(project: Path) -> list[Path]:
+    """Where the packages of a project are imported from: setuptools' two layouts."""
+    return [place for place in (project / "src", project) if place.is_dir()]
 
 
 def _project(folder: Path) -> dict[str, object]:

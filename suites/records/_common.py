@@ -7,6 +7,7 @@ themselves, most of which are taken to be unchanged (an empirical null, Efron, J
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ FAR, ROUNDS, MOSTLY = 4.0, 4, 2 / 3
 # only: it is taken to be larger than this one's by so much over the root of the number of cells. By
 # simulation, see `tests/benchmarks/rules.py`.
 UNSURE = 1.6
+ENOUGH = 5  # cells that are known to be unchanged, to tell what is common
 HISTORY = 2  # cells that the spread which is learnt from earlier runs counts as
 
 
@@ -43,11 +45,12 @@ class Common:
     error: float = 0.0  # standard error of `shift`
     spread: float = 1.0
     sessions: Sessions | None = None  # None: the two were timed side by side, in one
+    unchanged: bool = False  # it is told by cells of which nothing is known to have changed
 
     @property
     def known(self) -> bool:
         """Whether there were cells enough."""
-        return self.cells >= FEW
+        return self.cells >= (ENOUGH if self.unchanged else FEW)
 
     @property
     def ratio(self) -> Ratio:
@@ -103,17 +106,31 @@ def detectable(ratio: Ratio, claims: int, least: float) -> float:
     return _stats.minimum_detectable_effect(unsure, claims, least)
 
 
+def of_unchanged(pairs: Sequence[tuple[Level, Level]], sessions: Sessions) -> Common:
+    """Tell what is common to cells by those of which nothing is known to have changed: `ENOUGH` of
+    them at least. Where they are fewer than `FEW`, they are not taken to lie closer together than
+    such runs usually do."""
+    found = common(pairs, 1.0, sessions, ENOUGH)
+    if len(pairs) < FEW:
+        usual = median(a.variance + b.variance for a, b in pairs)
+        spread = max(found.spread, math.sqrt(1 + sessions.variance_of_each / usual))
+        error = found.error * spread / found.spread
+        found = dataclasses.replace(found, spread=spread, error=error)
+    return dataclasses.replace(found, unchanged=True)
+
+
 def common(
     pairs: Sequence[tuple[Level, Level]],
     unchanged: float = MOSTLY,
     sessions: Sessions | None = None,
+    enough: int = FEW,
 ) -> Common:
     """Tell what is common to cells that were measured in both runs.
 
     Cells that truly changed must not count as noise. So those that lie far out are left out, and
     what is common is estimated anew, until no more do; the share `unchanged` is always kept.
     """
-    if len(pairs) < FEW:
+    if len(pairs) < enough:
         return Common(len(pairs), sessions=sessions)
     ratios = [_levels.ratio(a, b) for a, b in pairs]
     kept = ratios
@@ -128,7 +145,7 @@ def common(
     if sessions and sessions.pairs:
         # What the history tells counts as a few cells more, where it tells of more noise.
         usual = median(a.variance + b.variance for a, b in pairs)
-        history = 1 + 2 * sessions.own**2 / usual
+        history = 1 + sessions.variance_of_each / usual
         pooled = (len(kept) * seen**2 + HISTORY * history) / (len(kept) + HISTORY)
         seen = max(seen, math.sqrt(pooled))
     # Visits of a cell may also differ more than runs do, as where a block is worse for some cells

@@ -35,6 +35,11 @@ class Sessions:
         return 2 * (self.together**2 + self.own**2)
 
     @property
+    def variance_of_each(self) -> float:
+        """Likewise, without what all cells have in common."""
+        return 2 * self.own**2
+
+    @property
     def dof(self) -> float:
         """Degrees of freedom of that."""
         return float(PRIOR + self.pairs)
