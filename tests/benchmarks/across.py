@@ -386,16 +386,21 @@ def main() -> None:
                 for number, what in found:
                     print(f"  {name}: commit {number}: {what}", flush=True)
                 wrong[name].update({number for number, _ in found})
-    print("\n| commit | " + " | ".join(f"{name}, right of {times[name]}" for name in checks) + " |")
-    print("|---|" + "---|" * len(checks))
+            _table(len(commits), wrong, times)
+
+
+def _table(count: int, wrong: Mapping[str, Counter[int]], times: Counter[str]) -> None:
+    """Print how often each commit was told right so far."""
+    print("\n| commit | " + " | ".join(f"{name}, right of {times[name]}" for name in wrong) + " |")
+    print("|---|" + "---|" * len(wrong))
     bisected = {number for number, *_ in BISECTED}
-    for number in range(1, len(commits)):
+    for number in range(1, count):
         what = DONE[number][0] if number in DONE else "words"
         cells = [
             "–"
             if name == "bisect" and number not in bisected
             else str(times[name] - wrong[name][number])
-            for name in checks
+            for name in wrong
         ]
         print(f"| {number} {what} | " + " | ".join(cells) + " |")
 
