@@ -23,12 +23,13 @@ from paretomark.suites.records._row import Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._summary import Summary, summarise
 
-FORMAT = "2"  # of what is kept
+FORMAT = "3"  # of what is kept
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A cell in one run. `scores` names what `scores` reads; `versions` are those of its device."""
+    """A cell in one run. `scores` names what `scores` reads; `versions` are those of its device and
+    of what all devices stand on."""
 
     cell: str
     model: str
@@ -53,7 +54,7 @@ class Seen:
 
     @functools.cached_property
     def thing(self) -> str:
-        """What was measured: the same in two runs only if file and runtime are."""
+        """What was measured: the same in two runs only if file, runtime and system are."""
         return f"{self.cell} {self.sha256} {json.dumps(self.versions, sort_keys=True)}"
 
     @property
@@ -110,7 +111,10 @@ def _file(folder: Path) -> Path:
 
 
 def _found(summary: Summary) -> tuple[Seen, ...]:
-    versions = {probe.device: dict(probe.versions) for probe in summary.run.header.probes}
+    header = summary.run.header
+    versions = {probe.device: dict(probe.versions) for probe in header.probes}
+    common = {"paretomark": header.version, "python": header.host.python}
+    common["system"] = header.host.system
     found = []
     for row in summary.rows:
         visits = summary.visits[row.cell]
@@ -119,7 +123,7 @@ def _found(summary: Summary) -> tuple[Seen, ...]:
                 **{name: getattr(row, name) for name in _OF_ROW},
                 lineage=_facts(row),
                 scores=_keep_scores(visits.outcomes),
-                versions=versions.get(row.device, {}),
+                versions=versions.get(row.device, {}) | common,
                 level=visits.level,
             )
         )

@@ -271,6 +271,7 @@ def _why(a: Seen, b: Seen) -> str:
 
 
 def versions(a: Mapping[str, str], b: Mapping[str, str]) -> str:
+    """Say which versions are others in b than in a; "" if none is."""
     names = [name for name in dict.fromkeys((*a, *b)) if a.get(name) != b.get(name)]
     return ", ".join(f"{name} {a.get(name, 'none')} → {b.get(name, 'none')}" for name in names)
 
@@ -278,7 +279,8 @@ def versions(a: Mapping[str, str], b: Mapping[str, str]) -> str:
 def with_alarm(
     change: Change, changes: Sequence[Change], cells: Mapping[str, Sequence[Point]], gate: Gate
 ) -> Change:
-    """The change, as an alarm if it is one: what came after counts too, for it may be undone."""
+    """Return the change, as an alarm if it is one: what came after counts, for it may be undone. A
+    change of all cells is the machine's, and none."""
     later = [
         each
         for each in changes
@@ -286,16 +288,15 @@ def with_alarm(
     ]
     if change.kind == STATE:
         return dataclasses.replace(change, alarm=change.answer == "fails" and not later)
-    seen = cells[change.cell][-1].seen if change.cell in cells else None
-    limit = gate.limit(LIMITS[change.kind], seen.model if seen else "", seen.device if seen else "")
+    if change.cell == ALL:
+        return change
+    seen = cells[change.cell][-1].seen
+    limit = gate.limit(LIMITS[change.kind], seen.model, seen.device)
     if limit is None or change.answer not in ("slower", "worse", "more"):
         return change
     if change.kind == ACCURACY:
         worse = -sum(each.value or 0.0 for each in (change, *later))
     else:
-        worse = 1.0
-        for each in (change, *later):
-            worse *= 1 + (each.value or 0.0)
-        worse -= 1
+        worse = math.prod(1 + (each.value or 0.0) for each in (change, *later)) - 1
     beyond = abs(change.value or 0.0) > limit and worse > limit
     return dataclasses.replace(change, alarm=beyond)

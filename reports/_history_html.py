@@ -8,6 +8,7 @@ from pathlib import Path
 from paretomark.reports import _figure, _history, _history_lines, _history_plot, _html
 from paretomark.reports import _text as text
 from paretomark.reports._history import History
+from paretomark.reports._history_changes import Change
 from paretomark.reports._html import Cell, esc
 
 STYLES = {"slower": "loss", "worse": "loss", "more": "loss", "fails": "loss"}
@@ -38,12 +39,10 @@ def _body(history: History) -> Iterator[str]:
         yield f"<h3>{esc(_history_lines.heading(history, interval), 2000)}</h3>"
         if commits := _history_lines.candidates(interval):
             yield f'<ul class="soft">{_items(commits)}</ul>'
-        rows = [
-            f'<li class="{STYLES[each.answer] if each.alarm else ""}">'
-            f"{esc(_history_lines.change(each), 2000)}</li>"
-            for each in interval.changes
-        ]
-        yield f"<ul>{_items(map(_history_lines.event, interval.events))}{''.join(rows)}</ul>"
+        yield f"<ul>{_items(map(_history_lines.event, interval.events))}</ul>"
+        for why, changes in _history_lines.reasons(interval.changes).items():
+            yield f"<p>{esc(why, 2000)}</p>" if why else ""
+            yield f"<ul>{''.join(map(_change, changes))}</ul>"
         if command := _history_lines.bisect(history, interval):
             yield f"<p class=soft>To find it: <code>{esc(command, 2000)}</code></p>"
     yield "<h2>Over the commits</h2>"
@@ -58,6 +57,11 @@ def _body(history: History) -> Iterator[str]:
         yield f"<p class=soft>{rest} more nets and places are not drawn: name cells.</p>"
     yield "<h2>Cells</h2>"
     yield _html.card(_table(history))
+
+
+def _change(change: Change) -> str:
+    style = STYLES[change.answer] if change.alarm or STYLES[change.answer] == "gain" else ""
+    return f'<li class="{style}">{esc(_history_lines.what(change), 2000)}</li>'
 
 
 def _items(lines: Iterable[str]) -> str:

@@ -11,9 +11,10 @@ from paretomark.reports._history import Event, History
 from paretomark.reports._history_changes import ACCURACY, STATE, Change, Point
 from paretomark.suites.records import _commits
 
-TITLES = ("cell", "runs", "latency, first → last", "proven", "trend", "accuracy", "file")
+TITLES = ("cell", "runs", "latency", "proven", "trend", "accuracy", "file")
 MOST_COMMITS = 8  # that are named, of those that a change may be of
 NEWEST = 24  # runs of a trend
+MAX_WHY = 300
 BARS = "▁▂▃▄▅▆▇█"
 FLAT = 0.1  # a trend is drawn as if it spanned this much at least, so that noise looks like noise
 
@@ -107,9 +108,12 @@ def bisect(history: History, interval: Interval) -> str:
     return f"bench.py bisect {_text.clean(cell)} {' '.join(ends)}" if cell else ""
 
 
-def change(each: Change) -> str:
-    """Write what changed, and why as far as that is known."""
-    return f"{what(each)}: {_text.clean(each.why)}" if each.why else what(each)
+def reasons(changes: Sequence[Change]) -> dict[str, list[Change]]:
+    """Group changes by what is known to be another, those first that are worse."""
+    found: dict[str, list[Change]] = {}
+    for change in sorted(changes, key=lambda change: not change.alarm):
+        found.setdefault(_text.clean(change.why, MAX_WHY), []).append(change)
+    return found
 
 
 def what(each: Change) -> str:
@@ -139,13 +143,13 @@ def ordered(history: History) -> list[str]:
 def line(history: History, cell: str) -> tuple[str, ...]:
     """Write a cell in the columns of TITLES."""
     points = history.cells[cell]
-    ends = [p.seen.level.seconds for p in points if p.seen.measured and p.seen.level]
+    known = [level for p in points if p.seen.measured and (level := p.seen.level)]
     share = _history.proven(history, cell)
     last = points[-1].seen
     return (
         _text.clean(cell + (f" ({origin})" if (origin := _text.origin(last)) else "")),
         str(len(points)),
-        f"{_text.seconds(ends[0])} → {_text.seconds(ends[-1])}" if ends else "–",
+        _text.seconds(known[-1].seconds) + _text.spread(*known[-1].interval) if known else "–",
         "–" if share is None else f"{_text.points(share)} %",
         trend(history, points),
         last.status if last.status != "ok" else _text.percent(last.accuracy),

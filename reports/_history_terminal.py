@@ -33,16 +33,18 @@ def parts(history: History, every: bool = False) -> Iterator[object]:
         yield _text(_history_lines.heading(history, interval), "bold")
         yield from (_text(f"  {name}", "dim") for name in _history_lines.candidates(interval))
         yield from (_text(f"  {_history_lines.event(e)}", "cyan") for e in interval.events)
-        shown = interval.changes
+        shown = sorted(interval.changes, key=lambda change: not change.alarm)
         if not every:
-            alarms = [each for each in shown if each.alarm]
-            shown = [*alarms, *(each for each in shown if not each.alarm)]
-            shown = shown[: max(MOST_CHANGES, len(alarms))]
-        for each in shown:
-            style = STYLES[each.answer] if each.alarm or STYLES[each.answer] == "green" else ""
-            yield _text(f"  {_history_lines.change(each)}", style)
+            shown = shown[: max(MOST_CHANGES, sum(change.alarm for change in shown))]
+        for why, changes in _history_lines.reasons(shown).items():
+            if why:
+                yield _text(f"  {why}")
+            for each in changes:
+                style = STYLES[each.answer]
+                style = style if each.alarm or style == "green" else ""
+                yield _text(f"    {_history_lines.what(each)}", style)
         if len(shown) < len(interval.changes):
-            yield _text(f"  and {len(interval.changes) - len(shown)} more: --all", "dim")
+            yield _text(f"    and {len(interval.changes) - len(shown)} more: --all", "dim")
         if command := _history_lines.bisect(history, interval):
             yield _text(f"  to find it: {command}", "dim")
     yield _text("")
