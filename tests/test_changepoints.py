@@ -7,6 +7,7 @@ import random
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from paretomark.suites.records import _changepoints
 from paretomark.suites.records._changepoints import Series
@@ -72,6 +73,14 @@ def test_a_run_that_was_disturbed_is_no_step() -> None:
     assert found(Series(logs, series.variances, series.told)) == []
     # It moves no other step either, nor makes one where a file is another.
     assert found(Series(logs, series.variances, [i == 8 for i in range(21)])) == []
+
+
+@pytest.mark.parametrize("at", [0, 1, 19, 20])
+def test_a_run_that_was_disturbed_at_an_end_is_no_step(at: int) -> None:
+    series = noisy(21, random.Random(5), {}, set())
+    logs = list(series.logs)
+    logs[at] += 0.1
+    assert found(Series(logs, series.variances, series.told)) == []
 
 
 def test_what_was_changed_and_changed_back_is_two_steps() -> None:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 TOLD = 0.9  # of the errors that are allowed, for places where something is known to have changed
 FAR = 4.0  # standard deviations from both runs beside it, by which a run was disturbed
-LASTING = 2  # runs on either side of a step that nothing tells of
+MOST = 0.7  # of the runs of either side of a step, that lie on its side of the middle
+LASTING = 3  # runs on either side of a step that nothing tells of
 ROUNDS = 6  # in which the days settle
 _NORMAL_MEDIAN = 1.4826
 _OF_MEDIAN = 1.2533  # its standard error over that of the mean, for normal noise
@@ -186,6 +187,7 @@ class _Search:
         self._series, self._sessions, self._least = series, sessions, math.log1p(least)
         logs, variances = np.array(series.logs), np.array(series.variances)
         self._spread = _spread(logs, variances, series.told)
+        self._logs = logs
         weights = 1 / (variances + _disturbed(logs, variances, self._spread, series.told))
         self._weights = np.concatenate([[0.0], np.cumsum(weights)])
         self._sums = np.concatenate([[0.0], np.cumsum(weights * logs)])
@@ -213,18 +215,21 @@ class _Search:
         if not len(k):
             return []
         z = np.abs(self._steps(low, k, high)) / self._errors(low, k, high)
-        tried = []
-        for kind in (True, False):
+        for kind in (True, False):  # what is known to have changed explains a step first
             of_kind = self._told[k] == kind
             if of_kind.any():
-                tried.append(self.at(low, int(k[of_kind][np.argmax(z[of_kind])]), high))
-        best = min(tried, key=lambda step: step.p)
-        if best.p >= level:
-            return []
-        return [*self.splits(low, best.at, level), best, *self.splits(best.at, high, level)]
+                best = self.at(low, int(k[of_kind][np.argmax(z[of_kind])]), high, False)
+                if best.p < level:
+                    return [
+                        *self.splits(low, best.at, level),
+                        best,
+                        *self.splits(best.at, high, level),
+                    ]
+        return []
 
-    def at(self, low: int, k: int, high: int) -> Step:
-        """The step at a place, between the ones beside it; one that is too small has p = 1."""
+    def at(self, low: int, k: int, high: int, shared: bool = True) -> Step:
+        """The step at a place, between the ones beside it; p = 1 if it is too small, or is one of a
+        few runs only."""
         import numpy as np
 
         place = np.array([k])
@@ -232,9 +237,21 @@ class _Search:
         error = float(self._errors(low, place, high)[0])
         ratio = _stats.ratio(step, error, self._sessions.dof)
         p = _stats.p_different(ratio) * self._factors[0 if self._told[k] else 1]
-        if abs(step) < self._least:
+        if abs(step) < self._least or (shared and not self._is_shared(low, k, high)):
             p = 1.0
         return Step(k, ratio.value, ratio.low, ratio.high, min(1.0, p))
+
+    def _is_shared(self, low: int, k: int, high: int) -> bool:
+        """Whether most runs of both sides lie on their side of the middle between them: of a side
+        with one run far off, few do."""
+        before, after = self._mean(low, k), self._mean(k, high)
+        middle, up = (before + after) / 2, after > before
+        sides = (self._logs[low:k] < middle) == up, (self._logs[k:high] > middle) == up
+        return all(float(side.mean()) >= MOST for side in sides)
+
+    def _mean(self, low: int, high: int) -> float:
+        weight = self._weights[high] - self._weights[low]
+        return float((self._sums[high] - self._sums[low]) / weight)
 
     def _steps(self, low: int, k: NDArray[np.int64], high: int) -> Numbers:
         sums, weights = self._sums, self._weights
