@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 MOST = 40  # pictures; those with changes come first
 MOST_TICKS = 16
+MOST_POINTS = 80  # of a line, that are drawn as such, with what they are; else a band
 FLAT = 0.05  # latencies are drawn this much up and down at least, so that noise looks like noise
 BAD, GOOD = COLOURS[1], COLOURS[2]
+LINES = (*COLOURS[:4], *COLOURS[5:])  # in the dark, the first and the fifth look alike
 Place = tuple[str, str]
 
 
@@ -54,8 +56,10 @@ def _drawn(history: History, place: Place, cells: Sequence[str]) -> Plot:
             f"{_history.label(history, point.run)}"
         )
         for cell in cells
-        for point in history.cells[cell]
-        if (level := point.seen.level) and point.seen.measured
+        for points in [[p for p in history.cells[cell] if p.seen.measured]]
+        if len(points) <= MOST_POINTS
+        for point in points
+        if (level := point.seen.level)
     ]
 
     def draw(figure: Figure) -> None:
@@ -64,7 +68,7 @@ def _drawn(history: History, place: Place, cells: Sequence[str]) -> Plot:
         top.set_title(_text.clean(title, 90), loc="left", fontsize=11, fontweight="bold", pad=12)
         count = 0
         for i, cell in enumerate(cells):
-            colour = COLOURS[i % len(COLOURS)]
+            colour = LINES[i % len(LINES)]
             count = _latencies(top, history, cell, colour, count)
         low, high = top.get_ylim()
         top.set_ylim(min(low, 1 - FLAT), max(high, 1 + FLAT))
@@ -74,7 +78,7 @@ def _drawn(history: History, place: Place, cells: Sequence[str]) -> Plot:
         if scored:
             below = figure.add_subplot(grid[1], sharex=top)
             for i, cell in enumerate(cells):
-                _accuracies(below, history, cell, COLOURS[i % len(COLOURS)])
+                _accuracies(below, history, cell, LINES[i % len(LINES)])
             below.yaxis.set_major_formatter(lambda a, _: f"{a * 100:g} %")
             below.set_ylabel("accuracy")
             panels.append(below)
@@ -108,20 +112,26 @@ def _latencies(axes: Axes, history: History, cell: str, colour: str, count: int)
     axes.plot(
         list(shares), list(shares.values()), color=colour, lw=1.0, alpha=0.6, label=_short(label)
     )
-    for point in points:
-        assert point.seen.level is not None
-        half, share = point.seen.level.interval.high / point.seen.level.seconds, shares[point.run]
-        axes.plot([point.run] * 2, [share / half, share * half], color=colour, lw=1.0, alpha=0.5)
-        style = {"ls": "", "marker": "o", "ms": 4.5, "color": colour}
-        axes.plot([point.run], [share], gid=f"point{count}", **style)  # type: ignore[arg-type]
-        count += 1
+    halves = {
+        p.run: p.seen.level.interval.high / p.seen.level.seconds for p in points if p.seen.level
+    }
+    lows, highs = ([share * halves[run] ** way for run, share in shares.items()] for way in (-1, 1))
+    if len(points) > MOST_POINTS:
+        axes.fill_between(list(shares), lows, highs, color=colour, lw=0, alpha=0.25)
+    else:
+        axes.vlines(list(shares), lows, highs, color=colour, lw=1.0, alpha=0.5)
+        for run, share in shares.items():
+            style = {"ls": "", "marker": "o", "ms": 4.5, "color": colour}
+            axes.plot([run], [share], gid=f"point{count}", **style)  # type: ignore[arg-type]
+            count += 1
     for step in steps:
         worse = step.answer == "slower"
         _mark(axes, step.after, shares[step.after], worse, up=worse)
-    for point in history.cells[cell]:
-        if point.seen.status != "ok":
-            place = axes.get_xaxis_transform()  # runs along x, and the height of the picture
-            axes.plot([point.run], [0.04], marker="x", ms=6, color=colour, transform=place)
+    place = axes.get_xaxis_transform()  # runs along x, and the height of the picture
+    fails = [p.run for p in history.cells[cell] if p.seen.status != "ok"]
+    if fails:
+        at = [0.04] * len(fails)
+        axes.plot(fails, at, ls="", marker="x", ms=6, color=colour, transform=place)
     return count
 
 
@@ -132,7 +142,8 @@ def _short(label: str) -> str:
 def _accuracies(axes: Axes, history: History, cell: str, colour: str) -> None:
     points = [p for p in history.cells[cell] if p.seen.accuracy is not None]
     known = {p.run: p.seen.accuracy or 0.0 for p in points}
-    axes.plot(list(known), list(known.values()), color=colour, lw=1.0, marker="o", ms=3.5)
+    marker = {"marker": "o", "ms": 3.5} if len(points) <= MOST_POINTS else {}
+    axes.plot(list(known), list(known.values()), color=colour, lw=1.0, **marker)  # type: ignore[arg-type]
     for change in history.changes:
         if change.kind == ACCURACY and change.cell == cell and change.after in known:
             worse = change.answer == "worse"

@@ -5,6 +5,7 @@ Order is that of the commit graph, never of dates, which rebasing and clocks cha
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Collection, Iterable
@@ -104,6 +105,7 @@ def halves(bad: str, good: Collection[str], folder: Path = Path()) -> list[str]:
     return [line.split()[0] for line in told.splitlines()]
 
 
+@functools.lru_cache(maxsize=4096)
 def subject(commit: str, folder: Path = Path()) -> str:
     """Return the first line of a commit's message; "" if it is not known here."""
     return _git(folder, "log", "-1", "--format=%s", commit, "--") or ""

@@ -33,7 +33,7 @@ import json, sys
 from otava.analysis import compute_change_points
 reports = json.load(sys.stdin)
 print(json.dumps([
-    [[int(c.index) for c in compute_change_points(series, min_magnitude=0.01)[0]] for series in cells]
+    [[int(c.index) for c in compute_change_points(one, min_magnitude=0.01)[0]] for one in cells]
     for cells in reports
 ]))
 """
