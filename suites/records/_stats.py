@@ -142,8 +142,13 @@ def quantile(samples: Sequence[float], share: float) -> float:
 
 def ratio(log: float, se: float, dof: float) -> Ratio:
     """The ratio of that logarithm, with its 95 % interval by Student's t."""
-    half = t_quantile(_UPPER, dof) * se
+    half = t_quantile(_UPPER, _rounded(dof)) * se
     return Ratio(math.exp(log), math.exp(log - half), math.exp(log + half), se, dof)
+
+
+def _rounded(dof: float) -> float:
+    """Three digits of it: quantiles of so many are remembered, and are off by 0.01 % at most."""
+    return max(1.0, float(f"{dof:.3g}"))
 
 
 def p_different(ratio: Ratio) -> float:
@@ -174,8 +179,9 @@ def minimum_detectable_effect(ratio: Ratio, claims: int = 1, least: float = 0.0)
     corrected for them (see `benjamini_hochberg`), and must look larger than `least` as well.
     """
     level = 1 - (1 - CONFIDENCE) / 2 / max(1, claims)
-    needed = max(t_quantile(level, ratio.dof) * ratio.se, math.log1p(least))
-    return math.expm1(needed + t_quantile(POWER, ratio.dof) * ratio.se)
+    dof = _rounded(ratio.dof)
+    needed = max(t_quantile(level, dof) * ratio.se, math.log1p(least))
+    return math.expm1(needed + t_quantile(POWER, dof) * ratio.se)
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:
