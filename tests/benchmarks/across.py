@@ -1,6 +1,7 @@
 """Whether history, compare and bisect find what a repository's commits did, and nothing else.
 
-    .venv/bin/python tests/benchmarks/across.py [--repetitions 10] [--bisections 3] [--out FILE]
+    .venv/bin/python tests/benchmarks/across.py [--repetitions 10] [--bisections 3] [--keep DIR]
+    .venv/bin/python tests/benchmarks/across.py --again DIR      judges runs that were kept again
 
 It makes a repository of twelve commits with nets of its own (PyTorch code, weights, a device):
 
@@ -357,6 +358,7 @@ def main() -> None:
     parser.add_argument("--bisections", type=int, default=10, help="of them also with bisect")
     parser.add_argument("--lock", default="", help="file that is locked while something is timed")
     parser.add_argument("--keep", type=Path, help="folder for the repository and its runs")
+    parser.add_argument("--again", type=Path, help="such a folder: judge its runs again")
     arguments = parser.parse_args()
     if arguments.lock:
         LOCK[:] = ["flock", arguments.lock]
@@ -368,16 +370,22 @@ def main() -> None:
     checks = {"history": by_history, "compare": by_compare, "bisect": by_bisect}
     times = Counter[str]()
     with tempfile.TemporaryDirectory() as scratch:
-        place = arguments.keep or Path(scratch)
-        shutil.rmtree(place / "repository", ignore_errors=True)
+        place = arguments.again or arguments.keep or Path(scratch)
         top = place / "repository"
-        commits = repository(top)
+        if arguments.again:
+            commits = git(top, "rev-list", "--reverse", "main").split()
+        else:
+            shutil.rmtree(top, ignore_errors=True)
+            commits = repository(top)
         for repetition in range(arguments.repetitions):
             runs, start = place / f"runs{repetition}", time.monotonic()
-            measured(top, commits, runs)
-            print(f"repetition {repetition}: {time.monotonic() - start:.0f} s", flush=True)
+            if arguments.again and not (runs / "11" / "report").exists():
+                continue  # it was stopped before
+            if not arguments.again:
+                measured(top, commits, runs)
+                print(f"repetition {repetition}: {time.monotonic() - start:.0f} s", flush=True)
             for name, check in checks.items():
-                if name == "bisect" and repetition >= arguments.bisections:
+                if name == "bisect" and (arguments.again or repetition >= arguments.bisections):
                     continue
                 times[name] += 1
                 start = time.monotonic()
