@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from paretomark import bench
+from paretomark.suites.spec import _plugins
 from paretomark.tests._files import net_of_fake
 from paretomark.tests.conftest import Called
 from paretomark.tests.test_commits import git
 from paretomark.tests.test_sides import commit
 
 SUITE = """
+plugins = "mine"
 devices = ["fake:ok"]
 blocks = 2
 seconds = 0.02
@@ -24,6 +26,17 @@ foreign_load_cores = 99.0
 net = "file:net/model.npz"
 [model.other]
 net = "file:other/model.npz"
+"""
+# Of each revision there is one in its tree: those of one round are gone in the next.
+DEVICE = """
+from paretomark.devices import fake
+
+FORMAT = "npz"
+VARIANTS = ()
+
+
+def device(variant):
+    return fake.device("ok")
 """
 CELL = "net/as-is/fake:ok/b1/t1"
 # first, words, more words, a suite that is none, mended, larger, words, the suite loses the net
@@ -37,6 +50,8 @@ def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("net", "other"):
         (folder / name).mkdir(parents=True)
         net_of_fake(folder / name, width=64)
+    (folder / "mine" / "devices").mkdir(parents=True)
+    (folder / "mine" / "devices" / "brought.py").write_text(DEVICE)
     git(folder, "init", "--quiet", "--initial-branch", "main")
     monkeypatch.chdir(folder)
 
@@ -83,6 +98,7 @@ def test_the_commit_is_found_past_one_that_does_not_build(
     assert not list(Path("runs").glob("*/run.json"))  # no history takes these for runs of its own
     assert not list(Path("runs").glob("*/*/run.json"))
     assert git(Path(), "worktree", "list").count("\n") == 0
+    assert "brought" not in _plugins.names("devices")
 
 
 def test_it_is_told_in_words(commits: list[str], call: Callable[..., Called]) -> None:
