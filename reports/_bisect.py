@@ -11,6 +11,7 @@ Which commit is in the middle is told by git's own bisection, so merges are no t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -130,7 +131,7 @@ class Search:
         if len(commits) == 1 and kind != "fails":
             parent = _commits.resolve(f"{bad}^")
             self.told(f"{_name(bad)} against its parent")
-            with self._built([parent, bad]) as sides:
+            with contextlib.suppress(Unbuilt), self._built([parent, bad]) as sides:
                 compared = self._timed(sides)
         return Found(cell, kind, commits, tuple(self._tried), compared, why)
 
