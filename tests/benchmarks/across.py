@@ -167,6 +167,7 @@ DONE = {
     8: ("recipe", [c for c in CELLS if "/small/" in c], {"file size"}),
     10: ("runtime", [c for c in CELLS if "/brought/" in c], {"latency"}),
 }
+SIDES = (*DONE, 9)
 BISECTED = (
     (2, CELLS[0], "latency", 0, 11),
     (4, CELLS[0], "accuracy", 0, 11),
@@ -319,24 +320,41 @@ def by_compare(top: Path, commits: list[str], runs: Path) -> Iterator[tuple[int,
     for before, number in pairwise(measured):
         pair = commits[before], commits[number]
         told = json.loads(call(top, "compare", *pair, "--runs", str(runs), "--json"))
-        _, cells, kinds = DONE.get(number, ("", [], set()))
-        seen: set[str] = set()
-        for v in told["verdicts"]:
-            of_cell = set()
-            if v["answer"] in ("slower", "faster"):
-                of_cell.add("latency")
-            if v["accuracy_answer"]:
-                of_cell.add("accuracy")
-            if v["state"] in ("failing", "mended"):
-                of_cell.add("state")
-            if of_cell and v["cell"] not in cells:
-                yield number, f"false: {', '.join(sorted(of_cell))} of {v['cell']}"
-            seen |= of_cell
-        seen |= {c["kind"] for c in told["beside_time"] if c["answer"]}
-        if told["common"]["answer"]:
-            yield number, "false: all cells"
-        if not kinds <= seen:
-            yield number, "not found"
+        yield from _wrong(number, told)
+
+
+def _wrong(number: int, told: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """What a comparison of a commit and the one before gets wrong."""
+    _, cells, kinds = DONE.get(number, ("", [], set()))
+    seen: set[str] = set()
+    for v in told["verdicts"]:
+        of_cell = set()
+        if v["answer"] in ("slower", "faster"):
+            of_cell.add("latency")
+        if v["accuracy_answer"]:
+            of_cell.add("accuracy")
+        if v["state"] in ("failing", "mended"):
+            of_cell.add("state")
+        if of_cell and v["cell"] not in cells:
+            yield number, f"false: {', '.join(sorted(of_cell))} of {v['cell']}"
+        seen |= of_cell
+    seen |= {c["kind"] for c in told["beside_time"] if c["answer"]}
+    if told["common"]["answer"]:
+        yield number, "false: all cells"
+    if not kinds <= seen:
+        yield number, "not found"
+
+
+def by_sides(top: Path, commits: list[str], runs: Path) -> Iterator[tuple[int, str]]:
+    """What compare --run gets wrong of each commit and its parent: of one without consequence, and
+    of all that changed something."""
+    for number in SIDES:
+        pair = commits[number - 1], commits[number]
+        words = ["compare", "--run", *pair, "--runs", f"{runs}-sides", "--json"]
+        error = "is not valid Python" if number == BROKEN else ""
+        out = call(top, *words, error=error)
+        if not error:
+            yield from _wrong(number, json.loads(out))
 
 
 def by_bisect(top: Path, commits: list[str], runs: Path) -> Iterator[tuple[int, str]]:
@@ -355,20 +373,19 @@ def main() -> None:
     """Repeat it, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=10)
-    parser.add_argument("--bisections", type=int, default=10, help="of them also with bisect")
+    parser.add_argument(
+        "--bisections", type=int, default=10, help="of them also with compare --run, and bisect"
+    )
     parser.add_argument("--lock", default="", help="file that is locked while something is timed")
     parser.add_argument("--keep", type=Path, help="folder for the repository and its runs")
     parser.add_argument("--again", type=Path, help="such a folder: judge its runs again")
     arguments = parser.parse_args()
     if arguments.lock:
         LOCK[:] = ["flock", arguments.lock]
-    wrong: dict[str, Counter[int]] = {
-        "history": Counter(),
-        "compare": Counter(),
-        "bisect": Counter(),
-    }
-    checks = {"history": by_history, "compare": by_compare, "bisect": by_bisect}
-    times = Counter[str]()
+    checks = {"history": by_history, "compare": by_compare, "compare --run": by_sides}
+    checks["bisect"] = by_bisect
+    long = "compare --run", "bisect"
+    times, wrong = Counter[str](), {name: Counter[int]() for name in checks}
     with tempfile.TemporaryDirectory() as scratch:
         place = arguments.again or arguments.keep or Path(scratch)
         top = place / "repository"
@@ -385,7 +402,7 @@ def main() -> None:
                 measured(top, commits, runs)
                 print(f"repetition {repetition}: {time.monotonic() - start:.0f} s", flush=True)
             for name, check in checks.items():
-                if name == "bisect" and (arguments.again or repetition >= arguments.bisections):
+                if name in long and times[name] >= arguments.bisections:
                     continue
                 times[name] += 1
                 start = time.monotonic()
@@ -401,12 +418,12 @@ def _table(count: int, wrong: Mapping[str, Counter[int]], times: Counter[str]) -
     """Print how often each commit was told right so far."""
     print("\n| commit | " + " | ".join(f"{name}, right of {times[name]}" for name in wrong) + " |")
     print("|---|" + "---|" * len(wrong))
-    bisected = {number for number, *_ in BISECTED}
+    asked = {"compare --run": {*SIDES}, "bisect": {number for number, *_ in BISECTED}}
     for number in range(1, count):
         what = DONE[number][0] if number in DONE else "words"
         cells = [
             "–"
-            if name == "bisect" and number not in bisected
+            if number not in asked.get(name, {number})
             else str(times[name] - wrong[name][number])
             for name in wrong
         ]
