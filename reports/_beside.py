@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal, NamedTuple
 
 from paretomark.reports import _text
-from paretomark.reports._verdicts import LEAST_PART, Comparison, Verdict
+from paretomark.reports._verdicts import LEAST_PART, UNLIKELY, Comparison, Verdict
 from paretomark.suites.records import _metered, _stats
 from paretomark.suites.records._common import WIDER
 from paretomark.suites.records._levels import FEW
@@ -40,7 +40,7 @@ class Noise(NamedTuple):
 
 
 # By `tests/benchmarks/sessions.py`, as USUAL in `_sessions.py`.
-ONCE = {MEMORY: Noise(0.005, 0.003, 0.0, 0.01), LOAD: Noise(0.30, 0.10, 0.20, 0.10)}
+ONCE = {MEMORY: Noise(0.005, 0.003, 0.0, 0.02), LOAD: Noise(0.30, 0.10, 0.20, 0.10)}
 KINDS = (SIZE, *ONCE, *_metered.KINDS)
 TITLES = ("beside time", "cell", "before → after", "change [95 %]", "detectable", "")
 HIDDEN = ("cycles",)  # JSON has all KINDS
@@ -73,12 +73,12 @@ def changes(a: Summary, b: Summary, comparison: Comparison) -> list[Change]:
     compared = [v for v in comparison.verdicts if v.answer != "not compared" and not v.same_file]
     rows = tuple({row.cell: row for row in summary.rows} for summary in (a, b))
     sides = [(v, rows[0][v.cell], rows[1][v.cell_b or v.cell]) for v in compared]
-    found = list(_sizes(sides))
+    found, same = list(_sizes(sides)), {v.cell for v in compared if v.same_thing}
     for kind, noise in ONCE.items():
-        found += _judged(list(_once(kind, noise, sides)), noise.margin)
+        found += _judged(list(_once(kind, noise, sides)), noise.margin, same)
     least = LEAST_PART * comparison.delta
     for kind in _metered.KINDS:
-        found += _judged(list(_metered_changes(a, b, compared, kind)), least)
+        found += _judged(list(_metered_changes(a, b, compared, kind)), least, same)
     return found
 
 
@@ -148,9 +148,12 @@ def _with(change: Change, ratio: Ratio, claims: int, least: float) -> Change:
     )
 
 
-def _judged(changes: Sequence[Change], least: float) -> list[Change]:
+def _judged(changes: Sequence[Change], least: float, same: Collection[str]) -> list[Change]:
+    """What is proven, where cells of which nothing is known to have changed hardly ever do."""
     known = [i for i, change in enumerate(changes) if change.p is not None]
-    q = _stats.benjamini_hochberg([changes[i].p or 0.0 for i in known])
+    weights = [UNLIKELY if changes[i].cell in same else 1.0 for i in known]
+    p = [min(1.0, w * (changes[i].p or 0.0)) for i, w in zip(known, weights, strict=True)]
+    q = _stats.benjamini_hochberg(p)
     corrected = dict(zip(known, q, strict=True))
     judged = []
     for i, change in enumerate(changes):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paretomark.reports import _beside, _outcome, _text, _verdicts
@@ -57,9 +59,18 @@ def of(
     names = {v.cell_b: v.cell for v in comparison.verdicts if v.cell_b}
     sides = (a.rows, a.visits), (b.rows, b.visits)
     fronts = tuple(_moved.moved(*sides, comparison.common, names))
+    fronts = tuple(_still(moved, (*a.rows, *b.rows), comparison) for moved in fronts)
     rows = {row.cell: row for row in (*b.rows, *a.rows)}
     outcome = _outcome.of(comparison, beside, rows, gate or Gate())
     return Compared(a, b, comparison, beside, fronts, outcome, sessions, notes)
+
+
+def _still(moved: Moved, rows: Sequence[Row], comparison: Comparison) -> Moved:
+    """A front, which has not moved if every cell of its group is the same thing in both runs."""
+    same = {cell for v in comparison.verdicts if v.same_thing for cell in (v.cell, v.cell_b)}
+    if any(row.group == moved.group and row.cell not in same for row in rows):
+        return moved
+    return dataclasses.replace(moved, joined=(), left=(), p=None, q=None)
 
 
 def differences(a: Run, b: Run) -> list[tuple[str, str, str]]:

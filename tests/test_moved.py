@@ -13,16 +13,17 @@ from paretomark.suites.records._summary import summarise
 from paretomark.tests._runs import key, noisy, run, visits
 
 
-def points(seed: int, *changed: tuple[int, float, int]) -> list[Record]:
+def points(seed: int, *changed: tuple[int, float, int], sha256: str = "") -> list[Record]:
     """Twelve nets on a front, each more accurate and slower than the one before; `changed` ones by
-    (number, times as slow, right answers more)."""
+    (number, times as slow, right answers more). Files are those of a seed, or have one digest."""
     more = {i: (slow, right) for i, slow, right in changed}
     records: list[Record] = []
     for i in range(12):
         slow, right = more.get(i, (1.0, 0))
         times = noisy(1e-3 * 1.2**i * slow, 6, 0.002, 100 * seed + i)
         known = 500 + 20 * i + right
-        records += visits(times, f"m{i:02}", outcomes="1" * known + "0" * (1000 - known))
+        outcomes = "1" * known + "0" * (1000 - known)
+        records += visits(times, f"m{i:02}", outcomes=outcomes, sha256=sha256 or f"{seed:064x}")
     return records
 
 
@@ -41,6 +42,13 @@ def test_an_unchanged_front_has_not_moved() -> None:
         assert (found.surely, found.answer) == (((), ()), "")
         assert found.low is not None
         assert found.low < 0 < (found.high or 0)
+
+
+def test_a_front_of_what_is_the_same_in_both_runs_has_not_moved() -> None:
+    """Whatever its times say: nothing of it can be another but the day."""
+    a, b = points(1, sha256="ab" * 32), points(2, (5, 1.3, 0), sha256="ab" * 32)
+    found = moved(run(a), run(b))
+    assert (found.joined, found.left, found.answer) == ((), (), "")
 
 
 def test_a_slower_net_leaves_the_front_and_another_joins() -> None:
@@ -78,7 +86,8 @@ def test_ties_do_not_move_by_chance() -> None:
                 [
                     r
                     for i in range(8)
-                    for r in visits(noisy(1e-3, 6, 0.01, 999 * seed + 10 * side + i), f"m{i}")
+                    for times in [noisy(1e-3, 6, 0.01, 999 * seed + 10 * side + i)]
+                    for r in visits(times, f"m{i}", sha256=f"{side:064x}")
                 ]
             )
             for side in (0, 1)
