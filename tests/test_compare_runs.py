@@ -170,6 +170,15 @@ def test_a_change_of_all_cells_is_the_machines_day_where_nothing_else_is_another
     assert _compared.of(summarise(before), summarise(newer)).comparison.of_all == "slower"
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 7, 8, 12])
+def test_a_run_and_itself_are_the_same(count: int) -> None:
+    a = summarise(run([r for r in cells(1) if int(r.model[1:]) < count]))
+    told = _compared.of(a, a)
+    assert {v.answer for v in told.comparison.verdicts} <= {"same", "inconclusive"}
+    assert told.comparison.of_all == ""
+    assert told.outcome.worse == ()
+
+
 @pytest.mark.parametrize("changed", [4, 6, 7])
 def test_what_is_the_same_tells_what_the_others_differ_by(changed: int) -> None:
     """Though a third, half, or most of the cells became slower by about as much."""

@@ -114,7 +114,7 @@ def of_unchanged(pairs: Sequence[tuple[Level, Level]], sessions: Sessions) -> Co
     if len(pairs) < FEW:
         usual = median(a.variance + b.variance for a, b in pairs)
         spread = max(found.spread, math.sqrt(1 + sessions.variance_of_each / usual))
-        error = found.error * spread / found.spread
+        error = _error(spread, math.sqrt(usual), len(pairs))
         found = dataclasses.replace(found, spread=spread, error=error)
     return dataclasses.replace(found, unchanged=True)
 
@@ -153,9 +153,13 @@ def common(
     # Nor may what was left out make them so.
     narrowest = min(1.0, SURE * seen) if len(kept) == len(ratios) else 1.0
     spread = max(WIDER * seen, narrowest)
-    # Of a median, that of the mean times 1.25 (for normal noise).
-    error = 1.25 * spread * median(ratio.se for ratio in kept) / math.sqrt(len(kept))
+    error = _error(spread, median(ratio.se for ratio in kept), len(kept))
     return Common(len(ratios), shift, error, spread, sessions)
+
+
+def _error(spread: float, se: float, count: int) -> float:
+    """Of the median of changes: that of their mean times 1.25 (for normal noise)."""
+    return 1.25 * spread * se / math.sqrt(count)
 
 
 def _off(ratio: Ratio, shift: float) -> float:
