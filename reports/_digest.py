@@ -82,7 +82,7 @@ def keep(summary: Summary) -> None:
 def scores(name: str) -> Scores | None:
     """Return the scores of a digest; None if they are not kept any more."""
     try:
-        found = json.loads((_folder() / "scores" / f"{name}.json").read_text())
+        found = json.loads(_of_scores(name).read_text())
     except (OSError, ValueError, RecursionError):
         return None
     if isinstance(found, str):
@@ -150,7 +150,8 @@ def _keep_scores(found: Scores) -> str:
         return ""
     text = json.dumps(found)
     name = _cache.key([text])
-    _write(_folder() / "scores" / f"{name}.json", text)
+    if not (file := _of_scores(name)).exists():
+        _write(file, text)
     return name
 
 
@@ -165,9 +166,16 @@ def _kept(file: Path) -> tuple[Seen, ...] | None:
         checksum, _, text = file.read_text().partition(" ")
         if checksum != f"{zlib.crc32(text.encode()):08x}":
             return None
-        return tuple(_seen(table) for table in json.loads(text))
+        found = tuple(_seen(table) for table in json.loads(text))
     except (OSError, ValueError, RecursionError, TypeError):
         return None
+    # Without its scores an accuracy would be passed over in silence: then the run is read again.
+    named = {each.scores for each in found if each.scores}
+    return found if all(_of_scores(name).exists() for name in named) else None
+
+
+def _of_scores(name: str) -> Path:
+    return _folder() / "scores" / f"{name}.json"
 
 
 def _seen(table: dict[str, Any]) -> Seen:
@@ -177,8 +185,6 @@ def _seen(table: dict[str, Any]) -> Seen:
 
 def _write(file: Path, text: str) -> None:
     """Keep a text, if that is possible: it can be made again."""
-    if file.exists():
-        return
     part = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,17 +6,13 @@ import argparse
 import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from paretomark.reports import _json, _progress, _running, _text
+from paretomark.reports import _bisect, _json, _progress, _running, _text
+from paretomark.reports._bisect import KINDS, Found
 from paretomark.reports._command import ALL_WELL, INCONCLUSIVE
 from paretomark.reports._running import SUITE
 from paretomark.suites.records import _archive, _commits
-
-if TYPE_CHECKING:
-    from paretomark.reports._bisect import Found
-
-KINDS = ("fails", "latency", "accuracy", "size", "memory")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +40,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Print the commit. Raises UserError for revisions between which nothing can be found."""
-    from paretomark.reports import _bisect
-
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = arguments.runs / f"bisect-{stamp}"
     with _progress.show(to_stderr=True) as progress:

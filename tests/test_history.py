@@ -301,6 +301,13 @@ def test_digests_are_kept_and_made_again_when_records_change(
     for kept in (tmp_path / "cache" / "digests").glob("*.json"):
         kept.write_text(kept.read_text().replace("ok", "no", 1))  # damaged: its checksum tells
     assert _digest.of(folder) == first
+    for kept in (tmp_path / "cache" / "digests" / "scores").glob("*.json"):
+        kept.unlink()
+    assert _digest.of(folder) == first  # read again, and kept whole
+    assert _digest.scores(first[0].scores)
+    with monkeypatch.context() as patched:
+        patched.setattr(_digest, "summarise", None)
+        assert _digest.of(folder) == first
     lines = (folder / _store.RECORDS).read_bytes().splitlines(keepends=True)
     (folder / _store.RECORDS).write_bytes(b"".join(lines[:-3]))
     assert _digest.of(folder) != first

@@ -184,7 +184,7 @@ class _Search:
     def __init__(self, series: Series, sessions: Sessions, least: float) -> None:
         import numpy as np
 
-        self._series, self._sessions, self._least = series, sessions, math.log1p(least)
+        self._sessions, self._least = sessions, math.log1p(least)
         logs, variances = np.array(series.logs), np.array(series.variances)
         self._spread = _spread(logs, variances, series.told)
         self._logs = logs

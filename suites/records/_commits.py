@@ -81,15 +81,8 @@ def line(commits: Iterable[str], head: str, since: str = "", folder: Path = Path
     only that one and those that follow it."""
     wanted = {commit for commit in commits if commit}
     order = "--topo-order", "--reverse"
-    if since:
-        listed = [
-            since,
-            *(
-                _git(folder, "rev-list", *order, "--ancestry-path", f"{since}..{head}") or ""
-            ).split(),
-        ]
-    else:
-        listed = (_git(folder, "rev-list", *order, head) or "").split()
+    span = ("--ancestry-path", f"{since}..{head}") if since else (head,)
+    listed = [since, *(_git(folder, "rev-list", *order, *span) or "").split()]
     return [commit for commit in listed if commit in wanted]
 
 
