@@ -27,7 +27,10 @@ def summaries(a: Path, b: Path) -> tuple[Summary, Summary]:
 
 
 def _of(folder: Path) -> Summary:
-    return summarise(_store.read(folder))
+    summary = summarise(_store.read(folder))
+    for visits in summary.visits.values():
+        _ = visits.tails  # kept with them: that is half of what a verdict takes
+    return summary
 
 
 def _size(folder: Path) -> int:

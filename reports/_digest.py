@@ -23,7 +23,7 @@ from paretomark.suites.records._row import Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._summary import Summary, summarise
 
-FORMAT = "3"  # of what is kept
+FORMAT = "4"  # of what is kept
 
 
 @dataclass(frozen=True)

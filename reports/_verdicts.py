@@ -32,7 +32,6 @@ from paretomark.suites.records._levels import Level
 from paretomark.suites.records._row import SIGNIFICANT, Row
 from paretomark.suites.records._sessions import USUAL, Sessions
 from paretomark.suites.records._summary import Summary, Visits
-from paretomark.suites.records._times import tails
 from paretomark.suites.spec._errors import UserError
 from paretomark.suites.tasks import _task
 
@@ -237,7 +236,7 @@ def _side_by_side(
 def _tails(pairs: Sequence[tuple[Visits, Visits]], beside: bool) -> list[dict[str, Any]]:
     """How the tails of cells changed: p90 over floor, by the same rules as latencies."""
     sides = [
-        _levels.levels({str(i): tails(visits.pool) for i, visits in enumerate(side)})
+        _levels.levels({str(i): visits.tails for i, visits in enumerate(side)})
         for side in zip(*pairs, strict=True)
     ] or [{}, {}]
     at = [i for i in map(str, range(len(pairs))) if i in sides[0] and i in sides[1]]

@@ -207,3 +207,17 @@ def test_a_floor_is_settled_when_the_quietest_slices_agree() -> None:
     assert not _levels.settled([[100.0] * 5, [100.2] * 5, *slow])
     assert _levels.settled([[100.0] * 5, [100.2] * 5, *slow, [100.5] * 5])
     assert not _levels.settled([[100.0] * 5] * 2)
+    assert _levels.settled([[95.0] * 5, *[[100.0] * 5] * 39])  # a moment of a faster clock
+
+
+def test_a_floor_does_not_fall_with_the_number_of_slices() -> None:
+    """A visit that gets more slices has more moments in which the clock was faster."""
+    rng = np.random.default_rng(3)
+
+    def floors(count: int) -> list[float]:
+        fast = rng.random((200, count)) < 0.02
+        clocks = np.where(fast, 0.95, 1) * rng.normal(1, 0.002, (200, count))
+        return [_levels.floor([[100.0 * clock] * 5 for clock in visit]) for visit in clocks]
+
+    assert abs(np.mean(floors(120)) / np.mean(floors(40)) - 1) < 0.005
+    assert np.std(floors(40)) < 1.0

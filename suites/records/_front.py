@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 BEYOND = 1.1  # times the slowest latency: so far a front counts
-_CHUNK = 50  # resamples held in memory at once; divides RESAMPLES
+_EXACT = 2**24  # whole numbers below are exact in 32-bit floats
+_AT_ONCE = 2_000_000  # answers drawn, held in memory
 
 # Of each cell: the logarithm of its latency in seconds, the standard error of that, its freedom.
 Times = Sequence[tuple[float, float, float]]
@@ -204,10 +205,16 @@ def _draw(
     for n in sorted({len(o) for o in outcomes}):
         cells = [i for i, o in enumerate(outcomes) if len(o) == n]
         answers = np.array([_numbers(outcomes[i]) for i in cells]).T
-        for at in range(0, RESAMPLES, _CHUNK):
-            drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_CHUNK)]
+        if all(isinstance(outcomes[i], str) for i in cells) and n < _EXACT:
+            answers = answers.astype(np.float32)  # whole numbers: as exact, in half the time
+        # In few products: each wakes all threads, which then spin beside what else is computed.
+        chunk = max(1, _AT_ONCE // n)
+        for at in range(0, RESAMPLES, chunk):
+            count = min(chunk, RESAMPLES - at)
+            drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(count)]
             # Rounded, lest the order in which sums are taken should part equal scores.
-            right[at : at + _CHUNK, cells] = np.round(np.array(drawn, float) @ answers / n, 9)
+            sums = (np.array(drawn, answers.dtype) @ answers).astype(float)
+            right[at : at + count, cells] = np.round(sums / n, 9)
     return drawn_times, right
 
 

@@ -3,8 +3,10 @@
 A machine that others use too is slow for moments, for seconds, or for a whole visit, and is never
 faster than it can be. So noise has one side, and what a net takes is read where it is least:
 
-    floor    of a visit: the 5 % quantile of the calls of its quietest slice. Slices lie apart in
-             time, so some fall into quiet moments however busy the neighbours were.
+    floor    of a visit: the 5 % quantile of its slices, of each the 5 % quantile of its calls.
+             Slices lie apart in time, so some fall into quiet moments however busy the neighbours
+             were. Not the least of them: that falls with their number, and a processor has moments,
+             one slice in fifty, in which its clock is 5 to 10 % faster than it stays.
     block    what slows all cells of a block alike, such as heat, is taken out of each of them.
     level    of a cell: the mean of the logarithms of its visits' floors, without visits that lie
              far above the others. A process may be slow as a whole, by where its memory came to
@@ -29,13 +31,14 @@ from paretomark.suites.records import _stats
 from paretomark.suites.records._stats import Interval, Ratio
 
 QUANTILE = 0.05  # of the calls of a slice
+QUIETEST = 0.05  # quantile of the slices of a visit
 QUANTILE_OF_ONE = 0.02  # of the calls of a visit that was timed in one stretch
 PRIOR_DOF = 2.0
 KNOWN_DOF = 8
 FEW = 8  # cells, below which what is common to all of them is not known
 FAR = 4.0  # standard deviations above the others, by which a visit counts as disturbed
 ROUNDS = 4  # in which that settles
-AGREEING, AGREED = 3, 1.01  # quietest slices of a visit, how many times the least all of them are
+AGREEING, AGREED = 3, 1.01  # quiet slices of a visit, how many times the least all of them are
 LEAST = 2e-4  # standard deviation: clocks and caches do not repeat better than that
 _NORMAL_QUARTILE = 0.6745
 
@@ -71,13 +74,24 @@ def floor(slices: Sequence[Sequence[float]]) -> float:
     """Return the floor of a visit, from the calls of each of its slices, in their unit."""
     if len(slices) == 1:
         return _stats.quantile(slices[0], QUANTILE_OF_ONE)
-    return min(_stats.quantile(samples, QUANTILE) for samples in slices)
+    return _ordered(slices)[_quiet(len(slices))]
 
 
 def settled(slices: Sequence[Sequence[float]]) -> bool:
-    """Tell whether the quietest slices of a visit agree, so that its floor is no lucky one."""
-    least = sorted(_stats.quantile(samples, QUANTILE) for samples in slices)[:AGREEING]
+    """Tell whether the slices about the floor of a visit agree, so that it is no lucky one."""
+    at = max(0, _quiet(len(slices)) - 1)
+    least = _ordered(slices)[at : at + AGREEING]
     return len(least) == AGREEING and least[-1] <= AGREED * least[0]
+
+
+def _ordered(slices: Sequence[Sequence[float]]) -> list[float]:
+    """The floors of slices, the quietest first."""
+    return sorted(_stats.quantile(samples, QUANTILE) for samples in slices)
+
+
+def _quiet(count: int) -> int:
+    """Which of so many slices in that order is the floor of the visit: of few the first."""
+    return round(QUIETEST * (count - 1))
 
 
 def mean(seconds: Sequence[float]) -> float:

@@ -7,6 +7,7 @@ valid rows whose answers mean something stand on a front, and only with their ow
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,11 @@ class Visits:
     def outcomes(self) -> Scores:
         """One score per scored example; "" if none was scored."""
         return next((s for r in self.records if (s := r.outcomes or r.scores)), "")
+
+    @functools.cached_property
+    def tails(self) -> Mapping[int, float]:
+        """The 90th percentile of the calls over their floor, by block, where it can be told."""
+        return _times.tails(self.pool)
 
 
 def summarise(run: Run) -> Summary:

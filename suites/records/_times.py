@@ -50,7 +50,8 @@ def times(
     """Return the fields of a row that tell times, and memory, of its visits: of the `pool` that
     counts, but of `every` one those that are told by the first alone, see `_cold`."""
     cold = _cold(every or pool)
-    samples = sorted(itertools.chain(*(r.samples_ns for r in pool if not r.aggregate)))
+    slices = [sorted(part) for r in pool if not r.aggregate for part in r.slices_ns]
+    samples = sorted(itertools.chain(*slices))  # quick, as each of them is in order
     percentiles = {p: _stats.percentile(samples, p) for p in _stats.NEEDED}
     latency = _ends("latency", pool, level)
     return {
@@ -59,7 +60,7 @@ def times(
         "p90_s": _seconds(percentiles[90]),
         "p95_s": _seconds(percentiles[95]),
         "p99_s": _seconds(percentiles[99]),
-        "disturbed": _disturbed(pool, latency.get("latency_s")),
+        "disturbed": _disturbed(slices, latency.get("latency_s")),
         "sequential": any(r.sequential for r in pool),
         "visits_apart": level.apart if level else 0,
         "load_s": _over(cold, lambda r: r.load_s, median),
@@ -74,9 +75,8 @@ def _seconds(ns: float | None) -> float | None:
     return None if ns is None else ns / 1e9
 
 
-def _disturbed(pool: Sequence[Record], latency_s: float | None) -> float | None:
+def _disturbed(slices: Sequence[Sequence[int]], latency_s: float | None) -> float | None:
     """The share of slices whose middle call takes a tenth more than the latency, or longer."""
-    slices = [part for r in pool if not r.aggregate for part in r.slices_ns]
     if not slices or latency_s is None:
         return None
     return sum(median(part) > DISTURBED * latency_s * 1e9 for part in slices) / len(slices)
