@@ -85,11 +85,24 @@ def test_files_that_are_not_fetched_are_told(repository: Path) -> None:
     (repository / ".gitattributes").write_text("*.onnx filter=lfs\n")
     (repository / "big.onnx").write_text("pointer")
     git(repository, "add", "--all")
+    link = f"160000,{git(repository, 'rev-parse', 'main')},other"  # of no .gitmodules
+    git(repository, "update-index", "--add", "--cacheinfo", link)
     git(repository, "commit", "--quiet", "-m", "more")
     told: list[str] = []
     with _trees.opened(["main"], told=told.append):
         pass
-    assert told == ["main: its files of Git LFS are not fetched (1)"]
+    assert told == [
+        "main: its submodules are not fetched",
+        "main: its files of Git LFS are not fetched (1)",
+    ]
+
+
+def test_what_installs_packages_does_not_see_those_of_pythonpath(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    with _trees.opened(["main"], "! python -P -c 'import mine'", told=lambda line: None):
+        pass
 
 
 def test_a_setup_that_installs_code_does_so_for_each_side(repository: Path) -> None:

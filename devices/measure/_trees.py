@@ -41,8 +41,10 @@ DEPENDENCIES = (
     *("requirements*.txt", "constraints*.txt"),
 )
 READY = "ready"
+GITLINK = "160000"  # the mode of a submodule, also of one that .gitmodules does not tell of
 HOME = Path(__file__).parents[2]  # of the package that runs
 DEADLINE_S = 1800
+OF_THE_USER = ("PYTHONPATH", "PYTHONHOME")  # pip would take packages there for installed ones
 
 
 class Unbuilt(UserError):
@@ -80,7 +82,9 @@ def opened(revisions: Sequence[str], setup: str = "", told: Told = print) -> Ite
         shared = len(set(needs)) == 1 and not setup
         sides = []
         for revision, commit, folder in zip(revisions, commits, folders, strict=True):
-            if (folder / ".gitmodules").exists():
+            if any(
+                line.startswith(GITLINK) for line in _git(folder, "ls-files", "-s").splitlines()
+            ):
                 told(f"{revision}: its submodules are not fetched")
             python = sys.executable
             try:
@@ -218,14 +222,17 @@ def _base() -> list[str]:
 def _environment(place: Path, folder: Path, revision: str, setup: str, told: Told) -> str:
     """The interpreter of an environment with what a revision needs, made if it is not there."""
     python = place / "bin" / "python"
-    if (place / READY).exists():
-        return str(python)
-    told(f"{revision}: making its environment, for its packages are others")
-    shutil.rmtree(place, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(place)], folder, revision, {})
-    for command in _commands(folder, revision, str(python), setup):
-        _run(command, folder, revision, {"PATH": f"{place / 'bin'}:{os.environ['PATH']}"})
-    (place / READY).touch()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another repository may need the same one
+        if (place / READY).exists():
+            return str(python)
+        told(f"{revision}: making its environment, for its packages are others")
+        shutil.rmtree(place, ignore_errors=True)
+        _run([sys.executable, "-m", "venv", str(place)], folder, revision, {})
+        for command in _commands(folder, revision, str(python), setup):
+            _run(command, folder, revision, {"PATH": f"{place / 'bin'}:{os.environ['PATH']}"})
+        (place / READY).touch()
     return str(python)
 
 
@@ -253,7 +260,7 @@ def _run(command: Sequence[str], folder: Path, revision: str, more: dict[str, st
         done = subprocess.run(
             command,
             cwd=folder,
-            env=os.environ | more,
+            env={k: v for k, v in os.environ.items() if k not in OF_THE_USER} | more,
             capture_output=True,
             text=True,
             check=False,
