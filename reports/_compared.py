@@ -17,7 +17,7 @@ from paretomark.suites.records._moved import Moved
 from paretomark.suites.records._row import Row
 from paretomark.suites.records._sessions import USUAL, Sessions
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Summary
+from paretomark.suites.records._summary import Summary, margin
 from paretomark.suites.spec._gate import Gate
 
 STATES: tuple[State, ...] = ("failing", "gone", "new", "mended")
@@ -58,7 +58,7 @@ def of(
     beside = tuple(_beside.changes(a, b, comparison))
     names = {v.cell_b: v.cell for v in comparison.verdicts if v.cell_b}
     sides = (a.rows, a.visits), (b.rows, b.visits)
-    fronts = tuple(_moved.moved(*sides, comparison.common, names))
+    fronts = tuple(_moved.moved(*sides, comparison.common, names, margin(b.run)))
     fronts = tuple(_still(moved, (*a.rows, *b.rows), comparison) for moved in fronts)
     rows = {row.cell: row for row in (*b.rows, *a.rows)}
     outcome = _outcome.of(comparison, beside, rows, gate or Gate())

@@ -207,11 +207,18 @@ def reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, list[str]]]:
     return [(*why, cells) for why, cells in groups.items()]
 
 
+GUESS = (
+    "no better than answers that look at no input (chance), for all one knows: on no front, and no "
+    "speed-up of it is worth a word"
+)
+
+
 def warnings(rows: Sequence[Row | Record]) -> list[tuple[str, list[str]]]:
     """Group cells by what has to be known of them: a warning, and the cells that it is of."""
     groups: dict[str, list[str]] = {}
     for row in rows:
-        for warning in (*filter(None, [row.broken]), *row.warnings):
+        guess = (GUESS,) if isinstance(row, Row) and row.guesses else ()
+        for warning in (*filter(None, [row.broken]), *guess, *row.warnings):
             groups.setdefault(clean(warning), []).append(clean(row.cell))
     return list(groups.items())
 

@@ -23,6 +23,7 @@ from paretomark.suites.records._row import Row
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import Summary, Visits, summarise
 from paretomark.suites.spec._errors import UserError
+from paretomark.suites.spec._margin import Margin
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def _fronts(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         dataclasses.replace(e.row, cell=str(i), on_front=False, front_probability=None)
         for i, e in enumerate(entries)
     ]
-    rows = with_fronts(plain, {str(i): e.visits for i, e in enumerate(entries)})
+    visits = {str(i): e.visits for i, e in enumerate(entries)}
+    rows = with_fronts(plain, visits, Margin())  # they are of several suites
     marked = (
         dataclasses.replace(e, row=dataclasses.replace(row, cell=e.row.cell))
         for e, row in zip(entries, rows, strict=True)

@@ -37,7 +37,7 @@ from paretomark.suites.records import _front, _stats, _store
 from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._row import TIE, Group, Row
 from paretomark.suites.records._store import Run
-from paretomark.suites.records._summary import Summary, summarise
+from paretomark.suites.records._summary import Summary, margin, summarise
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         if plot := _plot.pareto(members, title):
             plots[f"pareto_{name}"] = plot
             what = _parts.heading(data, task)
-            sections.append(_section(what, members, plot, summary.hypervolumes))
+            sections.append(_section(what, members, plot, summary))
     rankings = _ranks.rankings(summary)
     pictures = _nets_plot.plots(summary, rankings)
     situations = _scenario_tables.plots(summary)
@@ -157,12 +157,13 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
     return f"<h1>{esc(title)}</h1><p class=soft>{told}</p>{_html.facts(facts)}"
 
 
-def _section(
-    what: str, rows: Sequence[Row], plot: _figure.Plot, areas: Mapping[Group, Hypervolume]
-) -> str:
+def _section(what: str, rows: Sequence[Row], plot: _figure.Plot, summary: Summary) -> str:
+    least = margin(summary.run)
     text = (
         "Bars are 95 % intervals. The line is the front of a device: nothing else on it is both "
-        "faster and more accurate. Pale points are beaten. Point at one to see its name."
+        "faster and more accurate, and nothing is better in one by more than a margin "
+        f"({least.latency} of latency, {least.accuracy}) and as good within it in the other. "
+        "Pale points are beaten. Point at one to see its name."
     )
     front = (
         "● on the front, with the probability that it truly is, given what this run measured; ≈ "
@@ -172,7 +173,7 @@ def _section(
     )
     return (
         f"<h2>{esc(what)}</h2><p class=soft>{text}</p>{_html.card(_figure.inline(plot.svg))}"
-        f"<p class=soft>{front}</p>{_fronts(rows, areas)}"
+        f"<p class=soft>{front}</p>{_fronts(rows, summary.hypervolumes)}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from paretomark.reports._text import number
 from paretomark.suites.records import _front
 from paretomark.suites.records._front import Reference
 from paretomark.suites.records._summary import summarise
+from paretomark.suites.spec._margin import Margin
 from paretomark.tests._runs import noisy, record, run, visits, written
 
 if TYPE_CHECKING:
@@ -196,3 +198,48 @@ def test_a_report_shows_the_area_of_each_front(tmp_path: Path, call: Callable[..
     for text in (" ".join(shown.split()), page):
         assert f"hypervolume {number(found['value'])} [{number(found['low'])}, " in text
         assert "accuracy × doublings of speed from 1.1" in text
+
+
+def test_what_is_a_little_faster_and_much_worse_is_on_no_front() -> None:
+    """Nets of 100 µs: one is a quarter of a per cent faster, and 7 points worse."""
+    latencies, accuracies = [100.0, 99.75, 97.0, 100.5, 130.0], [0.90, 0.83, 0.80, 0.901, 0.92]
+    assert _front.pareto(latencies, accuracies) == [True] * 5
+    assert _front.pareto(latencies, accuracies, Margin()) == [True, False, True, True, True]
+    wide = Margin("5%", "0.2 points")
+    assert _front.pareto(latencies, accuracies, wide) == [True, False, False, True, True]
+
+
+def test_a_front_within_a_margin_is_part_of_paretos_and_is_never_empty() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        latencies = np.exp(rng.normal(0, 0.02, 12)).round(2).tolist()
+        accuracies = rng.normal(0.9, 0.003, 12).round(3).tolist()
+        plain = _front.pareto(latencies, accuracies)
+        within = _front.pareto(latencies, accuracies, Margin())
+        assert any(within)
+        assert all(on for on, also in zip(plain, within, strict=True) if also)
+
+
+def test_a_margin_lowers_the_probability_of_what_is_hardly_faster() -> None:
+    right, wrong = "1" * 900 + "0" * 100, "1" * 830 + "0" * 170
+    times = [(0.0, 0.001, 20.0), (-0.0025, 0.001, 20.0)]
+    plain = _front.front_probability(times, [right, wrong])
+    within = _front.front_probability(times, [right, wrong], Margin())
+    assert plain[1] > 0.9
+    assert within == [1.0, 0.0]
+
+
+def test_a_net_that_guesses_is_on_no_front() -> None:
+    """Half of the examples are of one class."""
+    half = {"chance": 0.5}
+    good = record("a", outcomes="1" * 180 + "0" * 20, measures=half)
+    guess = record("b", outcomes="10" * 100, latency=1e-5)
+    rows = summarise(run([good, dataclasses.replace(guess, measures=half)])).rows
+    assert [(row.on_front, row.guesses) for row in rows] == [(True, False), (False, True)]
+
+    def guesses(*classes: str) -> bool:
+        return summarise(run([dataclasses.replace(guess, classes=classes)])).rows[0].guesses
+
+    assert guesses("cat", "dog")
+    assert not guesses("cat", "dog", "cow", "hen")
+    assert not guesses()

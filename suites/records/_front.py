@@ -3,6 +3,11 @@
 Where the true values may lie, given what was measured, is drawn for both axes at once: a latency by
 Student's t, and examples with the same indices for all cells (a bootstrap, Efron & Tibshirani
 1993), so that differences stay paired.
+
+A point is on a front if none *beats* it. Another does that if it is better in one and as good in
+the other, which is Pareto's front; and also if it is better by more than the margin in one, and
+worse by no more than that in the other. Nothing can beat itself by way of others, for what beats
+another has a larger sum of both, counted in margins: so there is always a front.
 """
 
 from __future__ import annotations
@@ -17,6 +22,8 @@ from paretomark.suites.records import _stats
 from paretomark.suites.records._levels import Level
 from paretomark.suites.records._row import Group, Row
 from paretomark.suites.records._scores import Scores
+from paretomark.suites.spec import _margin
+from paretomark.suites.spec._margin import Margin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,27 +70,30 @@ class Measured(Protocol):
     def outcomes(self) -> Scores: ...
 
 
-def pareto(latencies: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
-    """Which points nothing beats: no other is as fast and as accurate, and better in one.
+def pareto(
+    latencies: Sequence[float], accuracies: Sequence[float], margin: Margin = _margin.NONE
+) -> list[bool]:
+    """Which points nothing beats; latencies in one unit, and accuracies from 0 to 1.
 
     Of equal points all are on the front, or none.
     """
     import numpy as np
 
-    sides = np.array([latencies]), np.array([accuracies], float)
-    return [bool(on) for on in on_front(*sides)[0]] if len(latencies) else []
+    sides = np.log(np.array([latencies], float)), np.array([accuracies], float)
+    return [bool(on) for on in on_front(*sides, margin)[0]] if len(latencies) else []
 
 
-def front_probability(times: Times, outcomes: Outcomes, seed: int = 0) -> list[float]:
+def front_probability(
+    times: Times, outcomes: Outcomes, margin: Margin = _margin.NONE, seed: int = 0
+) -> list[float]:
     """For each cell the probability that it truly is on the front, given what was measured.
 
-    It is not how often it would be there if the run were repeated. Points that are drawn equal
-    do not beat each other. `outcomes` are the scores per example by cell, as text of 0 and 1 or as
-    numbers.
+    It is not how often it would be there if the run were repeated. `outcomes` are the scores per
+    example by cell, as text of 0 and 1 or as numbers.
     """
     if len(times) == 1:
         return [1.0]
-    on = on_front(*drawn(times, outcomes, seed))
+    on = on_front(*drawn(times, outcomes, seed), margin)
     return [float(share) for share in on.mean(axis=0)]
 
 
@@ -116,13 +126,16 @@ def area(points: Sequence[tuple[float, float]], reference: Reference) -> float:
     return float(areas(np.log(times), accuracies, reference)[0])
 
 
-def with_fronts(rows: Sequence[Row], visits: Mapping[str, Measured]) -> list[Row]:
+def with_fronts(
+    rows: Sequence[Row], visits: Mapping[str, Measured], margin: Margin = _margin.NONE
+) -> list[Row]:
     """Mark the fronts of the groups of the rows, whose visits are given by cell."""
     marks = {}
     for members in groups(rows).values():
-        front = pareto([r.latency_s or 0 for r in members], [r.accuracy or 0 for r in members])
+        points = [r.latency_s or 0 for r in members], [r.accuracy or 0 for r in members]
+        front = pareto(*points, margin)
         noise = known(members, visits)
-        chances = front_probability(*noise) if noise else [None] * len(members)
+        chances = front_probability(*noise, margin) if noise else [None] * len(members)
         for row, on, chance in zip(members, front, chances, strict=True):
             marks[row.cell] = (on, chance)
     return [
@@ -168,7 +181,7 @@ def groups(rows: Sequence[Row]) -> dict[Group, list[Row]]:
     """Return the rows that may stand on a front, by what may share one."""
     groups: dict[Group, list[Row]] = {}
     for row in rows:
-        if row.sound and row.accuracy is not None and row.latency_s:
+        if row.sound and not row.guesses and row.accuracy is not None and row.latency_s:
             groups.setdefault(row.group, []).append(row)
     return groups
 
@@ -218,20 +231,26 @@ def _draw(
     return drawn_times, right
 
 
-def on_front(times: NDArray[np.float64], accuracies: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which points nothing beats, of each line of points by themselves."""
+def on_front(
+    times: NDArray[np.float64], accuracies: NDArray[np.float64], margin: Margin = _margin.NONE
+) -> NDArray[np.bool_]:
+    """Tell which points nothing beats, of each line of points by themselves; times are logarithms
+    of latencies."""
     import numpy as np
 
-    order = np.lexsort((-accuracies, times))  # of one time, the most accurate comes first
-    t, a = (np.take_along_axis(axis, order, axis=1) for axis in (times, accuracies))
-    best = np.maximum.accumulate(a, axis=1)
-    before = np.concatenate([np.full((len(a), 1), -np.inf), best[:, :-1]], axis=1)
-    better = a > before
-    # As good as the best before: beaten, unless that is the same point.
-    places = np.where(better, np.arange(a.shape[1]), 0)
-    reached = np.take_along_axis(t, np.maximum.accumulate(places, axis=1), axis=1)
-    on = np.empty(a.shape, bool)
-    np.put_along_axis(on, order, better | ((a == before) & (t == reached)), axis=1)
+    slower, points = math.log1p(margin.slower), margin.points
+    on = np.empty(times.shape, bool)
+    # Rounded, lest what is added should part equal scores.
+    for i, (t, a) in enumerate(zip(times, np.round(accuracies, 9), strict=True)):
+        order = np.argsort(t)
+        ordered = t[order]
+        # The most accurate of those that are so quick; before the first there is none.
+        best = np.concatenate(([-np.inf], np.maximum.accumulate(a[order])))
+        on[i] = True
+        for by, less in {(0.0, 0.0), (slower, points)}:
+            as_quick = best[np.searchsorted(ordered, t + by, side="right")]
+            quicker = best[np.searchsorted(ordered, t - by, side="left")]
+            on[i] &= (as_quick <= np.round(a + less, 9)) & (quicker < np.round(a - less, 9))
     return on
 
 

@@ -17,6 +17,8 @@ from paretomark.suites.records import _front, _stats
 from paretomark.suites.records._common import Common
 from paretomark.suites.records._front import Hypervolume, Measured, Reference
 from paretomark.suites.records._row import SIGNIFICANT, Group, Row
+from paretomark.suites.spec import _margin
+from paretomark.suites.spec._margin import Margin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,14 +73,16 @@ class Moved:
 Side = tuple[Sequence[Row], Mapping[str, Measured]]
 
 
-def moved(a: Side, b: Side, both: Common, names: Mapping[str, str]) -> list[Moved]:
+def moved(
+    a: Side, b: Side, both: Common, names: Mapping[str, str], margin: Margin = _margin.NONE
+) -> list[Moved]:
     """Compare the fronts of each group that both sides have.
 
     `names` says what cells of b are called in a, where that is something else.
     """
     groups = [_front.groups(rows) for rows, _ in (a, b)]
     found = [
-        _of_group(group, groups[0][group], groups[1][group], a[1], b[1], both, names)
+        _of_group(group, groups[0][group], groups[1][group], a[1], b[1], both, names, margin)
         for group in groups[0]
         if group in groups[1]
     ]
@@ -97,6 +101,7 @@ def _of_group(
     visits_b: Mapping[str, Measured],
     both: Common,
     names: Mapping[str, str],
+    margin: Margin,
 ) -> Moved:
     shift = math.exp(both.shift)
     cells = [row.cell for row in rows_a], [names.get(row.cell, row.cell) for row in rows_b]
@@ -108,7 +113,10 @@ def _of_group(
     seen = [_front.area(side, corner) for side in points]
     of_a, of_b = _front.known(rows_a, visits_a), _front.known(rows_b, visits_b)
     if of_a is None or of_b is None:
-        on = [_front.pareto(*zip(*side, strict=True)) for side in points]
+        on = [
+            _front.pareto([t for t, _ in side], [score for _, score in side], margin)
+            for side in points
+        ]
         sides = [{c for c, is_on in zip(cells[i], on[i], strict=True) if is_on} for i in (0, 1)]
         return Moved(
             group=group,
@@ -138,7 +146,7 @@ def _of_group(
     for i in (0, 1):
         side = sides_drawn[i]
         areas.append(_front.areas(*side, corner))
-        chances.append(dict(zip(cells[i], _front.on_front(*side).T, strict=True)))
+        chances.append(dict(zip(cells[i], _front.on_front(*side, margin).T, strict=True)))
     steps = areas[1] - areas[0]
     step = seen[1] - seen[0]
     low, middle, high = _basic(step, steps)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from paretomark.suites.records._record import CALL
 from paretomark.suites.spec._scenario import SINGLE
-from paretomark.suites.tasks._task import CLASSIFICATION
+from paretomark.suites.tasks._task import CHANCE, CLASSIFICATION
 
 NOT_RUN = "not run"
 TIE = 0.05  # off the front, but with at least this probability on it: that is called a tie
@@ -181,6 +181,14 @@ class Row:
     def measure(self, name: str) -> float | None:
         """A further number of the task; None where it gives none of that name."""
         return self.measures.get(name)
+
+    @property
+    def guesses(self) -> bool:
+        """Whether it is no better than answers that look at no input, for all one knows."""
+        chance = self.measure(CHANCE)
+        if chance is None and self.task == CLASSIFICATION and len(self.classes) > 1:
+            chance = 1 / len(self.classes)
+        return chance is not None and self.accuracy_low is not None and self.accuracy_low <= chance
 
     @property
     def mark(self) -> str:

@@ -30,6 +30,8 @@ from paretomark.suites.records._record import CALL, Record
 from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
+from paretomark.suites.spec import _suite
+from paretomark.suites.spec._margin import Margin
 from paretomark.suites.spec._scenario import SUSTAINED
 from paretomark.suites.spec._suite import BOUNDARIES
 from paretomark.suites.tasks import _task
@@ -106,8 +108,14 @@ def summarise(run: Run) -> Summary:
         for same in [whole.get((r.model, r.precision, *r.group))]
         for twin in [None if same is r and r.sparsity is None else same]  # a file of the user's
     ]
-    rows_of_all = tuple(_front.with_fronts(_adjusted(compared), visits))
+    rows_of_all = tuple(_front.with_fronts(_adjusted(compared), visits, margin(run)))
     return Summary(run, rows_of_all, visits, _front.hypervolumes(rows_of_all, visits))
+
+
+def margin(run: Run) -> Margin:
+    """What is too little to matter, by the suite of a run. Raises UserError if that is damaged."""
+    text = run.header.request.get("suite", "")
+    return _suite.margin(text) if isinstance(text, str) else Margin()
 
 
 def half_widths(run: Run) -> dict[str, float]:

@@ -54,8 +54,8 @@ USUAL = {"latency": 0.0, "accuracy": 0.0, "size": 0.01}
 KINDS = tuple(f.name for f in dataclasses.fields(Limits))
 
 
-def share(text: str, kind: str) -> float:
-    """Read a limit. Raises UserError if it is none."""
+def share(text: str, kind: str, table: str = "gate") -> float:
+    """Read a limit of a table of the suite. Raises UserError if it is none."""
     unit = UNITS.get(kind, "%")
     try:
         value = float(text.removesuffix(unit)) / 100
@@ -63,7 +63,7 @@ def share(text: str, kind: str) -> float:
         value = math.nan
     if not text.endswith(unit) or not 0 <= value < 10:
         example = "0.5 points" if unit == "points" else "3%"
-        raise UserError(f'[gate] {kind} = "{text}": must be written as "{example}"')
+        raise UserError(f'[{table}] {kind} = "{text}": must be written as "{example}"')
     return value
 
 

@@ -19,9 +19,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from paretomark.suites.spec import _gate, _model_check, _plugins, _published, _scenario, _schema
+from paretomark.suites.spec import (
+    _gate,
+    _margin,
+    _model_check,
+    _plugins,
+    _published,
+    _scenario,
+    _schema,
+)
 from paretomark.suites.spec._errors import UserError, unknown
 from paretomark.suites.spec._gate import Gate
+from paretomark.suites.spec._margin import Margin
 from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Recipe
 from paretomark.suites.spec._published import Published
 from paretomark.suites.spec._scenario import COLD, SERVER, SINGLE, Scenario, Server, Sustained
@@ -45,7 +54,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Suite:
-    """What to run and how long; every field but the last seven is a key at the top of the file."""
+    """What to run and how long; every field but the last eight is a key at the top of the file."""
 
     title: str = ""  # of the page
     devices: tuple[str, ...] = ()  # as `bench.py devices` lists them
@@ -72,6 +81,7 @@ class Suite:
     server: Server = field(default_factory=Server)
     sustained: Sustained = field(default_factory=Sustained)
     gate: Gate = field(default_factory=Gate)  # how much worse a commit may be: `[gate]`
+    margin: Margin = field(default_factory=Margin)  # what is too little to matter: `[margin]`
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
     device: Mapping[str, Sizes] = field(default_factory=dict)
@@ -147,6 +157,13 @@ def gate(toml: str) -> Gate:
     return limits
 
 
+def margin(toml: str) -> Margin:
+    """Return only the margin of a suite, from its text. Raises UserError where it is none."""
+    found = _schema.read(Margin, _schema.load(toml, "suite").get("margin", {}), "suite, [margin]")
+    _margin.check(found)
+    return found
+
+
 def nets(toml: str) -> dict[str, str]:
     """Return only the net of each model of a suite, from its text. Raises UserError if it is no
     suite."""
@@ -181,6 +198,7 @@ def _check(suite: Suite, where: str) -> None:
             raise UserError(f"{where}: {key} must be at least 0, got {getattr(suite, key)}")
     _check_sizes(suite, devices, where)
     _gate.check(suite.gate, suite.model, devices, where)
+    _margin.check(suite.margin)
     _check_situations(suite, where)
 
 

@@ -5,7 +5,8 @@
     MEASURES = {"pooled_iou": ("mean IoU of all pixels", "%", "higher", "...")}
                                             optional: further numbers that `Scorer.result` gives, by
                                             name: title, unit ("%", "s", "B" or ""), which is better
-                                            ("lower", "higher" or ""), what it is
+                                            ("lower", "higher" or ""), what it is; "chance" is
+                                            the score of the best answer that looks at no input
     MIXES = True                            optional: labels are classes of whole pictures, so that
                                             pictures can be mixed in training
     def scorer(question) -> Scorer                gathers the scores of all test pictures
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Scores: TypeAlias = NDArray[np.float64]
 
 CLASSIFICATION = "classification"  # the task of what says none
+CHANCE = "chance"  # a further number, if a task tells it: the best score without a look at inputs
 DIGITS = 6  # of a score that is recorded
 NEEDS = (
     *("METRIC", "LONG", "scorer(question)", "scores(answers, truth, size)"),

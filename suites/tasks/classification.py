@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paretomark.suites.spec._model import Meaning
 from paretomark.suites.tasks import _meaning, _order
-from paretomark.suites.tasks._task import Misfit, Question, Scorer
+from paretomark.suites.tasks._task import CHANCE, Misfit, Question, Scorer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 METRIC = "accuracy"
 LONG = "accuracy (top-1)"
 MEASURES = {
-    "top5": ("top-5", "%", "higher", "share of examples whose class is among the five top answers")
+    "top5": ("top-5", "%", "higher", "share of examples whose class is among the five top answers"),
+    "chance": ("chance", "%", "", "share of examples of the commonest class"),
 }
 MIXES = True
 SMOOTHING = 0.1  # of the labels
@@ -148,7 +149,10 @@ class _Classes:
             "examples": len(outcomes),
             "outcomes": outcomes,
             "answers": taken,
-            "measures": {"top5": self.top5 / len(outcomes)} if several else {},
+            "measures": {
+                **({"top5": self.top5 / len(outcomes)} if several else {}),
+                CHANCE: float(np.bincount(truth).max() / len(truth)),
+            },
             "warnings": [
                 *self._warnings(),
                 *([order.text] if order.text and not order.certain else []),
