@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from paretomark.reports import _columns, _text
 from paretomark.suites.records._scenarios import visit_s
 from paretomark.suites.records._summary import Summary
+
+# What a spreadsheet would run: a formula, also of full width, and also after a semicolon, which
+# separates cells where the decimal sign is a comma.
+_FORMULA = re.compile(r"(^|;\s*)([=+\-@＝＋－＠])")
 
 
 def cells(summary: Summary) -> str:
@@ -55,4 +60,4 @@ def _plain(value: object) -> object:
     if not isinstance(value, str):
         return value
     line = _text.clean(value, 2000)
-    return "'" + line if line[:1] in tuple("=+-@") else line  # else a spreadsheet would run it
+    return _FORMULA.sub(r"\1'\2", line)

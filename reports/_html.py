@@ -91,6 +91,13 @@ th[aria-sort=descending] button::after { content: " ▼"; }
 .tag { font-size: 11px; border: 1px solid currentColor; border-radius: 4px; padding: 0 4px;
   color: var(--warn); }
 .forest { vertical-align: -3px; margin-left: 8px; }
+pre { margin: 0; font: 12.5px/1.5 ui-monospace, monospace; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
+.picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 12px; }
+.picks .card { margin: 0; font-size: 14px; overflow-wrap: anywhere; }
+.picks b { font-size: 17px; }
+.short { padding-left: 18px; max-width: 100ch; }
+.short li { margin: 4px 0; }
 summary { cursor: pointer; }
 a { color: var(--mark); }
 """
@@ -108,6 +115,11 @@ class Cell:
 def esc(text: str, limit: int = _text.MAX_TEXT) -> str:
     """Write foreign text as HTML."""
     return html.escape(_text.clean(text, limit))
+
+
+def plain(text: str) -> str:
+    """Write text of several lines, whose letters are known to be harmless, as HTML."""
+    return html.escape(text)
 
 
 def text(value: str, style: str = "", limit: int = _text.MAX_TEXT) -> Cell:

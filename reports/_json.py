@@ -6,10 +6,18 @@ import json
 import math
 from typing import Any
 
+from paretomark.suites.records._record import Header
+
 
 def text(value: Any) -> str:
     """Write plain values as JSON; null is what is no number, which JSON cannot say."""
     return json.dumps(_plain(value), indent=1, allow_nan=False)
+
+
+def header(told: Header) -> dict[str, Any]:
+    """Give the header of a run, without the folder that its suite lay in: that is the user's."""
+    table = told.to_json()
+    return table | {"request": {k: v for k, v in table["request"].items() if k != "folder"}}
 
 
 def _plain(value: Any) -> Any:

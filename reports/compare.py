@@ -145,8 +145,8 @@ def as_json(compared: Compared) -> dict[str, Any]:
     shift = comparison.common.ratio if comparison.common.known else None
     outcome = compared.outcome
     return {
-        "a": a.run.header.to_json(),
-        "b": b.run.header.to_json(),
+        "a": _json.header(a.run.header),
+        "b": _json.header(b.run.header),
         "notes": list(compared.notes),
         "differences": [list(d) for d in _compared.differences(a.run, b.run)],
         "delta": comparison.delta,

@@ -17,6 +17,7 @@ from typing import Any
 from paretomark.reports import (
     _cells,
     _columns,
+    _console,
     _csv,
     _figure,
     _html,
@@ -27,7 +28,9 @@ from paretomark.reports import (
     _plot,
     _published_table,
     _ranks,
+    _repeat,
     _scenario_tables,
+    _short,
     _terminal,
     _text,
 )
@@ -38,6 +41,8 @@ from paretomark.suites.records._front import Hypervolume
 from paretomark.suites.records._row import TIE, Group, Row
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import Summary, margin, summarise
+
+SCHEMA = "paretomark/report/1"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,14 +69,21 @@ def present(summary: Summary, out: Path, as_json: bool) -> None:
     _scenario_tables.show(summary)
     _published_table.show(summary)
     _ranks.show(summary)
+    _console.show("In short", *(f"· {line}" for line in _short.lines(summary)))
     print(f"report: {page}")
 
 
 def _as_json(summary: Summary) -> dict[str, Any]:
     """The run, and all that is made of it, as plain JSON values."""
+    header = summary.run.header
     return {
-        "run": summary.run.header.to_json(),
-        "rows": [_columns.values(row) for row in summary.rows],
+        "schema": SCHEMA,
+        "run": _json.header(header),
+        "rows": [
+            {**_columns.values(row), "command": _repeat.command(header, row)}
+            for row in summary.rows
+        ],
+        "short": _short.lines(summary),
         "published": _published_table.as_json(summary),
         "ranks": _ranks.as_json(summary),
         "hypervolumes": [
@@ -101,6 +113,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
     situations = _scenario_tables.plots(summary)
     written = [
         *_parts.pictures(plots, out),
+        _html.save(out / "cells.json", _json.text(_as_json(summary))),
         _html.save(out / "cells.csv", _csv.cells(summary)),
         _html.save(out / "visits.csv", _csv.visits(summary)),
         *_parts.pictures(pictures, out),
@@ -114,6 +127,8 @@ def write(summary: Summary, out: Path) -> list[Path]:
         nothing = "<p>A server has a latency for each rate, and is on no front.</p>"
     parts = [
         _head(run, rows, title),
+        _short.section(summary),
+        _machine(run),
         *(sections or [nothing]),
         _published_table.section(summary),
         _ranks.section(
@@ -127,6 +142,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         _devices(run),
         _metered_lines.section(run, rows),
         _how(run),
+        _repeat.section(run.header),
         _parts.files(written),
         _cells.legend(),
     ]
@@ -135,13 +151,18 @@ def write(summary: Summary, out: Path) -> list[Path]:
 
 
 def _head(run: Run, rows: Sequence[Row], title: str) -> str:
-    header, machine = run.header, run.header.host
     valid = [r for r in rows if r.valid]
     simulated = sum(bool(r.simulated) for r in valid)
     says = f"{len(rows)} cells planned, {len(valid)} with a valid latency"
     says += f", {simulated} of them not measured but simulated" if simulated else ""
     imported = sum(bool(r.imported) for r in valid)
     says += f", {imported} of them imported from another tool" if imported else ""
+    told = " ".join((f"{says}.", esc(_text.precision(rows, run.header.precision))))
+    return f"<h1>{esc(title)}</h1><p class=soft>{told}</p>"
+
+
+def _machine(run: Run) -> str:
+    header, machine = run.header, run.header.host
     facts = [
         ("machine", f"{esc(machine.chip)}, {_text.cores(machine.cores)}"),
         ("memory", _text.size(machine.memory_bytes or None)),
@@ -153,8 +174,7 @@ def _head(run: Run, rows: Sequence[Row], title: str) -> str:
         ("paretomark", esc(header.version)),
         ("machine fingerprint", f"<code>{esc(machine.fingerprint)}</code>"),
     ]
-    told = " ".join((f"{says}.", esc(_text.precision(rows, header.precision))))
-    return f"<h1>{esc(title)}</h1><p class=soft>{told}</p>{_html.facts(facts)}"
+    return _html.facts(facts)
 
 
 def _section(what: str, rows: Sequence[Row], plot: _figure.Plot, summary: Summary) -> str:

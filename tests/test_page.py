@@ -33,6 +33,7 @@ def test_a_realistic_run(tmp_path: Path) -> None:
         "index.html",
         "pareto_scenes.svg",
         "pareto_scenes.png",
+        "cells.json",
         "cells.csv",
         "visits.csv",
     ]
@@ -104,7 +105,7 @@ def test_tables_hold_every_field(tmp_path: Path) -> None:
 
 def test_only_failures(tmp_path: Path) -> None:
     written = write(run([failed(), failed(recipe="int8")]), tmp_path)
-    assert [p.name for p in written] == ["index.html", "cells.csv", "visits.csv"]
+    assert [p.name for p in written] == ["index.html", "cells.json", "cells.csv", "visits.csv"]
     text = assert_self_contained(written[0])
     assert "Nothing was measured" in text
     assert "no such operator" in text

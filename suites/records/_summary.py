@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from paretomark.suites.records import (
     _front,
@@ -36,6 +36,7 @@ from paretomark.suites.spec._scenario import SUSTAINED
 from paretomark.suites.spec._suite import BOUNDARIES
 from paretomark.suites.tasks import _task
 
+T = TypeVar("T")
 _WORST_FIRST = ("failed", "unavailable", "unsupported", "fallback", "ok")
 
 
@@ -112,10 +113,16 @@ def summarise(run: Run) -> Summary:
     return Summary(run, rows_of_all, visits, _front.hypervolumes(rows_of_all, visits))
 
 
+def of_suite(run: Run, read: Callable[[str], T], otherwise: T) -> T:
+    """What the suite of a run says, as `read` tells from its text. Raises UserError as that does;
+    an imported run has no suite, and gets what is said `otherwise`."""
+    text = run.header.request.get("suite", "")
+    return read(text) if isinstance(text, str) and text else otherwise
+
+
 def margin(run: Run) -> Margin:
     """What is too little to matter, by the suite of a run. Raises UserError if that is damaged."""
-    text = run.header.request.get("suite", "")
-    return _suite.margin(text) if isinstance(text, str) else Margin()
+    return of_suite(run, _suite.margin, Margin())
 
 
 def half_widths(run: Run) -> dict[str, float]:

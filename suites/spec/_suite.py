@@ -23,6 +23,7 @@ from paretomark.suites.spec import (
     _gate,
     _margin,
     _model_check,
+    _pick,
     _plugins,
     _published,
     _scenario,
@@ -32,6 +33,7 @@ from paretomark.suites.spec._errors import UserError, unknown
 from paretomark.suites.spec._gate import Gate
 from paretomark.suites.spec._margin import Margin
 from paretomark.suites.spec._model import AS_IS, RANDOM, Model, Recipe
+from paretomark.suites.spec._pick import Pick
 from paretomark.suites.spec._published import Published
 from paretomark.suites.spec._scenario import COLD, SERVER, SINGLE, Scenario, Server, Sustained
 
@@ -54,7 +56,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Suite:
-    """What to run and how long; every field but the last eight is a key at the top of the file."""
+    """What to run and how long; every field but the last nine is a key at the top of the file."""
 
     title: str = ""  # of the page
     devices: tuple[str, ...] = ()  # as `bench.py devices` lists them
@@ -82,6 +84,7 @@ class Suite:
     sustained: Sustained = field(default_factory=Sustained)
     gate: Gate = field(default_factory=Gate)  # how much worse a commit may be: `[gate]`
     margin: Margin = field(default_factory=Margin)  # what is too little to matter: `[margin]`
+    pick: Pick = field(default_factory=Pick)  # what a net has to keep to, to be shipped: `[pick]`
     model: Mapping[str, Model] = field(default_factory=dict)
     recipe: Mapping[str, Recipe] = field(default_factory=dict)
     device: Mapping[str, Sizes] = field(default_factory=dict)
@@ -164,6 +167,14 @@ def margin(toml: str) -> Margin:
     return found
 
 
+def pick(toml: str) -> Pick:
+    """Return only what a suite asks of a net to be shipped, from its text. Raises UserError where
+    that is no limit."""
+    found = _schema.read(Pick, _schema.load(toml, "suite").get("pick", {}), "suite, [pick]")
+    _pick.limits(found)
+    return found
+
+
 def nets(toml: str) -> dict[str, str]:
     """Return only the net of each model of a suite, from its text. Raises UserError if it is no
     suite."""
@@ -199,6 +210,7 @@ def _check(suite: Suite, where: str) -> None:
     _check_sizes(suite, devices, where)
     _gate.check(suite.gate, suite.model, devices, where)
     _margin.check(suite.margin)
+    _pick.limits(suite.pick, f"{where}, [pick] ")
     _check_situations(suite, where)
 
 
