@@ -275,8 +275,17 @@ def at(place: Place, rows: Sequence[Row]) -> list[Column]:
 
 def values(row: Row) -> dict[str, Any]:
     """Give all that is known of a row, by column: a line of the CSV, an object of the JSON."""
-    return {
-        key: value
-        for column in columns()
-        for key, value in zip(column.keys, column.of(row), strict=False)
-    }
+    return table([row])[0]
+
+
+def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Give likewise all that is known of rows."""
+    every = columns()
+    return [
+        {
+            key: value
+            for column in every
+            for key, value in zip(column.keys, column.of(row), strict=False)
+        }
+        for row in rows
+    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from paretomark.reports import _columns, _text
+from paretomark.suites.records._record import Record
 from paretomark.suites.records._scenarios import visit_s
 from paretomark.suites.records._summary import Summary
 
@@ -15,27 +17,23 @@ from paretomark.suites.records._summary import Summary
 # separates cells where the decimal sign is a comma.
 _FORMULA = re.compile(r"(^|;\s*)([=+\-@＝＋－＠])")
 
+# What a line of visits.csv has of a record: not its samples, nor single answers.
+HEAVY = ("slices_ns", "slices_at_s", "inference_ns", "trials", "readings", "outcomes", "scores",
+         "lineage")  # fmt: skip
+LIGHT = [field.name for field in dataclasses.fields(Record) if field.name not in HEAVY]
+
 
 def cells(summary: Summary) -> str:
     """Write one line per row."""
-    return text([_columns.values(row) for row in summary.rows])
+    return text(_columns.table(summary.rows))
 
 
 def visits(summary: Summary) -> str:
     """Write one line per record, without its samples and single answers."""
     table = []
     for r in summary.run.records:
-        fields = r.to_json()
-        for heavy in (
-            "slices_ns",
-            "slices_at_s",
-            "trials",
-            "readings",
-            "outcomes",
-            "scores",
-            "lineage",
-        ):
-            del fields[heavy]
+        fields = {name: value for name, value in vars(r).items() if name in LIGHT}
+        fields["cold"] = r.cold and dataclasses.asdict(r.cold)
         fields |= {"samples": len(r.samples_ns), "right": r.outcomes.count("1")}
         middle = median(r.samples_ns) / 1e9 if r.slices_ns else r.predicted_s
         latency = visit_s(r) if r.clocked else None

@@ -57,7 +57,7 @@ def rows(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
         header, host = summary.run.header, summary.run.header.host
         origin = (header.run, header.started, header.commit, f"{host.chip} ({host.fingerprint})")
         about = dict(zip(ORIGIN, origin, strict=True))
-        table += [about | _columns.values(row) for row in summary.rows]
+        table += [about | values for values in _columns.table(summary.rows)]
     return table
 
 

@@ -80,8 +80,8 @@ def _as_json(summary: Summary) -> dict[str, Any]:
         "schema": SCHEMA,
         "run": _json.header(header),
         "rows": [
-            {**_columns.values(row), "command": _repeat.command(header, row)}
-            for row in summary.rows
+            {**values, "command": _repeat.command(header, row)}
+            for row, values in zip(summary.rows, _columns.table(summary.rows), strict=True)
         ],
         "short": _short.lines(summary),
         "published": _published_table.as_json(summary),
