@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
 from collections.abc import Mapping, Sequence
 
-from paretomark.reports import _columns, _html
+from paretomark.reports import _columns, _html, _text
 from paretomark.reports._columns import Column, Place
-from paretomark.reports._html import Cell
+from paretomark.reports._html import Cell, esc
+from paretomark.suites.records._record import CALL
 from paretomark.suites.records._row import SIGNIFICANT, Row
 
 
@@ -26,8 +29,44 @@ def table(
     return _html.table(
         [*(column.head(among) for column in columns), *more],
         list(zip(*cells, *more.values(), strict=True)),
-        [not row.sound for row in rows],
-        [_about(column) for column in columns],
+        [_head(column) for column in columns],
+        [_line(row) for row in rows],
+    )
+
+
+def _head(column: Column) -> str:
+    """What a title tells of its column, and to the script: which numbers are better."""
+    better = f" data-b={column.better}" if column.better else ""
+    return f' title="{esc(_about(column))}"{better}'
+
+
+def _line(row: Row) -> str:
+    """What a row tells the script: of which cell it is."""
+    dim = "" if row.sound else " class=dim"
+    return f'{dim} data-c="{esc(row.cell)}"'
+
+
+FILTERS = ("model", "recipe", "device", "precision")
+
+
+def filters(rows: Sequence[Row]) -> str:
+    """Write the fields that narrow tables and plots; hidden where no script shows them."""
+    fields = []
+    for name in FILTERS:
+        values = dict.fromkeys(_text.clean(getattr(row, name)) for row in rows)
+        if len(values) > 1:
+            options = "".join(
+                f'<option value="{html.escape(v)}">{html.escape(v) or "none"}</option>'
+                for v in values
+            )
+            every = f'<option value="">every {name}</option>'
+            fields.append(f'<select name={name} aria-label="{name}">{every}{options}</select>')
+    return (
+        "<div class=filters role=search hidden>"
+        + "".join(fields)
+        + "<label><input type=checkbox id=front> on a front</label>"
+        '<input type=search id=word placeholder="part of a name" aria-label="part of a name">'
+        "<span id=left class=soft aria-live=polite></span></div>"
     )
 
 
@@ -48,8 +87,48 @@ def every(rows: Sequence[Row]) -> str:
         "marks a loss of accuracy that is more than chance, counting how many differences this "
         f"page tests (false discovery rate {SIGNIFICANT * 100:.0f} %). Compressed in: processor "
         "time of the steps on the building machine, training included.</p>"
-        + _html.card(table(_columns.EVERY, rows))
+        + "<p><button type=button id=few hidden></button></p>"
+        + _html.card(_every(rows), "every cell", tall=True)
     )
+
+
+def _every(rows: Sequence[Row]) -> str:
+    """All columns in which some row has anything; those that few ask for can be left out."""
+    columns = [c for c in _columns.at(_columns.EVERY, rows) if c.name in CORE or _tells(c, rows)]
+    cells = [_column(column, rows, rows) for column in columns]
+    extra = [column.name not in CORE for column in columns]
+    return _html.table(
+        [column.head(rows) for column in columns],
+        [
+            [
+                dataclasses.replace(cell, style=f"{cell.style} x".strip()) if more else cell
+                for cell, more in zip(row, extra, strict=True)
+            ]
+            for row in zip(*cells, strict=True)
+        ],
+        [_head(column) for column in columns],
+        [_line(row) + _said(row) for row in rows],
+    )
+
+
+def _tells(column: Column, rows: Sequence[Row]) -> bool:
+    """Whether it says anything of some row, that is not in the table already."""
+    if column.name == "call_s" and all(row.boundary == CALL for row in rows):
+        return False  # that is the latency
+    return any(column.of(row).middle not in (None, "", {}) for row in rows)
+
+
+# What a reader asks first; the other columns of `every` are shown on demand.
+CORE = (
+    *("model", "recipe", "device", "status", "accuracy", "delta", "latency_s", "throughput"),
+    *("best_rate", "speedup", "front_probability", "artifact_bytes", "energy_j"),
+)
+
+
+def _said(row: Row) -> str:
+    """What a row tells the filters."""
+    said = "".join(f' data-{name}="{esc(getattr(row, name))}"' for name in FILTERS)
+    return f" data-all{said}{' data-front=1' if row.mark else ''}"
 
 
 def zeros(rows: Sequence[Row]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
+import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_STYLE = re.compile(r'style="([^"<>{}]*)"')
+OFTEN = 10  # elements that have a style in common
+_GROUP = re.compile(r'<g id="(\w+)">')
+# Which fonts matplotlib would like; a page has its own.
+_FONTS = (
+    "font-family: 'DejaVu Sans', 'Bitstream Vera Sans', 'Computer Modern Sans Serif', "
+    "'Lucida Grande', 'Verdana', 'Geneva', 'Lucid', 'Arial', 'Helvetica', 'Avant Garde', "
+    "sans-serif; "
+)
 INK, LINE = "#1b1f24", "#d8dde3"  # a page replaces them by its own colours, see `inline`
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d31", "#7f7f7f")
 
@@ -30,10 +42,14 @@ def render(
     draw: Callable[[Figure], None],
     mark: str,
     tips: Sequence[str],
+    cells: Sequence[str] = (),
+    chosen: Sequence[bool] = (),
 ) -> Plot:
     """Draw on a figure of this size, in inches. Raises nothing for odd names.
 
     The element with the id `mark` + i gets tips[i], which is shown where the pointer rests on it.
+    `cells` names the cell that each is of, which links it to rows of a page, and `chosen` says
+    which of them the tabulator key reaches.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,10 +78,20 @@ def render(
         nothing = {"Date": None, "Creator": None}
         figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
     text = svg.getvalue()
-    for i, tip in enumerate(tips):
-        start = f'<g id="{mark}{i}">'
-        text = text.replace(start, f"{start}<title>{html.escape(tip)}</title>", 1)
-    return Plot(text, png.getvalue())
+    title_of = {f"{mark}{i}": f"<title>{html.escape(tip)}</title>" for i, tip in enumerate(tips)}
+    link = {
+        f"{mark}{i}": f' data-c="{html.escape(cell)}" role="img"' for i, cell in enumerate(cells)
+    }
+    reached = {f"{mark}{i}" for i, is_chosen in enumerate(chosen) if is_chosen}
+
+    def linked(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in title_of:
+            return found[0]
+        key = ' tabindex="0"' if name in reached else ""
+        return f'<g id="{name}"{link.get(name, "")}{key}>{title_of[name]}'
+
+    return Plot(_GROUP.sub(linked, text), png.getvalue())
 
 
 def log_ticks(axis: Any, write: Callable[[float], str]) -> None:
@@ -93,6 +119,19 @@ def inline(svg: str) -> str:
         ' xmlns:xlink="http://www.w3.org/1999/xlink"',
     ):
         body = body.replace(name, "", 1)
-    for colour, name in ((INK, "--ink"), (LINE, "--line"), (COLOURS[0], "--mark")):
+    names = {INK: "--ink", LINE: "--line", **{c: f"--c{i}" for i, c in enumerate(COLOURS)}}
+    for colour, name in names.items():
         body = body.replace(colour, f"var({name})")
-    return body
+    return _with_classes(re.sub(r"\n\s*", "\n", body.replace(_FONTS, "")))
+
+
+def _with_classes(svg: str) -> str:
+    """The same picture, with the styles that many of its elements have written once, as classes."""
+    common = [style for style, count in Counter(_STYLE.findall(svg)).items() if count > OFTEN]
+    names = {style: f"k{hashlib.sha256(style.encode()).hexdigest()[:6]}" for style in common}
+    rules = "".join(f".{name}{{{style}}}" for style, name in names.items())
+    short = _STYLE.sub(
+        lambda found: f'class="{names[found[1]]}"' if found[1] in names else found[0], svg
+    )
+    head, _, rest = short.partition(">")
+    return f"{head}><style>{rules}</style>{rest}" if names else short

@@ -1,4 +1,4 @@
-"""Pages: one self-contained file each, that loads nothing and runs nothing but its own sorting.
+"""Pages: one self-contained file each, that loads nothing and runs nothing but its own script.
 
 Whatever comes from a record passes `esc`; what a function here returns is HTML.
 """
@@ -8,37 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from paretomark.reports import _text
+from paretomark.reports._script import SCRIPT
 from paretomark.suites.spec._errors import UserError
 
-# Orders rows by what Python put into data-v. It does no arithmetic.
-_SCRIPT = """
-for (const head of document.querySelectorAll("table.sort th")) {
-  head.querySelector("button").addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") !== "ascending";
-    for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const body = head.closest("table").tBodies[0];
-    const key = (row) => {
-      const v = row.cells[head.cellIndex].dataset.v;
-      return v === "" || isNaN(v) ? v : Number(v);
-    };
-    const order = (a, b) => {
-      const x = key(a), y = key(b);
-      if (x === y) return 0;
-      if (x === "") return 1;
-      if (y === "") return -1;
-      return (x < y) === up ? -1 : 1;
-    };
-    body.append(...[...body.rows].sort(order));
-  });
-}
-"""
-_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     f"script-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
@@ -46,10 +25,12 @@ _POLICY = (
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d8dde3;
   --paper: #ffffff; --back: #f6f7f9; --bad: #b3261e; --good: #0b6e4f; --warn: #8a5a00;
-  --mark: #0072b2; }
+  --mark: #0072b2; --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #56b4e9;
+  --c5: #e69f00; --c6: #8c6d31; --c7: #7f7f7f; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #9aa4af; --line: #343b43;
   --paper: #171b20; --back: #0f1216; --bad: #ff8a80; --good: #5fd0a5; --warn: #e5b567;
-  --mark: #5ab4ec; } }
+  --mark: #5ab4ec; --c0: #5ab4ec; --c1: #ff8a47; --c2: #2fcf9f; --c3: #e59ac6; --c4: #b5a6ff;
+  --c5: #f2bd45; --c6: #c9a66b; --c7: #a8a8a8; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui,
   -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
@@ -74,7 +55,27 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { text-align: left; padding: 5px 10px; border-bottom: 1px solid var(--line);
   vertical-align: baseline; white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
-tbody tr:hover { background: var(--back); }
+tbody tr:hover, tr.same { background: var(--back); }
+.tall { max-height: 85vh; overflow: auto; padding: 0 16px 16px; }
+.tall th { position: sticky; top: 0; background: var(--paper); z-index: 2; padding-top: 16px; }
+.tall td:first-child { position: sticky; left: -16px; background: var(--paper); z-index: 1; }
+.tall th:first-child { left: -16px; z-index: 3; }
+.tall tr:hover td:first-child, .tall tr.same td:first-child { background: var(--back); }
+.few .x { display: none; }
+.filters { display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; margin: 12px 0;
+  font-size: 13px; }
+.filters select, .filters input[type=search], .more, #few { font: inherit; color: var(--ink);
+  background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 3px 8px;
+  max-width: 240px; }
+.more, #few { cursor: pointer; font-size: 13px; }
+[hidden] { display: none !important; }
+svg [data-c] { cursor: pointer; outline: none; }
+svg .out { opacity: .06; }
+svg .same, svg [data-c]:focus-visible { filter: drop-shadow(0 0 3px var(--ink))
+  drop-shadow(0 0 1px var(--ink)); }
+.tip { position: absolute; z-index: 9; max-width: 340px; background: var(--ink);
+  color: var(--paper); font-size: 13px; border-radius: 6px; padding: 6px 10px;
+  pointer-events: none; overflow-wrap: anywhere; }
 th { font-weight: 600; color: var(--soft); }
 th button { all: unset; cursor: pointer; }
 th button:focus-visible { outline: 2px solid var(--mark); outline-offset: 2px; }
@@ -100,7 +101,18 @@ pre { margin: 0; font: 12.5px/1.5 ui-monospace, monospace; white-space: pre-wrap
 .short li { margin: 4px 0; }
 summary { cursor: pointer; }
 a { color: var(--mark); }
+@media print { @page { size: landscape; margin: 10mm; }
+  body { background: none; } main { max-width: none; padding: 0; }
+  .card, .tall { overflow: visible; max-height: none; border: 0; padding: 0; }
+  .card > svg { min-width: 0; max-height: 165mm; break-inside: avoid; }
+  h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
+  table { font-size: 8.5px; } th, td { padding: 2px 4px; white-space: normal; }
+  .tall th, .tall td:first-child { position: static; } .wide { min-width: 0; }
+  .x, .filters, .more, #few { display: none !important; } tbody tr[hidden] { display: none; } }
 """
+
+
+_TITLE = re.compile(r"<button type=button>(.*?)</button>")
 
 
 @dataclass(frozen=True)
@@ -130,30 +142,42 @@ def text(value: str, style: str = "", limit: int = _text.MAX_TEXT) -> Cell:
 def table(
     columns: Sequence[str],
     rows: Sequence[Sequence[Cell]],
-    dim: Sequence[bool] = (),
-    tips: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    lines: Sequence[str] = (),
 ) -> str:
-    """Write a table that the reader can sort, with tips on the first columns' titles.
+    """Write a table that the reader can sort, with further attributes (HTML) of the titles of its
+    first columns, `heads`, and of its rows, `lines`.
 
-    A column is as numeric as its first cell.
+    A column is as numeric, and as rarely asked for, as its first cell.
     """
-    numeric = [" class=n" if "n" in c.style.split() else "" for c in rows[0]] if rows else []
-    numeric = numeric or [""] * len(columns)
-    titles = [*(f' title="{esc(tip)}"' for tip in tips), *[""] * (len(columns) - len(tips))]
-    heads = "".join(
-        f"<th{style}{tip}><button>{esc(column)}</button></th>"
-        for column, style, tip in zip(columns, numeric, titles, strict=True)
+    styles = (
+        [" ".join(word for word in ("n", "x") if word in cell.style.split()) for cell in rows[0]]
+        if rows
+        else []
+    )
+    styles = styles or [""] * len(columns)
+    more = [*heads, *[""] * (len(columns) - len(heads))]
+    titles = "".join(
+        f"<th{_class(style)}{extra}><button type=button>{esc(column)}</button></th>"
+        for column, style, extra in zip(columns, styles, more, strict=True)
     )
     body = "".join(
-        f"<tr{' class=dim' if i < len(dim) and dim[i] else ''}>{''.join(map(_td, row))}</tr>\n"
+        f"<tr{lines[i] if i < len(lines) else ''}>{''.join(map(_td, row))}</tr>\n"
         for i, row in enumerate(rows)
     )
-    return f"<table class=sort><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f"<table class=sort><thead><tr>{titles}</tr></thead>\n<tbody>{body}</tbody></table>"
 
 
 def _td(cell: Cell) -> str:
-    key = "" if cell.key is None else html.escape(str(cell.key))
-    return f'<td class="{cell.style}" data-v="{key}">{cell.html}</td>'
+    """A cell; what it sorts by is said where that is not just its text."""
+    key = f"{cell.key:.7g}" if isinstance(cell.key, float) else cell.key
+    plain = key is None or cell.html.lower() == key
+    said = "" if plain else f' data-v="{html.escape(str(key))}"'
+    return f"<td{_class(cell.style)}{said}>{cell.html}</td>"
+
+
+def _class(style: str) -> str:
+    return "" if not style else f" class={style}" if style.isalnum() else f' class="{style}"'
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
@@ -162,9 +186,14 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     return f"<div class=card><dl>{inner}</dl></div>"
 
 
-def card(inner: str) -> str:
-    """Put a box around HTML."""
-    return f"<div class=card>{inner}</div>"
+def card(inner: str, label: str = "", tall: bool = False) -> str:
+    """Put a box around HTML. A wide table in it can be scrolled, by keys too; where it is `tall`,
+    its titles stay in sight."""
+    if "<table" not in inner:
+        return f"<div class=card>{inner}</div>"
+    name = esc(label) or ", ".join(_TITLE.findall(inner)[:4])
+    style = '"card tall"' if tall else "card"
+    return f'<div class={style} tabindex=0 role=region aria-label="{name}">{inner}</div>'
 
 
 def document(title: str, body: str) -> str:
@@ -174,7 +203,7 @@ def document(title: str, body: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{esc(title)}</title>\n<style>{_STYLE}</style></head>\n"
-        f"<body><main>\n{body}\n</main>\n<script>{_SCRIPT}</script></body></html>\n"
+        f"<body><main>\n{body}\n</main>\n<script>{SCRIPT}</script></body></html>\n"
     )
 
 

@@ -10,7 +10,7 @@ from paretomark.suites.records import _metered
 from paretomark.suites.records._row import Row
 from paretomark.suites.records._store import Run
 
-TITLES = ("beside time, per call", "cell", "before → after", "change [95 %]", "")
+TITLES = ("beside time, per call", "cell", "before → after", "change [95 %]", "answer")
 SHOWN = ("instructions", "cache_misses", "branch_misses", _metered.ENERGY)  # JSON has all KINDS
 WHOLE = 0.995  # share of the time, below which a count is said to be scaled
 
@@ -30,7 +30,7 @@ def section(run: Run, rows: Sequence[Row]) -> str:
         for meter in run.header.meters
     ]
     told = "".join(f"<p class=soft>{esc(note)}</p>" for note in notes(rows))
-    columns = ("beside time", "", "what tells it, or why not and how to get it")
+    columns = ("beside time", "state", "what tells it, or why not and how to get it")
     lacking = [
         (_html.text(why, "wide"), Cell("<br>".join(map(esc, cells)), len(cells), "wide"))
         for why, cells in _lacking(rows)

@@ -6,6 +6,7 @@ What was not measured here is hollow, with a dotted front; what is not valid, or
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ from paretomark.reports._labels import Label, square
 from paretomark.reports._text import (
     clean,
     front_note,
+    half,
     origin,
     percent,
     place_label,
     points,
     seconds,
+    spread,
 )
 from paretomark.suites.records._row import Group, Row
 from paretomark.suites.tasks import _task
@@ -43,13 +46,16 @@ def pareto(rows: Sequence[Row], title: str) -> Plot | None:
     def draw(figure: Figure) -> None:
         _draw(figure, rows, title)
 
-    return _figure.render(title, (10.4, 6.0), draw, "point", [_tip(row) for row in rows])
+    tips, cells = [_tip(row) for row in rows], [clean(row.cell) for row in rows]
+    chosen = [bool(row.mark) for row in rows]
+    return _figure.render(title, (10.4, 6.0), draw, "point", tips, cells, chosen)
 
 
 def _tip(row: Row) -> str:
     tip = (
         f"{clean(row.model)} · {clean(row.recipe)} · {place_label(row.group)}: "
-        f"{percent(row.accuracy)} {row.metric} in {seconds(row.latency_s)}"
+        f"{percent(row.accuracy)}{half(row.accuracy_low, row.accuracy_high)} {row.metric} in "
+        f"{seconds(row.latency_s)}{spread(row.latency_low_s, row.latency_high_s)}"
     )
     tip += f", {points(row.delta)} points to dense" if row.delta is not None else ""
     return tip + (f" ({note})" if (note := front_note(row)) else "")
@@ -130,15 +136,14 @@ def _point(axes: Axes, row: Row, colour: str, name: str, edge: float) -> None:
         [t], [a], gid=name, ls="", color=colour, zorder=4 if strong else 3,
         marker=_MARKERS.get(row.precision, "^") if row.sound else "x",
         ms=7 if strong else 5.5, mew=1.4, alpha=1 if strong or not row.sound else 0.45,
-        mfc="none" if origin(row) else colour, mec=colour,
+        mfc="none" if origin(row) else colour, mec=colour, clip_on=False,
     )  # fmt: skip
 
 
 def _bars(axes: Axes, rows: Sequence[Row], colours: dict[str, str], edge: float) -> None:
-    """Draw the intervals of both axes, all at once: one by one they take a second a thousand."""
-    from matplotlib.collections import LineCollection
-
-    lines, shades = [], []
+    """Draw the intervals of both axes, those of one look at once: a thousand take seconds."""
+    looks: dict[tuple[str, float], list[tuple[float, float]]] = {}
+    gap = math.nan, math.nan
     for row in rows:
         t, a = row.latency_s or 0, row.accuracy or 0
         if a < edge:
@@ -147,9 +152,10 @@ def _bars(axes: Axes, rows: Sequence[Row], colours: dict[str, str], edge: float)
         left, right, low, high = (
             here if end is None else end for end, here in zip(ends, (t, t, a, a), strict=True)
         )
-        lines += [((left, a), (right, a)), ((t, low), (t, high))]
-        shades += 2 * [(colours[row.group.device], 0.4 if row.mark == "front" else 0.16)]
-    axes.add_collection(LineCollection(lines, colors=shades, linewidths=1.0, zorder=1))
+        look = looks.setdefault((colours[row.group.device], 0.4 if row.on_front else 0.16), [])
+        look += [(left, a), (right, a), gap, (t, low), (t, high), gap]
+    for (colour, alpha), line in looks.items():
+        axes.plot(*zip(*line, strict=True), color=colour, alpha=alpha, lw=1.0, zorder=1)
 
 
 def _axes(axes: Axes, edge: float, quality: str) -> None:

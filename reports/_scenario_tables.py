@@ -118,7 +118,9 @@ def _throughput(rows: Sequence[Row]) -> Part:
         "Inputs per second: batch size over latency. It grows no more beyond the size that is so "
         "marked: no interval of a larger one lies above its own."
     )
-    return Part("Throughput over batch size", note, ("batch", "latency", "throughput", ""), lines)
+    return Part(
+        "Throughput over batch size", note, ("batch", "latency", "throughput", "best"), lines
+    )
 
 
 def _server(rows: Sequence[Row], visits: Mapping[str, Visits]) -> Part:

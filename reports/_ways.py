@@ -172,7 +172,8 @@ def _device_cell(value: Value, row: Row, reach: float) -> Cell:
     length = f", length {row.length}" if row.length else ""
     length += f", {esc(row.scenario)}" if row.scenario != SINGLE else ""
     size = f" <span class=i>batch {row.batch}, threads {row.threads}{length}</span>"
-    return Cell(esc(row.device) + size + tag, str(row.group[1:]))
+    key = f"{row.device} {row.batch:6} {row.threads:4} {row.length:6} {row.scenario}"
+    return Cell(esc(row.device) + size + tag, _text.clean(key))
 
 
 def _placement_cell(value: Value, row: Row, reach: float) -> Cell:

@@ -129,6 +129,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         _head(run, rows, title),
         _short.section(summary),
         _machine(run),
+        _cells.filters(rows),
         *(sections or [nothing]),
         _published_table.section(summary),
         _ranks.section(
@@ -205,7 +206,8 @@ def _fronts(rows: Sequence[Row], areas: Mapping[Group, Hypervolume]) -> str:
     tables = []
     for group, members in itertools.groupby(best, key=lambda r: r.group):
         table = _cells.table(_columns.FRONTS, list(members), among=rows)
-        tables.append(f"<h3>{esc(_text.place_label(group))}</h3>" + _html.card(table))
+        place = _text.place_label(group)
+        tables.append(f"<h3>{esc(place)}</h3>" + _html.card(table, f"front of {place}"))
         if found := areas.get(group):
             tables.append(f"<p class=soft>{esc(_text.hypervolume(found))}</p>")
     return "".join(tables) or "<p>No valid point.</p>"
@@ -276,7 +278,7 @@ def _devices(run: Run) -> str:
         )
     if not table:
         return ""
-    columns = ("device", "", "chip, or why not and how to get it", "versions")
+    columns = ("device", "state", "chip, or why not and how to get it", "versions")
     return "<h2>Devices</h2>" + _html.card(_html.table(columns, table))
 
 

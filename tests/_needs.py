@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,21 @@ def _real_data() -> Path | None:
     return folder.absolute() if (folder / "weights").is_dir() else None
 
 
+def _axe() -> Path | None:
+    """The script that tells who cannot use a page; npm gets it for the first test that asks."""
+    folder = Path(os.environ.get("PARETOMARK_TEST_CACHE", "~/.cache/paretomark-tests")).expanduser()
+    place = folder / "npm"
+    script = place / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists() and (npm := _program("npm")):
+        place.mkdir(parents=True, exist_ok=True)
+        quiet = ("--silent", "--no-audit", "--no-fund")
+        command = [str(npm), "install", *quiet, "--prefix", str(place), f"axe-core@{AXE_VERSION}"]
+        subprocess.run(command, capture_output=True, check=False, timeout=120)
+    return script if script.exists() else None
+
+
+AXE_VERSION = "4.14.1"
+AXE = Need(_axe, "no axe-core: install npm, which gets it")
 BROWSER = Need(lambda: _program(*BROWSERS), "no browser on PATH: apt-get install chromium")
 SOFTWARE_VULKAN = Need(
     _software_vulkan, "no Vulkan loader with SwiftShader: apt-get install libvulkan1 chromium"

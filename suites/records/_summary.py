@@ -31,6 +31,7 @@ from paretomark.suites.records._row import NOT_RUN, Group, Row
 from paretomark.suites.records._scores import Scores
 from paretomark.suites.records._store import Run
 from paretomark.suites.spec import _suite
+from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._margin import Margin
 from paretomark.suites.spec._scenario import SUSTAINED
 from paretomark.suites.spec._suite import BOUNDARIES
@@ -114,14 +115,17 @@ def summarise(run: Run) -> Summary:
 
 
 def of_suite(run: Run, read: Callable[[str], T], otherwise: T) -> T:
-    """What the suite of a run says, as `read` tells from its text. Raises UserError as that does;
-    an imported run has no suite, and gets what is said `otherwise`."""
+    """What the suite of a run says, as `read` tells from its text. An imported run has no suite,
+    and the text of another's may be damaged: these get what is said `otherwise`."""
     text = run.header.request.get("suite", "")
-    return read(text) if isinstance(text, str) and text else otherwise
+    try:
+        return read(text) if isinstance(text, str) and text else otherwise
+    except UserError:
+        return otherwise
 
 
 def margin(run: Run) -> Margin:
-    """What is too little to matter, by the suite of a run. Raises UserError if that is damaged."""
+    """What is too little to matter, by the suite of a run."""
     return of_suite(run, _suite.margin, Margin())
 
 
