@@ -94,7 +94,7 @@ def every(rows: Sequence[Row]) -> str:
 
 def _every(rows: Sequence[Row]) -> str:
     """All columns in which some row has anything; those that few ask for can be left out."""
-    columns = [c for c in _columns.at(_columns.EVERY, rows) if c.name in CORE or _tells(c, rows)]
+    columns = [c for c in _columns.at(_columns.EVERY, rows) if c.name in ALWAYS or _tells(c, rows)]
     cells = [_column(column, rows, rows) for column in columns]
     extra = [column.name not in CORE for column in columns]
     return _html.table(
@@ -119,10 +119,11 @@ def _tells(column: Column, rows: Sequence[Row]) -> bool:
 
 
 # What a reader asks first; the other columns of `every` are shown on demand.
-CORE = (
-    *("model", "recipe", "device", "status", "accuracy", "delta", "latency_s", "throughput"),
-    *("best_rate", "speedup", "front_probability", "artifact_bytes", "energy_j"),
+ALWAYS = (
+    *("model", "recipe", "device", "status", "accuracy", "delta", "latency_s", "speedup"),
+    *("front_probability", "artifact_bytes"),
 )
+CORE = (*ALWAYS, "throughput", "best_rate", "energy_j")
 
 
 def _said(row: Row) -> str:

@@ -106,7 +106,7 @@ a { color: var(--mark); }
   .card, .tall { overflow: visible; max-height: none; border: 0; padding: 0; }
   .card > svg { min-width: 0; max-height: 165mm; break-inside: avoid; }
   h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
-  table { font-size: 8.5px; } th, td { padding: 2px 4px; white-space: normal; }
+  table, .i, .tag { font-size: 8.5px; } th, td { padding: 2px 4px; white-space: normal; }
   .tall th, .tall td:first-child { position: static; } .wide { min-width: 0; }
   .x, .filters, .more, #few { display: none !important; } tbody tr[hidden] { display: none; } }
 """

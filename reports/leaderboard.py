@@ -1,15 +1,17 @@
 """Write static pages from several runs.
 
-They show the newest valid result of everything on every machine. What counts as one thing is its
-identity, not its name: two nets of one name are two lines. Numbers of different machines stand on
-one page, but never in one table and never on one front.
+They show one valid result of everything on every machine: of those by the versions of the newest
+one, that with the narrowest interval, and of equally wide ones the newest. What counts as one thing
+is its identity, not its name: two nets of one name are two lines. Numbers of different machines
+stand on one page, but never in one table and never on one front.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +49,26 @@ class Board:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="a run, or a folder that runs lie in"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the site")
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Write the pages, and print their files. Raises UserError for what is no run."""
-    for path in write([summarise(_store.read(run)) for run in arguments.runs], arguments.out):
+    runs = [run for place in arguments.runs for run in _below(place)]
+    for path in write([summarise(_store.read(run)) for run in runs], arguments.out):
         print(path)
     return ALL_WELL
+
+
+def _below(place: Path) -> list[Path]:
+    """A run, or the runs in a folder, by name; the folder itself if there is none, which is said
+    when it is read."""
+    if (place / _store.HEADER).exists() or not place.is_dir():
+        return [place]
+    return sorted(path.parent for path in place.glob(f"*/{_store.HEADER}")) or [place]
 
 
 def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
@@ -85,18 +98,19 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
     title = "Leaderboard: accuracy against latency"
     intro = (
         f"<h1>{title}</h1><p class=soft>{len(summaries)} run{'s'[: len(summaries) != 1]}. "
-        "The newest valid result of each model, recipe, device, batch size, number of threads and "
-        "length on each machine; bars and [ ] are 95 % intervals. Results of different machines "
-        "share no front. ● on the front of its device, with the probability that it truly is; ≈ "
-        "statistically tied with it. Δ and speed-up are to the dense fp32 net of the same run.</p>"
+        "Of each model, recipe, device, batch size, number of threads and length on each machine "
+        "the valid result with the narrowest interval, by the newest versions; bars and [ ] are "
+        "95 % intervals. Results of different machines share no front. ● on the front of its "
+        "device, with the probability that it truly is; ≈ statistically tied with it. Δ and "
+        "speed-up are to the dense fp32 net of the same run.</p>"
     )
     body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(summaries)])
     return [_html.save(out / "index.html", _html.document(title, body)), *written]
 
 
 def boards(summaries: Sequence[Summary]) -> list[Board]:
-    """Gather the newest valid rows by data set, task and machine."""
-    newest: dict[tuple[object, ...], Entry] = {}
+    """Gather a valid row of everything by data set, task and machine."""
+    found: dict[tuple[object, ...], list[Entry]] = {}
     hosts: dict[str, Host] = {}
     for summary in sorted(summaries, key=_age):
         host = summary.run.header.host
@@ -105,16 +119,34 @@ def boards(summaries: Sequence[Summary]) -> list[Board]:
             if row.sound and row.latency_s is not None:  # a server has one for each rate
                 names = (row.model, row.recipe, row.steps, row.precision)
                 what = (*((row.identity,) if row.identity else names), *row.group)
-                newest[row.data, row.task, host.fingerprint, *what] = Entry(
-                    row, summary.run, summary.visits[row.cell]
-                )
+                entry = Entry(row, summary.run, summary.visits[row.cell])
+                found.setdefault((row.data, row.task, host.fingerprint, *what), []).append(entry)
     grouped: dict[tuple[str, str, str], list[Entry]] = {}
-    for (data, task, fingerprint, *_), entry in newest.items():
-        grouped.setdefault((str(data), str(task), str(fingerprint)), []).append(entry)
+    for (data, task, fingerprint, *_), entries in found.items():
+        place = str(data), str(task), str(fingerprint)
+        grouped.setdefault(place, []).append(_best_known(entries))
     return [
         Board(data, task, hosts[fingerprint], _fronts(entries))
         for (data, task, fingerprint), entries in sorted(grouped.items(), key=lambda g: g[0])
     ]
+
+
+def _best_known(entries: Sequence[Entry]) -> Entry:
+    """The one that is known best, of those by the versions of the newest one, which is the last."""
+    newest = _versions(entries[-1])
+    return min(reversed([e for e in entries if _versions(e) == newest]), key=_width)
+
+
+def _versions(entry: Entry) -> Mapping[str, str]:
+    """Of what its device says it runs."""
+    probes = entry.run.header.probes
+    return next((p.versions for p in probes if p.device == entry.row.device), {})
+
+
+def _width(entry: Entry) -> float:
+    """How wide its interval is: the ratio of its ends; infinite where nothing is known of it."""
+    low, high = entry.row.latency_low_s, entry.row.latency_high_s
+    return high / low if low and high else math.inf
 
 
 def _age(summary: Summary) -> tuple[str, str]:

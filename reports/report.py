@@ -128,7 +128,6 @@ def write(summary: Summary, out: Path) -> list[Path]:
     parts = [
         _head(run, rows, title),
         _short.section(summary),
-        _machine(run),
         _cells.filters(rows),
         *(sections or [nothing]),
         _published_table.section(summary),
@@ -140,6 +139,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         _cells.zeros(rows),
         _cells.every(rows),
         _missing(rows),
+        _machine(run),
         _devices(run),
         _metered_lines.section(run, rows),
         _how(run),
@@ -152,14 +152,18 @@ def write(summary: Summary, out: Path) -> list[Path]:
 
 
 def _head(run: Run, rows: Sequence[Row], title: str) -> str:
+    header, machine = run.header, run.header.host
     valid = [r for r in rows if r.valid]
     simulated = sum(bool(r.simulated) for r in valid)
     says = f"{len(rows)} cells planned, {len(valid)} with a valid latency"
     says += f", {simulated} of them not measured but simulated" if simulated else ""
     imported = sum(bool(r.imported) for r in valid)
     says += f", {imported} of them imported from another tool" if imported else ""
-    told = " ".join((f"{says}.", esc(_text.precision(rows, run.header.precision))))
-    return f"<h1>{esc(title)}</h1><p class=soft>{told}</p>"
+    told = " ".join((f"{says}.", esc(_text.precision(rows, header.precision))))
+    where = " · ".join(
+        (esc(machine.chip), _text.cores(machine.cores), esc(header.started), _parts.commit(header))
+    )
+    return f"<h1>{esc(title)}</h1><p class=soft>{where}</p><p class=soft>{told}</p>"
 
 
 def _machine(run: Run) -> str:
@@ -175,7 +179,7 @@ def _machine(run: Run) -> str:
         ("paretomark", esc(header.version)),
         ("machine fingerprint", f"<code>{esc(machine.fingerprint)}</code>"),
     ]
-    return _html.facts(facts)
+    return f"<h2>The machine</h2>{_html.facts(facts)}"
 
 
 def _section(what: str, rows: Sequence[Row], plot: _figure.Plot, summary: Summary) -> str:

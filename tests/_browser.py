@@ -33,10 +33,12 @@ def told(
     width: int = 1280,
     dark: bool = False,
     libraries: str = "",
+    timed: bool = False,
 ) -> Any:
     """What the body of an async function returns in a copy of the page that allows it to run.
 
-    `address` is what follows the page's, `libraries` the text of scripts that run before.
+    `address` is what follows the page's, `libraries` the text of scripts that run before. Where it
+    is `timed`, clocks run as they do, and the script must await nothing.
     """
     text = _POLICY.sub("", page.read_text(encoding="utf-8"))
     own = (
@@ -50,7 +52,7 @@ def told(
     done = subprocess.run(
         [
             *(str(browser), *FLAGS, f"--user-data-dir={page.parent / 'profile'}"),
-            *(f"--window-size={width},900", "--virtual-time-budget=20000"),
+            *(f"--window-size={width},900", *([] if timed else ["--virtual-time-budget=20000"])),
             *([DARK] if dark else []),
             *("--dump-dom", copy.as_uri() + address),
         ],

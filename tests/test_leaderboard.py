@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +13,20 @@ from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import summarise
 from paretomark.suites.spec._errors import UserError
 from paretomark.tests._pages import EVIL, assert_self_contained, read
-from paretomark.tests._runs import HOST, failed, only, record, run, visits
+from paretomark.tests._runs import (
+    HOST,
+    PROBES,
+    failed,
+    noisy,
+    only,
+    record,
+    run,
+    visits,
+    written,
+)
+
+if TYPE_CHECKING:
+    from paretomark.tests.conftest import Called
 
 OTHER = HOST | {"fingerprint": "99", "chip": "Cortex-A72"}
 
@@ -34,6 +48,32 @@ def test_the_newest_valid_result_counts() -> None:
         (entry,) = board.entries
         assert entry.row.latency_s == pytest.approx(2e-3)
         assert entry.run.header.run == "2"
+
+
+def test_the_best_known_of_the_newest_versions_counts() -> None:
+    """A wide interval does not replace a narrow one; results of older versions are replaced."""
+
+    def of(number: int, spread: float, version: str) -> Run:
+        probes = ({**PROBES[0], "device": "cpu", "versions": {"it": version}},)
+        records = visits(noisy(number * 1e-3, 5, spread, number))
+        return run(records, run=str(number), started=f"2026-0{number}-01", probes=probes)
+
+    old, narrow, wide = of(1, 0.001, "1.0"), of(2, 0.002, "2.0"), of(3, 0.1, "2.0")
+    for order in ([old, narrow, wide], [wide, narrow, old]):
+        (board,) = boards(order)
+        assert [e.run.header.run for e in board.entries] == ["2"]
+    (board,) = boards([old, of(4, 0.1, "3.0")])
+    assert [e.run.header.run for e in board.entries] == ["4"]
+
+
+def test_a_folder_of_runs_is_all_of_them(call: Callable[..., Called], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        written(run(visits([1e-3] * 2, name), run=name), tmp_path / "runs" / name)
+    told = call("leaderboard", tmp_path / "runs", "--out", tmp_path / "site")
+    assert told.code == 0
+    assert "2 runs" in (tmp_path / "site" / "index.html").read_text()
+    told = call("leaderboard", tmp_path / "nothing", "--out", tmp_path / "site")
+    assert "not a run" in told.err
 
 
 def test_machines_and_data_sets_share_no_front() -> None:
