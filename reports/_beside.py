@@ -25,22 +25,26 @@ from paretomark.suites.records._row import SIGNIFICANT, Row
 from paretomark.suites.records._stats import Ratio
 from paretomark.suites.records._summary import Summary
 
+_NORMAL_OF_90 = 1.645  # standard deviations that nine of ten lie within
 SIZE, MEMORY, LOAD = "file size", "peak memory", "load time"
 
 
 class Noise(NamedTuple):
     """Of a number that is told once a run: standard deviations of the logarithm of its change. Of
     each cell, the usual one and the least there is; of all cells in common; and the least change
-    that is worth a word."""
+    that is worth a word. Where it is `rough`, some cells are off by far more than most, such as by
+    a file that is not in memory: then those count, and of a file and runtime that are the same no
+    change is told at all."""
 
     usual: float
     least: float
     common: float
     margin: float
+    rough: bool = False
 
 
 # By `tests/benchmarks/sessions.py`, as USUAL in `_sessions.py`.
-ONCE = {MEMORY: Noise(0.005, 0.003, 0.0, 0.02), LOAD: Noise(0.30, 0.10, 0.20, 0.10)}
+ONCE = {MEMORY: Noise(0.005, 0.003, 0.0, 0.02), LOAD: Noise(0.30, 0.10, 0.20, 0.10, rough=True)}
 KINDS = (SIZE, *ONCE, *_metered.KINDS)
 TITLES = ("beside time", "cell", "before → after", "change [95 %]", "detectable", "")
 HIDDEN = ("cycles",)  # JSON has all KINDS
@@ -75,7 +79,11 @@ def changes(a: Summary, b: Summary, comparison: Comparison) -> list[Change]:
     sides = [(v, rows[0][v.cell], rows[1][v.cell_b or v.cell]) for v in compared]
     found, same = list(_sizes(sides)), {v.cell for v in compared if v.same_thing}
     for kind, noise in ONCE.items():
-        found += _judged(list(_once(kind, noise, sides)), noise.margin, same)
+        judged = _judged(list(_once(kind, noise, sides)), noise.margin, same)
+        found += [
+            dataclasses.replace(c, answer="") if noise.rough and c.cell in same else c
+            for c in judged
+        ]
     least = LEAST_PART * comparison.delta
     for kind in _metered.KINDS:
         found += _judged(list(_metered_changes(a, b, compared, kind)), least, same)
@@ -107,7 +115,10 @@ def _once(kind: str, noise: Noise, sides: Sequence[tuple[Verdict, Row, Row]]) ->
     own, dof = noise.usual, float(FEW)
     if len(logs) >= FEW:
         middle = median(logs)
-        seen = 1.4826 * median(abs(log - middle) for log in logs)
+        off = [abs(log - middle) for log in logs]
+        seen = 1.4826 * median(off)
+        if noise.rough:
+            seen = max(seen, _stats.quantile(off, 0.9) / _NORMAL_OF_90)
         own, dof = max(noise.least, WIDER * seen), len(logs) - 1.0
     error = math.hypot(own, noise.common)
     for (cell, a, b), log in zip(both, logs, strict=True):
