@@ -22,6 +22,8 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     f"script-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 )
+OLDER = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # of pages without the next
+GENERATOR = '<meta name="generator" content="paretomark">'
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d8dde3;
   --paper: #ffffff; --back: #f6f7f9; --bad: #b3261e; --good: #0b6e4f; --warn: #8a5a00;
@@ -200,7 +202,7 @@ def document(title: str, body: str) -> str:
     """Write a whole page."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">{GENERATOR}\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{esc(title)}</title>\n<style>{_STYLE}</style></head>\n"
         f"<body><main>\n{body}\n</main>\n<script>{SCRIPT}</script></body></html>\n"

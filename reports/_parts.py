@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from paretomark.reports import _html
@@ -11,7 +12,11 @@ from paretomark.reports._figure import Plot
 from paretomark.reports._html import esc
 from paretomark.suites.records._record import Header
 from paretomark.suites.records._row import Row
+from paretomark.suites.spec._errors import UserError
 from paretomark.suites.tasks import _task
+
+FILES = "files.json"  # what a report wrote
+MARKED = 1000  # letters at the start of a page, which say who wrote it
 
 
 def names(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
@@ -45,6 +50,31 @@ def pictures(plots: Mapping[str, Plot], out: Path) -> list[Path]:
         for name, plot in plots.items()
         for form, content in (("svg", plot.svg), ("png", plot.png))
     ]
+
+
+def swept(out: Path) -> Callable[[Sequence[Path]], None]:
+    """Check that a folder is ours to write into, and return what takes away the files of an
+    earlier page that the new one, of these files, does not have.
+
+    Raises UserError if there is a page that was not written here.
+    """
+    page, listing = out / "index.html", out / FILES
+    start = page.read_text(errors="replace")[:MARKED] if page.exists() else _html.GENERATOR
+    if not any(mark in start for mark in (_html.GENERATOR, _html.OLDER)):
+        raise UserError(f"{page}: was not written by paretomark; choose another folder with --out")
+    try:
+        old = [name for name in json.loads(listing.read_text())["files"] if isinstance(name, str)]
+    except (OSError, ValueError, TypeError, KeyError):
+        old = []
+
+    def sweep(written: Sequence[Path]) -> None:
+        names = [path.name for path in written]
+        for name in old:
+            if name not in names and Path(name).name == name:
+                (out / name).unlink(missing_ok=True)
+        _html.save(listing, json.dumps({"files": names}, indent=1))
+
+    return sweep
 
 
 def files(written: Sequence[Path]) -> str:

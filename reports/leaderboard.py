@@ -78,6 +78,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
     """
     if not summaries:
         raise UserError("no runs given; name at least one folder that `bench.py run` wrote")
+    sweep = _parts.swept(out)
     ranked = boards(summaries)
     names = _parts.names(e.row for b in ranked for e in b.entries)
     written: list[Path] = []
@@ -105,7 +106,9 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         "speed-up are to the dense fp32 net of the same run.</p>"
     )
     body = "\n".join([intro, *(sections or ["<p><b>No valid result.</b></p>"]), _runs(summaries)])
-    return [_html.save(out / "index.html", _html.document(title, body)), *written]
+    written.insert(0, _html.save(out / "index.html", _html.document(title, body)))
+    sweep(written)
+    return written
 
 
 def boards(summaries: Sequence[Summary]) -> list[Board]:

@@ -96,8 +96,9 @@ def _as_json(summary: Summary) -> dict[str, Any]:
 def write(summary: Summary, out: Path) -> list[Path]:
     """Write the page of a run into the folder `out`. Returns the files, index.html first.
 
-    Raises UserError if `out` cannot be written.
+    Raises UserError if `out` cannot be written, or has a page that is not ours.
     """
+    sweep = _parts.swept(out)
     run, rows = summary.run, summary.rows
     plots, sections = {}, []
     for (data, task), name in _parts.names(rows).items():
@@ -148,6 +149,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         _cells.legend(),
     ]
     index = _html.save(out / "index.html", _html.document(title, "\n".join(parts)))
+    sweep([index, *written])
     return [index, *written]
 
 

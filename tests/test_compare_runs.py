@@ -379,7 +379,7 @@ def test_memory_and_loading_are_claims_beside_time() -> None:
         records = []
         for i, (load, bytes_) in enumerate(zip(load_s, peak, strict=True)):
             file = {"sha256": 32 * (last if i == CELLS - 1 else "ab")}
-            more = {"load_s": load, "peak_memory_bytes": bytes_, **file}
+            more: dict[str, Any] = {"load_s": load, "peak_memory_bytes": bytes_, **file}
             records += visits([1e-3] * 3, f"m{i}", **more)
         return run(records)
 

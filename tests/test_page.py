@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from paretomark.reports import report
+from paretomark.reports import leaderboard, report
 from paretomark.suites.records._record import Record
 from paretomark.suites.records._store import Run
 from paretomark.suites.records._summary import summarise
@@ -200,3 +200,36 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another folder"):
         write(run([record()]), tmp_path / "file")
+
+
+def test_plots_that_a_page_has_no_more_are_taken_away(tmp_path: Path) -> None:
+    first = write(run([record(data="digits"), record(model="b", data="scenes")]), tmp_path)
+    mine = tmp_path / "pareto_mine.svg"
+    mine.write_text("mine")
+    second = write(run([record(data="digits")]), tmp_path)
+    gone = {path.name for path in first} - {path.name for path in second}
+    assert gone == {"pareto_scenes.svg", "pareto_scenes.png"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *(path.name for path in second),
+        "files.json",
+        mine.name,
+    }
+
+
+def test_a_page_of_somebody_else_stays(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<h1>My site</h1>")
+    with pytest.raises(UserError, match=r"index\.html: was not written by paretomark"):
+        write(run([record()]), tmp_path)
+    with pytest.raises(UserError, match="was not written by paretomark"):
+        leaderboard.write([summarise(run([record()]))], tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize("listing", ["", "[]", '{"files": 3}', '{"files": ["../mine", 4]}'])
+def test_a_damaged_list_of_files_takes_nothing_away(tmp_path: Path, listing: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "mine").write_text("mine")
+    (out / "files.json").write_text(listing)
+    write(run([record()]), out)
+    assert (tmp_path / "mine").exists()
