@@ -30,7 +30,12 @@ def frame() -> Table:
 def _stdout() -> Console:
     from rich.console import Console
 
-    console = Console(markup=False, highlight=False)
+    class Plain(Console):
+        """One that draws the same lines whatever the encoding: `_encoding` finds likenesses."""
+
+        encoding = "utf-8"
+
+    console = Plain(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = 120
     return console
