@@ -128,6 +128,8 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
+    plan = "only say what would be built and visited, how long it takes, and what is not here"
+    run.add_argument("--plan", action="store_true", help=plan)
     run.set_defaults(command=_run)
 
     train = add("train", "train a net of the zoo by its recipe")
@@ -160,17 +162,19 @@ def _named(words: Sequence[str]) -> str:
 
 def _run(arguments: argparse.Namespace) -> int:
     from paretomark.devices.measure import _collect
-    from paretomark.reports import _digest, _progress, report
+    from paretomark.reports import _digest, _planned, _progress, report
     from paretomark.suites.records._summary import summarise
 
     if arguments.resume:
         narrowed = ("suite", "out", "device", "model", "recipe", "threads", "effort", "precision")
-        planned = (*narrowed, "scenario", "sustained")
+        planned = (*narrowed, "scenario", "sustained", "plan")
         if other := [name for name in planned if getattr(arguments, name)]:
             raise UserError(f"--resume goes on with the run as it was planned, without {other[0]}")
         out, work = arguments.resume, _collect.resume
     else:
         request = _request(arguments)
+        if arguments.plan:
+            return _planned.present(request, arguments.out, arguments.json)
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         out = arguments.out or Path("runs") / f"{request.name}-{stamp}"
         work = functools.partial(_collect.start, request)

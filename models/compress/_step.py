@@ -130,6 +130,12 @@ def parameters(method: str) -> list[Parameter]:
     ]
 
 
+def trains(step: Mapping[str, Any]) -> bool:
+    """Tell whether a step has the parameters of training."""
+    taken = inspect.signature(_module(step["method"]).apply).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in taken)
+
+
 def check(steps: Sequence[Mapping[str, Any]], weights: Path | None) -> None:
     """Raise UserError if a step lacks a parameter, or has one that a net of these weights cannot
     have. Without weights its layers are not known."""
@@ -149,8 +155,7 @@ def pictures(step: Mapping[str, Any]) -> str:
     module = _module(step["method"])
     if hasattr(module, "pictures"):
         return str(module.pictures(**_examined(module, module.pictures, _given(step))))
-    taken = inspect.signature(module.apply).parameters.values()
-    return "train" if any(p.kind is p.VAR_KEYWORD for p in taken) else ""
+    return "train" if trains(step) else ""
 
 
 def _check(step: Mapping[str, Any]) -> None:
