@@ -14,13 +14,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretomark.reports import _command
+from paretomark.reports import _command, _encoding, _flags
 from paretomark.reports._command import duration, percentage, positive
 from paretomark.suites.spec import _plugins
-from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, line, unknown
 from paretomark.suites.spec._scenario import SCENARIOS
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: all well; 1: it ran, but some cells failed; 2: it could not run."""
+    _encoding.fit()
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             with contextlib.suppress(ValueError):  # not in the main thread
@@ -40,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shared, words = _shared().parse_known_args(arguments)
         for folder in shared.plugins:
             _plugins.add(folder)
-        parsed = parser_of(words).parse_args(words)
+        parsed = _flags.parsed(parser_of(words), words, _named(words))
         code: int = parsed.command(parsed)
         return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {line(str(error))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -74,6 +76,8 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         description="Accuracy against latency for compressed networks, on the devices you have.",
         parents=[_shared()],
     )
+    version = f"paretomark {metadata.version('paretomark')}"
+    parser.add_argument("--version", action="version", version=version, help="print it, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, does: str) -> argparse.ArgumentParser:
@@ -82,8 +86,12 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     run = add("run", "measure a suite and write its report")
     run.add_argument("suite", nargs="?", help="name or path of a suite (TOML)")
     run.add_argument("--resume", type=Path, metavar="RUN", help="complete a run that was stopped")
-    for part, which in (("device", ""), ("model", ", of the suite or the zoo"), ("recipe", "")):
-        some = f"only this {part}{which} (repeatable)"
+    for part, which, like in (
+        ("device", "", "'litert:*'"),
+        ("model", ", of the suite or the zoo", "'scenes_*'"),
+        ("recipe", "", "'pruned*'"),
+    ):
+        some = f"only this {part}{which}, or those like it: {like} (repeatable)"
         run.add_argument(f"--{part}", action="append", default=[], help=some)
     instead = "instead of the suite's (repeatable)"
     run.add_argument("--threads", type=positive, action="append", default=[], help=instead)
@@ -120,6 +128,8 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
+    plan = "only say what would be built and visited, how long it takes, and what is not here"
+    run.add_argument("--plan", action="store_true", help=plan)
     run.set_defaults(command=_run)
 
     train = add("train", "train a net of the zoo by its recipe")
@@ -131,7 +141,7 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="instead of the recipe's")
     train.set_defaults(command=_train)
 
-    chosen = next((word for word in words if not word.startswith("-")), "")
+    chosen = _named(words)
     for name, does in _command.listing().items():
         if name in commands.choices:
             raise UserError(f"no report can be called {name}: rename reports/{name}.py")
@@ -140,22 +150,31 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
             report = _plugins.module("reports", name)
             report.arguments(command)
             command.set_defaults(command=report.command)
+    if chosen and chosen not in commands.choices:
+        raise unknown("command", chosen, commands.choices)
     return parser
+
+
+def _named(words: Sequence[str]) -> str:
+    """The command among these words; "" if they name none."""
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from paretomark.devices.measure import _collect
-    from paretomark.reports import _digest, _progress, report
+    from paretomark.reports import _digest, _planned, _progress, report
     from paretomark.suites.records._summary import summarise
 
     if arguments.resume:
         narrowed = ("suite", "out", "device", "model", "recipe", "threads", "effort", "precision")
-        planned = (*narrowed, "scenario", "sustained")
+        planned = (*narrowed, "scenario", "sustained", "plan")
         if other := [name for name in planned if getattr(arguments, name)]:
             raise UserError(f"--resume goes on with the run as it was planned, without {other[0]}")
         out, work = arguments.resume, _collect.resume
     else:
         request = _request(arguments)
+        if arguments.plan:
+            return _planned.present(request, arguments.out, arguments.json)
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         out = arguments.out or Path("runs") / f"{request.name}-{stamp}"
         work = functools.partial(_collect.start, request)

@@ -14,13 +14,10 @@ from types import UnionType
 from typing import Any, ForwardRef, Literal, Union, get_args, get_origin, get_type_hints
 
 from paretomark import bench
+from paretomark.models.compress._step import TYPES
 
 NEEDED = "**must be given**"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # in weights, no parameters
-TYPES = {
-    **{"str": "string", "int": "integer", "float": "number", "bool": "boolean"},
-    "Sequence[str]": "list of strings",
-}
 
 
 def toml(value: Any) -> str:

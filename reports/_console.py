@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,10 +28,31 @@ def frame() -> Table:
     return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
 
 
+def broken(name: str, width: int) -> str:
+    """Break the name of a cell into lines, `width` wide where its parts allow: at slashes only."""
+    lines, line = [], ""
+    for part in re.findall(r"[^/]*/|[^/]+", name):
+        if line and len(line) + len(part) > width:
+            lines.append(line)
+            line = ""
+        line += part
+    return "\n".join([*lines, line])
+
+
+def longest_part(name: str) -> int:
+    """Tell how many letters the name of a cell needs on a line."""
+    return max((len(part) for part in re.findall(r"[^/]*/|[^/]+", name)), default=0)
+
+
 def _stdout() -> Console:
     from rich.console import Console
 
-    console = Console(markup=False, highlight=False)
+    class Plain(Console):
+        """One that draws the same lines whatever the encoding: `_encoding` finds likenesses."""
+
+        encoding = "utf-8"
+
+    console = Plain(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = 120
     return console

@@ -5,7 +5,9 @@ The bars never refresh by themselves: while a visit runs, this process uses no p
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +19,9 @@ from rich.progress import Progress as Bars
 from paretomark.devices.measure._work import Progress
 from paretomark.suites.records._record import Probe, Record
 from paretomark.suites.records._scenarios import visit_s
+from paretomark.suites.spec._errors import line
+
+SILENT_S = 2.0  # so long nothing is said at most
 
 
 @contextmanager
@@ -70,6 +75,29 @@ def show(to_stderr: bool) -> Iterator[Progress]:
 
 
 @contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Tell on stderr how far something is that may take long: how many, of how many, and which.
+
+    Never is nothing said for over SILENT_S; what is done sooner is done without a word.
+    """
+    on_terminal = sys.stderr.isatty()
+    start, end = ("\r", "\033[K") if on_terminal else ("", "\n")
+
+    def say(note: str) -> None:
+        print(f"{start}{line(note)}{end}", end="", file=sys.stderr, flush=True)
+
+    with _pulse(say) as pulse:
+        pulse.note = what
+
+        def told(done: int, total: int, name: str) -> None:
+            pulse.note = f"{what}: {done + 1} of {total}, {name}"
+
+        yield told
+    if on_terminal and pulse.told:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
 def training(name: str, metric: str) -> Iterator[Callable[[int, int, float, float], None]]:
     """Show the progress of a training, told epoch, epochs, loss, and the measure of its task."""
     with Bars(console=Console(stderr=True), auto_refresh=False) as bars:
@@ -81,6 +109,41 @@ def training(name: str, metric: str) -> Iterator[Callable[[int, int, float, floa
             bars.refresh()
 
         yield report
+
+
+class _Pulse:
+    """Says its note whenever nothing was said for a while, until it is stopped."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.note, self.told = "", False
+        self._say, self._last, self._stopped = say, time.monotonic(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def heard(self) -> None:
+        """Take note that something was said."""
+        self._last = time.monotonic()
+
+    def stop(self) -> None:
+        """Say nothing any more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        start = time.monotonic()
+        while not self._stopped.wait(max(0.05, self._last + SILENT_S - time.monotonic())):
+            if time.monotonic() - self._last >= SILENT_S:
+                self._say(f"{self.note} ({time.monotonic() - start:.0f} s)")
+                self.told, self._last = True, time.monotonic()
+
+
+@contextmanager
+def _pulse(say: Callable[[str], None]) -> Iterator[_Pulse]:
+    pulse = _Pulse(say)
+    try:
+        yield pulse
+    finally:
+        pulse.stop()
 
 
 def _plain_absent(probe: Probe) -> None:

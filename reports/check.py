@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("suite", help="name or path of a suite (TOML)")
     for part, which in (("device", ""), ("model", ", of the suite or the zoo"), ("recipe", "")):
-        some = f"only this {part}{which} (repeatable)"
+        some = f"only this {part}{which}, or those like it: 'a*' (repeatable)"
         parser.add_argument(f"--{part}", action="append", default=[], help=some)
     sheets = "folder of the contact sheets (default: runs/check-SUITE)"
     parser.add_argument("--out", type=Path, help=sheets)

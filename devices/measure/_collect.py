@@ -178,18 +178,7 @@ def build_artifacts(
     suite: Suite, cells: Sequence[Cell], progress: _work.Progress
 ) -> dict[str, Artifact | Refused]:
     """Build the artifact of every cell: by the cell's key, it or why there is none."""
-    formats = _device.formats()
-    specs = {
-        cell.key: BuildSpec(
-            cell.model,
-            cell.recipe,
-            cell.file_format or formats[cell.device],
-            cell.batch,
-            suite.examples,
-            suite.seed,
-        )
-        for cell in cells
-    }
+    specs = build_specs(suite, cells)
     distinct = list({_build.key(spec): spec for spec in specs.values()}.values())
     count = 0
 
@@ -202,6 +191,22 @@ def build_artifacts(
 
     built = _build.build(distinct, suite.build_deadline_s, report)
     return {name: built[_build.key(spec)] for name, spec in specs.items()}
+
+
+def build_specs(suite: Suite, cells: Sequence[Cell]) -> dict[str, BuildSpec]:
+    """Say what is to be built for each cell, by the cell's key."""
+    formats = _device.formats()
+    return {
+        cell.key: BuildSpec(
+            cell.model,
+            cell.recipe,
+            cell.file_format or formats[cell.device],
+            cell.batch,
+            suite.examples,
+            suite.seed,
+        )
+        for cell in cells
+    }
 
 
 def probed(cells: Sequence[Cell]) -> list[Probe]:

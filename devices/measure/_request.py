@@ -97,7 +97,7 @@ class RunRequest:
         others = {
             name: Model(name, name)
             for name in self.models
-            if name not in suite.model and _is_net(name)
+            if name not in suite.model and not _plan.is_pattern(name) and _is_net(name)
         }
         suite = dataclasses.replace(suite, model={**suite.model, **others})
         loads, precisions = _device.loads(), _export.precisions()

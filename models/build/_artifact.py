@@ -156,14 +156,24 @@ def lookup(spec: BuildSpec) -> Artifact | None:
     """Return the artifact, if it was built before and is still what was built; what was changed
     since is removed from the cache. Raises UserError as `folder` does."""
     place = folder(spec)
-    try:
-        artifact = _schema.typed(Artifact, json.loads((place / ARTIFACT).read_text()))
-    except FileNotFoundError:
-        return None
-    if intact(artifact):
+    artifact = _read(place)
+    if artifact is None or intact(artifact):
         return artifact
     shutil.rmtree(place)
     return None
+
+
+def kept(spec: BuildSpec) -> Artifact | None:
+    """Return what `lookup` would, and leave the cache as it is."""
+    artifact = _read(folder(spec))
+    return artifact if artifact and intact(artifact) else None
+
+
+def _read(place: Path) -> Artifact | None:
+    try:
+        return _schema.typed(Artifact, json.loads((place / ARTIFACT).read_text()))
+    except FileNotFoundError:
+        return None
 
 
 def files(file: Path) -> list[Path]:

@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 NEEDS = ("apply(net, ctx)",)
+TYPES = {
+    **{"str": "string", "int": "integer", "float": "number", "bool": "boolean"},
+    "Sequence[str]": "list of strings",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,20 @@ class _Parameter:
     required: bool
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """What a method takes, in words: its type as TOML calls it, and its default, if it has one.
+
+    `trains` says that it is one of those that methods have in common that train.
+    """
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    trains: bool
+
+
 def names() -> list[str]:
     """Return the names of the methods."""
     return _plugins.names("methods")
@@ -93,6 +111,29 @@ def names() -> list[str]:
 def methods() -> dict[str, list[str]]:
     """Return the parameters of every method, by name."""
     return {name: list(_parameters(_module(name))) for name in names()}
+
+
+def parameters(method: str) -> list[Parameter]:
+    """Return what a method takes, those of training last."""
+    module = _module(method)
+    own = inspect.signature(module.apply).parameters
+    defaults = complete({"method": method})
+    return [
+        Parameter(
+            name,
+            TYPES.get(taken.type, taken.type or "of any type"),
+            taken.required,
+            None if taken.required else defaults[name],
+            name not in own,
+        )
+        for name, taken in _parameters(module).items()
+    ]
+
+
+def trains(step: Mapping[str, Any]) -> bool:
+    """Tell whether a step has the parameters of training."""
+    taken = inspect.signature(_module(step["method"]).apply).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in taken)
 
 
 def check(steps: Sequence[Mapping[str, Any]], weights: Path | None) -> None:
@@ -114,8 +155,7 @@ def pictures(step: Mapping[str, Any]) -> str:
     module = _module(step["method"])
     if hasattr(module, "pictures"):
         return str(module.pictures(**_examined(module, module.pictures, _given(step))))
-    taken = inspect.signature(module.apply).parameters.values()
-    return "train" if any(p.kind is p.VAR_KEYWORD for p in taken) else ""
+    return "train" if trains(step) else ""
 
 
 def _check(step: Mapping[str, Any]) -> None:
@@ -219,11 +259,19 @@ def _parameters(module: ModuleType) -> dict[str, _Parameter]:
     for name, parameter in inspect.signature(module.apply).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             required = parameter.default is parameter.empty
-            parameters[name] = _Parameter(parameter.annotation, required)
+            parameters[name] = _Parameter(_written(parameter.annotation), required)
         elif parameter.kind is parameter.VAR_KEYWORD:
             for key, hint in _tuning_types().items():
                 parameters[key] = _Parameter(getattr(hint, "__forward_arg__", hint), False)
     return parameters
+
+
+def _written(annotation: Any) -> str:
+    """A type as it is written, also where it was evaluated; "" where there is none."""
+    if annotation is inspect.Parameter.empty:
+        return ""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return text.rpartition(".")[2] if "." in text else text
 
 
 def _fits(value: Any, annotation: str) -> bool:

@@ -29,13 +29,22 @@ class UserError(Exception):
 
 def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> UserError:
     """Return an error for `name`, which is none of `valid`, that names the nearest valid one."""
+    return _near(f"unknown {kind} '{name}'", name, valid, where)
+
+
+def unmatched(kind: str, pattern: str, valid: Iterable[str], where: str = "") -> UserError:
+    """Return an error for a pattern that none of `valid` matches, that names the nearest ones."""
+    return _near(f"no {kind} matches '{pattern}'", pattern.replace("*", ""), valid, where)
+
+
+def _near(what: str, name: str, valid: Iterable[str], where: str) -> UserError:
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=10, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     place = f"{where}: " if where else ""
     if len(names) > MOST:
-        return UserError(f"{place}unknown {kind} '{name}'; {hint}like it: {', '.join(near) or '-'}")
-    return UserError(f"{place}unknown {kind} '{name}'; {hint}valid: {', '.join(names) or 'none'}")
+        return UserError(f"{place}{what}; {hint}like it: {', '.join(near) or '-'}")
+    return UserError(f"{place}{what}; {hint}valid: {', '.join(names) or 'none'}")
 
 
 def nearest(path: Path, *others: str) -> str:

@@ -7,15 +7,16 @@ Everything here is pure: nothing is loaded, built or looked up on a device. What
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paretomark.suites.spec import _scenario
-from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, unknown, unmatched
 from paretomark.suites.spec._model import AS_IS, KINDS, Model, Recipe
 from paretomark.suites.spec._scenario import SINGLE, Scenario
 from paretomark.suites.spec._suite import Suite
@@ -128,15 +129,30 @@ def _sizes(
 def select(cells: Sequence[Cell], **names: Sequence[str]) -> list[Cell]:
     """Return only the cells whose model, recipe or device is named; an empty list names all.
 
-    Raises UserError for a name that no cell has.
+    A name may be a pattern of a shell, as `pruned*`. Raises UserError for a name that no cell has,
+    and for a pattern that none matches.
     """
-    for kind, chosen in names.items():
+    for kind, patterns in names.items():
         present = {_axis(cell, kind) for cell in cells}
-        for name in chosen:
-            if name not in present:
-                raise unknown(kind, name, present, f"--{kind}")
-        cells = [cell for cell in cells if not chosen or _axis(cell, kind) in chosen]
+        chosen = set[str]().union(*(_named(kind, pattern, present) for pattern in patterns))
+        cells = [cell for cell in cells if not patterns or _axis(cell, kind) in chosen]
     return list(cells)
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether a name stands for all that are like it."""
+    return any(character in name for character in "*?[")
+
+
+def _named(kind: str, name: str, present: Collection[str]) -> set[str]:
+    """What a name or a pattern stands for."""
+    if name in present:
+        return {name}
+    if not is_pattern(name):
+        raise unknown(kind, name, present, f"--{kind}")
+    if not (found := set(fnmatch.filter(present, name))):
+        raise unmatched(kind, name, present, f"--{kind}")
+    return found
 
 
 def _axis(cell: Cell, kind: str) -> str:
