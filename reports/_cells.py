@@ -132,8 +132,8 @@ def _said(row: Row) -> str:
     return f" data-all{said}{' data-front=1' if row.mark else ''}"
 
 
-def zeros(rows: Sequence[Row]) -> str:
-    """Say what pruning brought, cell by cell; "" if nothing was pruned."""
+def zeros(rows: Sequence[Row], picture: str = "") -> str:
+    """Say what pruning brought, cell by cell, below a picture; "" if nothing was pruned."""
     pruned = [row for row in rows if row.zeros]
     if not pruned:
         return ""
@@ -142,6 +142,7 @@ def zeros(rows: Sequence[Row]) -> str:
         "over the same net with all its weights shows, by 5 % or more. Zeros are counted among the "
         "parameters of the net, and among the weights that the file itself holds. Encoded: run "
         "lengths, codebooks and Huffman codes, without loss.</p>"
+        + picture
         + _html.card(table(_columns.ZEROS, pruned))
     )
 

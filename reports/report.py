@@ -33,6 +33,7 @@ from paretomark.reports import (
     _short,
     _terminal,
     _text,
+    _zeros_plot,
 )
 from paretomark.reports._command import ALL_WELL
 from paretomark.reports._html import Cell, esc
@@ -112,6 +113,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
     rankings = _ranks.rankings(summary)
     pictures = _nets_plot.plots(summary, rankings)
     situations = _scenario_tables.plots(summary)
+    zeros = _zeros_plot.plot(summary)
     written = [
         *_parts.pictures(plots, out),
         _html.save(out / "cells.json", _json.text(_as_json(summary))),
@@ -119,6 +121,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         _html.save(out / "visits.csv", _csv.visits(summary)),
         *_parts.pictures(pictures, out),
         *_parts.pictures(situations, out),
+        *_parts.pictures({_zeros_plot.NAME: zeros} if zeros else {}, out),
     ]
     title = run.header.title or run.header.suite or run.header.run
     nothing = "<p><b>Nothing was measured in this run.</b> Why, is below, cell by cell.</p>"
@@ -137,7 +140,7 @@ def write(summary: Summary, out: Path) -> list[Path]:
         ),
         _scenario_tables.section(summary, situations),
         _warnings(rows),
-        _cells.zeros(rows),
+        _cells.zeros(rows, _html.card(_figure.inline(zeros.svg)) if zeros else ""),
         _cells.every(rows),
         _missing(rows),
         _machine(run),

@@ -36,6 +36,8 @@ def test_a_realistic_run(tmp_path: Path) -> None:
         "cells.json",
         "cells.csv",
         "visits.csv",
+        "zeros.svg",
+        "zeros.png",
     ]
     text = assert_self_contained(written[0])
     for shown in (
