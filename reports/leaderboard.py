@@ -15,8 +15,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretomark.reports import _cells, _columns, _figure, _html, _parts, _plot, _text
-from paretomark.reports._command import ALL_WELL
+from paretomark.reports import (
+    _cells,
+    _columns,
+    _figure,
+    _html,
+    _parts,
+    _plot,
+    _submitted,
+    _text,
+)
+from paretomark.reports._command import ALL_WELL, SOME_FAILED
 from paretomark.reports._html import Cell, esc
 from paretomark.suites.records import _store
 from paretomark.suites.records._front import with_fronts
@@ -52,15 +61,49 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="a run, or a folder that runs lie in"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the site")
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--out", type=Path, help="folder of the site")
+    form.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing: say what speaks against these runs, as others send them",
+    )
+    parser.add_argument(
+        "--known",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="with --check: runs that are believed, or a folder of them (repeatable)",
+    )
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Write the pages, and print their files. Raises UserError for what is no run."""
+    """Write the pages, and print their files; or check runs: 1 where something speaks against one.
+    Raises UserError for what is no run."""
+    if arguments.check:
+        return _check(arguments.runs, arguments.known)
+    if arguments.known:
+        raise UserError("--known is for --check")
     runs = [run for place in arguments.runs for run in _below(place)]
     for path in write([summarise(_store.read(run)) for run in runs], arguments.out):
         print(path)
     return ALL_WELL
+
+
+def _check(places: Sequence[Path], believed: Sequence[Path]) -> int:
+    known = [summarise(_store.read(run)) for place in believed for run in _below(place)]
+    code = ALL_WELL
+    for run in (run for place in places for run in _below(place)):
+        try:
+            found = _submitted.problems(summarise(_store.read(run)), known)
+        except UserError as error:
+            found = [str(error)]
+        code = SOME_FAILED if found else code
+        print(f"{run}: {'nothing speaks against it' if not found else ''}".rstrip())
+        for why in found:
+            print(f"  {why}")
+    return code
 
 
 def _below(place: Path) -> list[Path]:
