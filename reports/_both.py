@@ -21,9 +21,12 @@ def summaries(a: Path, b: Path) -> tuple[Summary, Summary]:
     with _no_collections():
         if sys.platform != "linux" or min(map(_size, (a, b))) < LARGE_BYTES:
             return _of(a), _of(b)
-        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as other:
+        other = ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+        try:
             second = other.submit(_of, b)
             return _of(a), second.result()
+        finally:
+            other.shutdown(wait=False)  # it has much to free, which nothing here waits for
 
 
 def _of(folder: Path) -> Summary:
