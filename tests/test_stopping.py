@@ -28,10 +28,10 @@ foreign_load_cores = 99.0
 """
 
 
-# Also where the tests run under nohup: what is ignored stays so in children.
+# Also where the tests run under nohup, or behind: what is ignored stays so in children.
 AS_ON_A_TERMINAL = (
     "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
-    "os.execvp(sys.argv[1], sys.argv[1:])"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
 )
 
 
