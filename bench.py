@@ -184,8 +184,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"stopped; go on with: bench.py run --resume {out}", file=sys.stderr)
         return INTERRUPTED
-    summary = summarise(run)
-    _digest.keep(summary)
+    with _progress.counting("summing up"):
+        summary = summarise(run)
+        _digest.keep(summary)
     report.present(summary, run.folder / "report", arguments.json)
     return SOME_FAILED if summary.failed else ALL_WELL
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,6 +23,7 @@ from paretomark.suites.records._scenarios import visit_s
 from paretomark.suites.spec._errors import line
 
 SILENT_S = 2.0  # so long nothing is said at most
+BEFORE = "planning, and asking the devices"
 
 
 @contextmanager
@@ -29,11 +31,8 @@ def show(to_stderr: bool) -> Iterator[Progress]:
     """Show the progress of a run; on stderr if stdout is kept for JSON."""
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
-        yield (
-            Progress(_plain_absent, _plain_building, _plain_visiting)
-            if not to_stderr
-            else Progress()
-        )
+        with _plain(sys.stderr if to_stderr else sys.stdout) as progress:
+            yield progress
         return
     bars = Bars(
         TextColumn("{task.description}"),
@@ -58,19 +57,25 @@ def show(to_stderr: bool) -> Iterator[Progress]:
         console.print(f"[yellow]{escape(_absence(probe))}[/]")
 
     def building(done: int, total: int, what: str, note: str) -> None:
+        pulse.note = "building"
         update("build", done, total, what)
         if note:
             console.print(f"[yellow]{escape(what)}: {escape(note)}[/]")
+        if done == total:
+            pulse.stop()
 
     def visiting(done: int, total: int, record: Record) -> None:
+        pulse.stop()
         update("visit", done, total, _outcome(record))
         if record.status != "ok":
             console.print(f"[yellow]{escape(_outcome(record))}[/]")
 
     def turn(done: int, total: int) -> None:
+        pulse.stop()
         update("turns of a crew", done, total, "")
 
-    with bars:
+    with bars, _pulse(lambda note: update("prepare", 0, 1, note)) as pulse:
+        pulse.note = BEFORE
         yield Progress(absent, building, visiting, turn)
 
 
@@ -124,15 +129,20 @@ class _Pulse:
         """Take note that something was said."""
         self._last = time.monotonic()
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was said for a while."""
+        return time.monotonic() - self._last >= SILENT_S
+
     def stop(self) -> None:
-        """Say nothing any more."""
+        """Say nothing any more: from the first visit on, nothing else may run."""
         self._stopped.set()
         self._thread.join()
 
     def _watch(self) -> None:
         start = time.monotonic()
         while not self._stopped.wait(max(0.05, self._last + SILENT_S - time.monotonic())):
-            if time.monotonic() - self._last >= SILENT_S:
+            if self.silent:
                 self._say(f"{self.note} ({time.monotonic() - start:.0f} s)")
                 self.told, self._last = True, time.monotonic()
 
@@ -146,20 +156,36 @@ def _pulse(say: Callable[[str], None]) -> Iterator[_Pulse]:
         pulse.stop()
 
 
-def _plain_absent(probe: Probe) -> None:
-    print(_absence(probe), flush=True)
+@contextmanager
+def _plain(stream: TextIO) -> Iterator[Progress]:
+    """A line for each step, and one where nothing was said for a while."""
 
+    def say(text: str) -> None:
+        print(text, file=stream, flush=True)
+        pulse.heard()
 
-def _plain_building(done: int, total: int, what: str, note: str) -> None:
-    print(f"build {done}/{total} {what}{': ' + note if note else ''}", flush=True)
+    def building(done: int, total: int, what: str, note: str) -> None:
+        pulse.note = "building"
+        say(f"build {done}/{total} {line(what)}{': ' + line(note) if note else ''}")
+        if done == total:
+            pulse.stop()
 
+    def visiting(done: int, total: int, record: Record) -> None:
+        pulse.stop()
+        say(f"visit {done}/{total} {_outcome(record)}")
 
-def _plain_visiting(done: int, total: int, record: Record) -> None:
-    print(f"visit {done}/{total} {_outcome(record)}", flush=True)
+    def turn(done: int, total: int) -> None:
+        pulse.stop()
+        if pulse.silent:
+            say(f"turn {done}/{total} of a crew")
+
+    with _pulse(say) as pulse:
+        pulse.note = BEFORE
+        yield Progress(lambda probe: say(_absence(probe)), building, visiting, turn)
 
 
 def _absence(probe: Probe) -> str:
-    return f"{probe.device} is not here: {probe.reason}"
+    return f"{probe.device} is not here: {line(probe.reason)}"
 
 
 def _outcome(record: Record) -> str:
@@ -169,8 +195,8 @@ def _outcome(record: Record) -> str:
         )
         result = f"{took} {record.simulated}".strip()
         if record.status != "ok":
-            result += f", {record.status}: {record.reason}"
+            result += f", {record.status}: {line(record.reason)}"
     else:
-        result = f"{record.status} ({record.stage}): {record.reason}"
+        result = f"{record.status} ({record.stage}): {line(record.reason)}"
     flags = f" [{', '.join(record.flags)}]" if record.flags else ""
     return f"{record.cell}  {result}{flags}"

@@ -19,7 +19,7 @@ from paretomark.devices.measure._zoo_check import Checked
 from paretomark.models.build import _facts
 from paretomark.models.nets import _families, _zoo
 from paretomark.models.nets._families import AGREE, ZooEntry
-from paretomark.reports import _console, _html, _json, _text
+from paretomark.reports import _console, _html, _json, _progress, _text
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 from paretomark.suites.spec._errors import unknown
 
@@ -71,7 +71,8 @@ class Listed:
 def listed(only: Sequence[str] = ()) -> list[Listed]:
     """List the nets of the zoo, or only these. Raises UserError for one that it does not have."""
     rows = _rows(only)
-    facts = _facts.facts([row.net for row in rows])
+    with _progress.counting("looking at nets for the first time") as told:
+        facts = _facts.facts([row.net for row in rows], told)
     return [_listed(row, facts[row.net]) for row in rows]
 
 

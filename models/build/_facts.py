@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from paretomark.models import _cache, _sources
 from paretomark.models.nets import _libraries, _zoo
-from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec._errors import UserError, last_line, unknown
 
 CHILD = "paretomark.models.build._describe"
 
@@ -53,11 +54,14 @@ def names(library: str) -> dict[str, list[str]]:
     return weights
 
 
-def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
+def facts(
+    nets: Sequence[str], told: Callable[[int, int, str], None] = lambda done, total, net: None
+) -> dict[str, dict[str, Any]]:
     """Return by net: parameters, MACs, size, licence, and the same fused; or `error`, which says
     why not.
 
-    The net's code and the libraries' versions decide whether a kept answer still holds.
+    The net's code and the libraries' versions decide whether a kept answer still holds. `told` is
+    called for each net that is to be looked at, before it is.
     """
     tables: dict[str, dict[str, Any]] = {}
     files: dict[str, Path] = {}
@@ -68,7 +72,12 @@ def facts(nets: Sequence[str]) -> dict[str, dict[str, Any]]:
         except UserError as error:
             tables[net] = {"error": str(error)}
     missing = [net for net in files if not files[net].exists()]
-    for net, line in zip(missing, _ask(missing) if missing else (), strict=True):
+    answers = _answers(missing) if missing else ()
+    if missing:
+        told(0, len(missing), missing[0])
+    for done, (net, line) in enumerate(zip(missing, answers, strict=True), start=1):
+        if done < len(missing):
+            told(done, len(missing), missing[done])
         table = json.loads(line)
         if "error" in table:
             tables[net] = table
@@ -95,13 +104,28 @@ def _keep(file: Path, text: str) -> None:
 
 def _ask(arguments: Sequence[str]) -> list[str]:
     """The lines that the child prints."""
-    child = subprocess.run(
-        [sys.executable, "-P", "-m", CHILD, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-    if child.returncode:
-        tail = child.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise UserError(f"cannot look at {arguments[-1]}: {tail[0]}")
-    return child.stdout.splitlines()
+    return list(_answers(arguments))
+
+
+def _answers(arguments: Sequence[str]) -> Iterator[str]:
+    """The lines that the child prints, as it prints them: one for each argument that is a net."""
+    with tempfile.TemporaryFile("w+b") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", CHILD, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+        try:
+            assert child.stdout is not None
+            yield from child.stdout
+            ended = child.wait()
+        finally:
+            child.kill()
+            child.communicate()
+        log.seek(0)
+        said = last_line(log.read().decode(errors="replace")) or "no output"
+    if ended:
+        raise UserError(f"cannot look at {arguments[-1]}: {said}")
