@@ -39,7 +39,7 @@ def test_a_terminal_shows_every_scenario() -> None:
                   "3000 → 1500 MHz", "50 → 79 °C"):  # fmt: skip
         assert shown in text, shown
     assert "not measured  " not in text  # a server has no one latency, and is measured
-    narrow = _scenario_tables._table(list(_scenario_tables.parts(every()))[1], 60)
+    narrow = _scenario_tables._table(list(_scenario_tables.parts(every()))[1], 70)
     assert str(narrow[1]) == "Hidden: p90, p99: in a wider terminal, the page and cells.csv."
     assert "Throughput over" not in printed(summarise(run(visits([1e-3] * 3))))
 
