@@ -120,7 +120,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_names() -> 
     [
         ("±0.3 µs → ● ≈ −1 Δ 2× ▼", "+-0.3 us -> * ~ -1 d 2x v"),
         ("┏━┃─│╭", "--|-|-"),
-        ("Ünï ﬁ 名", "Uni fi ?"),
+        ("Ünï ﬁ Größe 名", "Uni fi Grosse ?"),
     ],
 )
 def test_what_ascii_lacks_has_a_likeness(text: str, told: str) -> None:
