@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: all well; 1: it ran, but some cells failed; 2: it could not run."""
     _encoding.fit()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may come next
+        _complete(os.environ.get("COMP_LINE", "").split()[1:])
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             with contextlib.suppress(ValueError):  # not in the main thread
@@ -128,6 +131,7 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/SUITE-DATE)")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
+    run.add_argument("--open", action="store_true", help="show the page in a browser")
     plan = "only say what would be built and visited, how long it takes, and what is not here"
     run.add_argument("--plan", action="store_true", help=plan)
     run.set_defaults(command=_run)
@@ -153,6 +157,15 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     if chosen and chosen not in commands.choices:
         raise unknown("command", chosen, commands.choices)
     return parser
+
+
+def _complete(words: Sequence[str]) -> None:
+    """Tell a shell what may follow these words, and end; nothing without the extra `completion`."""
+    with contextlib.suppress(ImportError):
+        import argcomplete
+
+        known = {"run", "train", *_command.listing()}
+        argcomplete.autocomplete(parser_of([_named(words)] if _named(words) in known else []))
 
 
 def _named(words: Sequence[str]) -> str:
@@ -188,6 +201,8 @@ def _run(arguments: argparse.Namespace) -> int:
         summary = summarise(run)
         _digest.keep(summary)
     report.present(summary, run.folder / "report", arguments.json)
+    if arguments.open:
+        _command.open_page(run.folder / "report" / "index.html")
     return SOME_FAILED if summary.failed else ALL_WELL
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import sys
 from pathlib import Path
 
 from paretomark.suites.spec import _plugins
@@ -60,3 +61,17 @@ def duration(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("must be a time, as 90s, 10m or 2h")
     return value
+
+
+def check_page(wanted: bool, page: Path | None) -> None:
+    """Raise UserError if a page is to be shown, and none is written."""
+    if wanted and not page:
+        raise UserError("--open shows a page: name the file that it is written to by --html FILE")
+
+
+def open_page(page: Path) -> None:
+    """Show a page in the user's browser, or say that there is none."""
+    import webbrowser
+
+    if not webbrowser.open(page.absolute().as_uri()):
+        print(f"no browser can be started here: open {page} in one", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from paretomark.reports import _beside, _compared, _compared_lines, _console
+from paretomark.reports import _beside, _compared, _compared_lines, _console, _fit
 from paretomark.reports._compared import Compared
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MOST = 40  # rows of a table, unless all are asked for; what is proven is always there
+WHERE = "and with --html or --json"  # columns are, besides
 STYLES = {"slower": "red", "faster": "green", "inconclusive": "yellow", "more": "red"}
 STYLES |= {"less": "green"}
 
@@ -38,7 +39,7 @@ def parts(compared: Compared, every: bool = False) -> Iterator[object]:
     yield table(compared, every)
     changed = [change for change in _beside.ordered(compared.beside) if change.answer]
     if changed:
-        yield _beside_time(changed if every else changed[:MOST])
+        yield from _beside_time(changed if every else changed[:MOST])
         if len(changed) > MOST and not every:
             yield _text(f"and {len(changed) - MOST} more beside time: --all, or --json", "dim")
     for reason, cells in _compared.rest(compared.comparison.verdicts):
@@ -52,26 +53,33 @@ def table(compared: Compared, every: bool = False) -> Table:
     verdicts = _compared_lines.ordered(compared.comparison.verdicts)
     proven = sum(map(_compared_lines.is_change, verdicts))
     shown = verdicts if every else verdicts[: max(MOST, proven)]
-    body = _console.frame()
-    for title in _compared_lines.TITLES:
-        body.add_column(title, overflow="fold")
-    for answer, *line in map(_compared_lines.line, shown):
-        body.add_row(_text(answer, STYLES.get(answer, "")), *map(_text, line))
+    lines = [
+        (_text(answer, STYLES.get(answer, "")), *map(_text, line))
+        for answer, *line in map(_compared_lines.line, shown)
+    ]
+    titles, room = _compared_lines.TITLES, _console.width()
+    body, hidden = _fit.table(titles, lines, titles[:4], titles[1:2], room)
     page = Table.grid()
     page.add_row(body)
+    if hidden:
+        page.add_row(_text(_fit.hidden(hidden, WHERE), "dim"))
     if len(shown) < len(verdicts):
         page.add_row(_text(f"and {len(verdicts) - len(shown)} more: --all lists them", "dim"))
     page.add_row(_text(_compared.counts(compared.comparison.verdicts), "bold"))
     return page
 
 
-def _beside_time(changes: Sequence[_beside.Change]) -> Table:
-    body = _console.frame()
-    for title in _beside.TITLES:
-        body.add_column(title, overflow="fold")
-    for *line, answer in map(_beside.line, changes):
-        body.add_row(*map(_text, line), _text(answer, STYLES.get(answer, "")))
-    return body
+def _beside_time(changes: Sequence[_beside.Change]) -> Iterator[object]:
+    lines = [
+        (*map(_text, line), _text(answer, STYLES.get(answer, "")))
+        for *line, answer in map(_beside.line, changes)
+    ]
+    titles = _beside.TITLES
+    must = [title for title in titles if title != "detectable"]
+    body, hidden = _fit.table(titles, lines, must, titles[1:2], _console.width())
+    yield body
+    if hidden:
+        yield _text(_fit.hidden(hidden, WHERE), "dim")
 
 
 def _text(text: str, style: str = "") -> Text:

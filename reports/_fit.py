@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from paretomark.reports import _console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 NAMES = ("model", "recipe")
 CELL = "model/recipe"  # the column of both
@@ -68,6 +73,57 @@ def fit(texts: Mapping[str, Sequence[str]], room: int) -> Fit:
         spare -= more
     hidden = (name for name in texts if name not in (*shown, *NAMES))
     return Fit(widths, tuple(hidden))
+
+
+def table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    must: Sequence[str],
+    cells: Sequence[str],
+    room: int,
+    numbers: Sequence[str] = (),
+) -> tuple[Table, tuple[str, ...]]:
+    """Lay out rows in `room` letters, and name the columns that it has no room for.
+
+    `must` are the titles that stay, and `cells` those of names, which are broken at slashes only;
+    of the others the last go first. `numbers` stand on the right.
+    """
+    columns = dict(zip(titles, zip(*rows, strict=True), strict=True)) if rows else {}
+    texts = {title: [title, *(text.plain for text in columns.get(title, ()))] for title in titles}
+    full = {title: max(map(len, column)) for title, column in texts.items()}
+    widths = {
+        title: max(map(_console.longest_part if title in cells else _usual, column))
+        for title, column in texts.items()
+    }
+    shown = [title for title in titles if title in must]
+    for title in titles:
+        if title not in shown and _sum(widths[each] for each in (*shown, title)) <= room:
+            shown.append(title)
+    spare = room - _sum(widths[title] for title in shown)
+    for title in sorted(shown, key=lambda title: title not in cells):
+        more = max(0, min(spare, full[title] - widths[title]))
+        widths[title] += more
+        spare -= more
+    kept = [title for title in titles if title in shown]
+    body = _console.frame()
+    for title in kept:
+        side: Literal["left", "right"] = "right" if title in numbers else "left"
+        body.add_column(title, justify=side, width=widths[title], overflow="fold")
+    for row in zip(*(columns.get(title, ()) for title in kept), strict=True):
+        named = zip(kept, row, strict=True)
+        body.add_row(*(_broken(t, widths[title]) if title in cells else t for title, t in named))
+    return body, tuple(title for title in titles if title not in shown)
+
+
+def _broken(name: Text, width: int) -> Text:
+    from rich.text import Text
+
+    return Text(_console.broken(name.plain, width), name.style)
+
+
+def hidden(titles: Sequence[str], where: str) -> str:
+    """Say which columns there is no room for, and where they are besides."""
+    return f"Hidden: {', '.join(titles)}: in a wider terminal, {where}."
 
 
 def _rank(name: str) -> int:

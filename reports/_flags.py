@@ -7,6 +7,8 @@ import difflib
 import re
 from collections.abc import Sequence
 
+from paretomark.suites.spec._errors import line
+
 FLAG = re.compile(r"--?[A-Za-z][^\s=]*")  # -5 is a number, and what has spaces is a value
 
 
@@ -19,7 +21,7 @@ def parsed(
     _check(words, command, parser, own)
     found, rest = parser.parse_known_args(words)
     if rest:
-        (own or parser).error(f"unexpected: {' '.join(rest)}")
+        (own or parser).error(f"unexpected: {line(' '.join(rest))}")
     return found
 
 
@@ -47,4 +49,4 @@ def _check(
 def _unknown(flag: str, valid: Sequence[str]) -> str:
     near = difflib.get_close_matches(flag, valid, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown flag {flag}{hint}"
+    return f"unknown flag {line(flag)}{hint}"

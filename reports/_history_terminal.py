@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from paretomark.reports import _console, _history_lines
+from paretomark.reports import _console, _fit, _history_lines
 from paretomark.reports._history import History
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ def _cells(history: History, every: bool) -> Table:
     cells = _history_lines.ordered(history)
     changed = len({each.cell for each in history.changes} & set(cells))
     shown = cells if every else cells[: max(MOST, changed)]
-    body = _console.frame()
-    for title in _history_lines.TITLES:
-        whole = title == "trend"
-        body.add_column(title, overflow="fold", no_wrap=whole)
-    for cell in shown:
-        body.add_row(*map(_text, _history_lines.line(history, cell)))
+    lines = [[*map(_text, _history_lines.line(history, cell))] for cell in shown]
+    titles = _history_lines.TITLES
+    must = [title for title in titles if title in ("cell", "latency", "proven", "trend")]
+    body, hidden = _fit.table(titles, lines, must, titles[:1], _console.width())
     page = Table.grid()
     page.add_row(body)
+    if hidden:
+        page.add_row(_text(_fit.hidden(hidden, "and with --html or --json"), "dim"))
     if len(shown) < len(cells):
         page.add_row(_text(f"and {len(cells) - len(shown)} more: --all lists them", "dim"))
     return page

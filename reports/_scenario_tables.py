@@ -9,9 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from paretomark.reports import _console, _figure, _html, _scenario_plots, _text
+from paretomark.reports import _console, _figure, _fit, _html, _scenario_plots, _text
 from paretomark.reports._figure import Plot
 from paretomark.reports._html import esc
 from paretomark.reports._text import count, number, seconds, spread
@@ -21,9 +20,6 @@ from paretomark.suites.records._row import Row
 from paretomark.suites.records._scenarios import Known
 from paretomark.suites.records._summary import Summary, Visits
 from paretomark.suites.spec._scenario import BATCH, COLD, SERVER, SUSTAINED
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 THROUGHPUT, CURVES = "throughput_over_batch", "sustained_over_time"  # names of their files
 NAMES = ("model", "recipe", "device")  # of the columns that every table starts with
@@ -43,8 +39,9 @@ class Part:
 
 def show(summary: Summary) -> None:
     """Print the tables of the scenarios that the run has; nothing if it has single calls only."""
+    room = _console.width()
     for part in parts(summary):
-        _console.show(f"\n{part.title}", _table(part), f"{part.note} {ABOUT}")
+        _console.show(f"\n{part.title}", *_table(part, room), f"{part.note} {ABOUT}")
 
 
 def section(summary: Summary, drawn: Mapping[str, Plot]) -> str:
@@ -213,12 +210,11 @@ def _known(known: Known | None, write: Callable[[float], str] = seconds) -> str:
     return write(known.value) + spread(known.low, known.high)
 
 
-def _table(part: Part) -> Table:
+def _table(part: Part, room: int) -> tuple[object, ...]:
+    """The table for a terminal, and a line on what there is no room for."""
     from rich.text import Text
 
-    body = _console.frame()
-    for i, title in enumerate((*NAMES, *part.heads)):
-        body.add_column(title, justify="right" if i >= len(NAMES) else "left", overflow="fold")
-    for line in part.lines:
-        body.add_row(*map(Text, line))
-    return body
+    titles, must = (*NAMES, *part.heads), (*NAMES, *part.heads[:2])
+    lines = [[*map(Text, line)] for line in part.lines]
+    body, hidden = _fit.table(titles, lines, must, NAMES, room, part.heads)
+    return (body, _fit.hidden(hidden, "the page and cells.csv")) if hidden else (body,)

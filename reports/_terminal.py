@@ -70,8 +70,8 @@ def table(summary: Summary, width: int) -> Table:
 def _legend(summary: Summary, fit: Fit, rows: Sequence[Row]) -> Iterator[str]:
     """What signs mean, and which columns there is no room for."""
     if fit.hidden:
-        titles = (_title(_columns.named(name), rows) for name in fit.hidden)
-        yield f"Hidden: {', '.join(titles)}: in a wider terminal, the page and cells.csv."
+        titles = [_title(_columns.named(name), rows) for name in fit.hidden]
+        yield _fit.hidden(titles, "the page and cells.csv")
     of, delta, marks = LEGEND
     boundary = _text.BOUNDARY[summary.run.header.boundary]
     parts = (of.format(boundary=boundary), "" if "delta" in fit.hidden else delta, marks)

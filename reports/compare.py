@@ -18,7 +18,7 @@ from paretomark.reports import (
     _running,
     _sides,
 )
-from paretomark.reports._command import percentage
+from paretomark.reports._command import check_page, open_page, percentage
 from paretomark.reports._compared import Compared
 from paretomark.reports._running import SUITE
 from paretomark.suites.records import _archive
@@ -76,6 +76,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print all as JSON")
     form.add_argument("--markdown", action="store_true", help="print a comment for a pull request")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page")
+    parser.add_argument("--open", action="store_true", help="show that page in a browser")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"write {', '.join(FILES)} into this folder"
     )
@@ -84,6 +85,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Print what differs. Raises UserError for what is no run, or of another machine."""
+    check_page(arguments.open, arguments.html)
     if arguments.run:
         a, b = (run.folder for run in _running.both(arguments.a, arguments.b, arguments))
         notes: tuple[str, ...] = ()
@@ -131,6 +133,8 @@ def _write(compared: Compared, arguments: argparse.Namespace) -> None:
         _compared_terminal.show(compared, arguments.all)
     if arguments.html:
         _compared_html.write(compared, arguments.html)
+        if arguments.open:
+            open_page(arguments.html)
     if arguments.out:
         page, comment, table = (arguments.out / name for name in FILES)
         _compared_html.write(compared, page)

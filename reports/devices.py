@@ -11,7 +11,7 @@ from rich.table import Table
 
 from paretomark.devices import _device
 from paretomark.devices.measure import _conformance, _power, _run
-from paretomark.reports import _console, _json
+from paretomark.reports import _console, _json, _text
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 
 
@@ -90,5 +90,5 @@ def self_test(as_json: bool) -> bool:
 def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(_text.clean(cell, 1000) for cell in row))
     _console.show(table)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paretomark.reports import _history, _history_lines, _history_terminal, _json
-from paretomark.reports._command import ALL_WELL, WORSE
+from paretomark.reports._command import ALL_WELL, WORSE, check_page, open_page
 from paretomark.reports._history import History
 from paretomark.suites.records import _archive
 
@@ -40,11 +40,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print all as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
+    parser.add_argument("--open", action="store_true", help="show that page in a browser")
     parser.add_argument("--all", action="store_true", help="print every row on the terminal")
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Print the history. Raises UserError if there is none."""
+    check_page(arguments.open, arguments.html)
     history = _history.of(
         arguments.runs,
         arguments.cells,
@@ -61,6 +63,8 @@ def command(arguments: argparse.Namespace) -> int:
         from paretomark.reports import _history_html
 
         _history_html.write(history, arguments.html)
+        if arguments.open:
+            open_page(arguments.html)
     return WORSE if arguments.fail and history.alarms else ALL_WELL
 
 

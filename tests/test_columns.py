@@ -12,8 +12,9 @@ from typing import Any, get_type_hints
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
-from paretomark.reports import _cells, _columns, _csv, _terminal, leaderboard, report
+from paretomark.reports import _cells, _columns, _csv, _fit, _terminal, leaderboard, report
 from paretomark.reports._columns import BOARD, COLUMNS, EVERY, FRONTS, TERMINAL, Column
 from paretomark.reports._ways import COUNT
 from paretomark.suites.records._row import Row
@@ -182,3 +183,17 @@ def test_a_long_note_does_not_drive_columns_away() -> None:
     assert "speed-up" in text
     assert "not measured well enough" not in text  # in one line
     assert "about 2.58 ms, not" in text
+
+
+def test_tables_of_comparisons_break_names_at_slashes_and_hide_what_is_too_much() -> None:
+    name = "a_net_of_a_name/channels30-int8/onnxruntime:cpu/b1/t4"
+    titles = ("verdict", "cell", "latency", "change [95 %]", "tail", "file")
+    row = ("inconclusive", name, "2.16 ms → 2.89 ms", "+2.6 % [+0.2, +5.1]", "7.5 %", "2.84 MB")
+    for width, gone in ((80, 1), (120, 0)):
+        table, hidden = _fit.table(titles, [[*map(Text, row)]], titles[:4], ("cell",), width)
+        out = io.StringIO()
+        Console(file=out, width=width, color_system=None).print(table)
+        text = out.getvalue()
+        assert hidden == titles[len(titles) - gone :]
+        for word in (*"/".join(row[:4]).replace("/", " / ").split(), *titles[:4]):
+            assert word in text

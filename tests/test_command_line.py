@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -63,6 +64,24 @@ def test_a_flag_that_is_none_shows_the_usage_of_its_command_and_the_nearest(
     assert told in err
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("paretomark comp", {"compare"}),
+        ("paretomark history --sui", {"--suite"}),
+        ("paretomark compare --require ", {"conclusive"}),
+        ("paretomark no-such-command --", {"--help", "--plugins", "--version"}),
+    ],
+)
+def test_a_shell_is_told_what_may_come_next(typed: str, told: set[str], tmp_path: Path) -> None:
+    pytest.importorskip("argcomplete", reason="pip install 'paretomark[completion]'")
+    answer = tmp_path / "answer"
+    asked = {"COMP_LINE": typed, "COMP_POINT": str(len(typed)), "_ARGCOMPLETE": "1"}
+    names = {"_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "_ARGCOMPLETE_IFS": "\n"}
+    printed(**asked, **names)
+    assert {word.strip() for word in answer.read_text().splitlines()} == told
+
+
 def test_a_command_that_is_none_is_named_with_the_nearest(call: Callable[..., Called]) -> None:
     result = call("comapre", "a", "b")
     assert result.code == bench.USER_ERROR
@@ -101,7 +120,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_names() -> 
     [
         ("±0.3 µs → ● ≈ −1 Δ 2× ▼", "+-0.3 us -> * ~ -1 d 2x v"),
         ("┏━┃─│╭", "--|-|-"),
-        ("Ünï ﬁ 名", "Uni fi ?"),
+        ("Ünï ﬁ Größe 名", "Uni fi Grosse ?"),
     ],
 )
 def test_what_ascii_lacks_has_a_likeness(text: str, told: str) -> None:
@@ -146,6 +165,80 @@ def test_columns_stay_below_each_other_where_a_likeness_is_longer(tmp_path: Path
     assert len(lines) > 5
     assert all("+-" in line for line in lines[:5])
     assert len({line.index(" kB") for line in lines[:5]}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("there", [True, False])
+def test_a_page_is_opened_in_a_browser_if_there_is_one(
+    tmp_path: Path, there: bool, call: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def show(page: str) -> bool:
+        opened.append(page)
+        return there
+
+    monkeypatch.setattr(webbrowser, "open", show)
+    run = _runs.written(_runs.run(_runs.visits([1e-3, 1e-3])), tmp_path / "a")
+    page = tmp_path / "c.html"
+    result = call("compare", run, run, "--html", page, "--open")
+    assert opened == [page.as_uri()]
+    assert page.exists()
+    assert (f"open {page} in one" in result.err) is not there
+    result = call("compare", run, run, "--open")
+    assert (result.code, "by --html FILE" in result.err) == (bench.USER_ERROR, True)
+    result = call("history", "--runs", tmp_path, "--open")
+    assert (result.code, "by --html FILE" in result.err) == (bench.USER_ERROR, True)
+
+
+EVIL = "\x1b]0;owned\x07\x9b31m\u202ex\n\r\x08y"
+
+
+@pytest.mark.slow
+def test_nothing_foreign_brings_control_characters_to_a_terminal(
+    tmp_path: Path, call: Callable[..., Called], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs come from elsewhere, and every text in them may be anything."""
+    told = {name: EVIL for name in ("steps", "precision", "data", "simulated")}
+    records = [
+        *_runs.visits([1e-3, 1.1e-3], "a" + EVIL, "dense", "cpu" + EVIL, warnings=(EVIL,)),
+        *_runs.visits([1e-3, 1.1e-3], "a" + EVIL, "r" + EVIL, "cpu" + EVIL, **told),
+        *_runs.visits([1e-3], "b", flags=(EVIL,), broken=EVIL, energy_why=EVIL),
+        _runs.failed("c" + EVIL, stage=EVIL, reason=EVIL),
+    ]
+    host = {**_runs.HOST, "chip": EVIL, "system": EVIL, "python": EVIL, "fingerprint": EVIL}
+    probes = [
+        {**_runs.PROBES[0], "chip": EVIL, "versions": {EVIL: EVIL}, "device": "cpu" + EVIL},
+        {**_runs.PROBES[1], "reason": EVIL, "remedy": EVIL},
+    ]
+    made = [
+        _runs.run(
+            records, suite=EVIL, title=EVIL, commit=commit, host=host, probes=probes, version=EVIL,
+            started=f"2026-01-0{day}T03:04:05+00:00",
+        )
+        for day, commit in ((1, EVIL), (2, "b"))
+    ]  # fmt: skip
+    a, b = (_runs.written(run, tmp_path / str(i)) for i, run in enumerate(made))
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "run.json").write_text(EVIL)
+    commands: list[tuple[str | Path, ...]] = [
+        ("report", a), ("compare", a, b, "--by-name", "--all"), ("runs", "--runs", tmp_path),
+        ("compare", a, b, "--markdown"), ("history", "--runs", tmp_path, "--machine", EVIL),
+        ("leaderboard", a, "--out", tmp_path / f"site{EVIL[-1]}"), ("recipes", f"{EVIL}.toml"),
+        ("show", EVIL), ("show", EVIL, EVIL), ("show", f"--{EVIL}"), ("import", EVIL),
+        ("devices", "--device", EVIL), ("profile", EVIL),
+    ]  # fmt: skip
+    codes = []
+    for words in commands:
+        try:
+            result = call(*words)
+            codes.append(result.code)
+            said = result.out + result.err
+        except SystemExit:  # of argparse
+            said = "".join(capsys.readouterr())
+        bad = {c for c in said if not c.isprintable()} - {"\n"}
+        assert not bad, (words[0], bad, said)
+    assert codes[:4] == [0, 0, 0, 0]
 
 
 def test_errors_bring_no_control_characters_to_a_terminal(call: Callable[..., Called]) -> None:

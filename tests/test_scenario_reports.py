@@ -28,7 +28,7 @@ def printed(summary: Summary) -> str:
     console = Console(file=out, width=200, color_system=None)
     console.print(_terminal.table(summary, 200))
     for part in _scenario_tables.parts(summary):
-        console.print(part.title, _scenario_tables._table(part), part.note)
+        console.print(part.title, *_scenario_tables._table(part, 200), part.note)
     return out.getvalue()
 
 
@@ -39,6 +39,8 @@ def test_a_terminal_shows_every_scenario() -> None:
                   "3000 → 1500 MHz", "50 → 79 °C"):  # fmt: skip
         assert shown in text, shown
     assert "not measured  " not in text  # a server has no one latency, and is measured
+    narrow = _scenario_tables._table(list(_scenario_tables.parts(every()))[1], 70)
+    assert str(narrow[1]) == "Hidden: p90, p99: in a wider terminal, the page and cells.csv."
     assert "Throughput over" not in printed(summarise(run(visits([1e-3] * 3))))
 
 

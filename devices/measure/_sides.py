@@ -115,7 +115,7 @@ def _planned(tree: Tree, asked: Asked, progress: _work.Progress) -> Planned:
         request.write_text(json.dumps(dataclasses.asdict(asked)))
         command = [tree.interpreter.python, "-P", "-m", "paretomark.devices.measure._side"]
         with (
-            Path(scratch, "log.txt").open("w+") as log,
+            Path(scratch, "log.txt").open("w+", errors="replace") as log,
             subprocess.Popen(
                 [*command, str(request), str(answer)],
                 cwd=tree.folder,

@@ -263,6 +263,7 @@ def _run(command: Sequence[str], folder: Path, revision: str, more: dict[str, st
             env={k: v for k, v in os.environ.items() if k not in OF_THE_USER} | more,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=DEADLINE_S,
         )
