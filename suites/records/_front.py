@@ -241,16 +241,17 @@ def on_front(
     slower, points = math.log1p(margin.slower), margin.points
     on = np.empty(times.shape, bool)
     # Rounded, lest what is added should part equal scores.
-    for i, (t, a) in enumerate(zip(times, np.round(accuracies, 9), strict=True)):
-        order = np.argsort(t)
-        ordered = t[order]
+    orders = np.argsort(times, axis=1)  # what is looked up in order is found sooner
+    for i, order in enumerate(orders):
+        t, a = times[i, order], np.round(accuracies[i, order], 9)
         # The most accurate of those that are so quick; before the first there is none.
-        best = np.concatenate(([-np.inf], np.maximum.accumulate(a[order])))
-        on[i] = True
+        best = np.concatenate(([-np.inf], np.maximum.accumulate(a)))
+        nothing_beats = np.ones(len(t), bool)
         for by, less in {(0.0, 0.0), (slower, points)}:
-            as_quick = best[np.searchsorted(ordered, t + by, side="right")]
-            quicker = best[np.searchsorted(ordered, t - by, side="left")]
-            on[i] &= (as_quick <= np.round(a + less, 9)) & (quicker < np.round(a - less, 9))
+            as_quick = best[np.searchsorted(t, t + by, side="right")]
+            quicker = best[np.searchsorted(t, t - by, side="left")]
+            nothing_beats &= (as_quick <= np.round(a + less, 9)) & (quicker < np.round(a - less, 9))
+        on[i, order] = nothing_beats
     return on
 
 
