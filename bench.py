@@ -15,7 +15,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +78,7 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         description="Accuracy against latency for compressed networks, on the devices you have.",
         parents=[_shared()],
     )
-    version = f"paretomark {metadata.version('paretomark')}"
-    parser.add_argument("--version", action="version", version=version, help="print it, and end")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print it, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, does: str) -> argparse.ArgumentParser:
@@ -166,6 +164,16 @@ def _complete(words: Sequence[str]) -> None:
 
         known = {"run", "train", *_command.listing()}
         argcomplete.autocomplete(parser_of([_named(words)] if _named(words) in known else []))
+
+
+class _Version(argparse.Action):
+    """Prints the version; what tells it is imported only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from importlib import metadata
+
+        print(f"paretomark {metadata.version('paretomark')}")
+        parser.exit()
 
 
 def _named(words: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ class Noise(NamedTuple):
 # By `tests/benchmarks/sessions.py`, as USUAL in `_sessions.py`.
 ONCE = {MEMORY: Noise(0.005, 0.003, 0.0, 0.02), LOAD: Noise(0.30, 0.10, 0.20, 0.10, rough=True)}
 KINDS = (SIZE, *ONCE, *_metered.KINDS)
-TITLES = ("beside time", "cell", "before → after", "change [95 %]", "detectable", "")
+TITLES = ("beside time", "cell", "before → after", "change [95 %]", "detectable", "answer")
 HIDDEN = ("cycles",)  # JSON has all KINDS
 
 

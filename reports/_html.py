@@ -71,6 +71,7 @@ tbody tr:hover, tr.same { background: var(--back); }
   max-width: 240px; }
 .more, #few { cursor: pointer; font-size: 13px; }
 [hidden] { display: none !important; }
+@media screen { .late { display: none; } }
 svg [data-c] { cursor: pointer; outline: none; }
 svg .out { opacity: .06; }
 svg .same, svg [data-c]:focus-visible { filter: drop-shadow(0 0 3px var(--ink))
@@ -110,7 +111,7 @@ a { color: var(--mark); }
   h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
   table, .i, .tag { font-size: 8.5px; } th, td { padding: 2px 4px; white-space: normal; }
   .tall th, .tall td:first-child { position: static; } .wide { min-width: 0; }
-  .x, .filters, .more, #few { display: none !important; } tbody tr[hidden] { display: none; } }
+  .x, .filters, .more, #few { display: none !important; } }
 """
 
 
@@ -129,11 +130,6 @@ class Cell:
 def esc(text: str, limit: int = _text.MAX_TEXT) -> str:
     """Write foreign text as HTML."""
     return html.escape(_text.clean(text, limit))
-
-
-def plain(text: str) -> str:
-    """Write text of several lines, whose letters are known to be harmless, as HTML."""
-    return html.escape(text)
 
 
 def text(value: str, style: str = "", limit: int = _text.MAX_TEXT) -> Cell:

@@ -59,7 +59,10 @@ def swept(out: Path) -> Callable[[Sequence[Path]], None]:
     Raises UserError if there is a page that was not written here.
     """
     page, listing = out / "index.html", out / FILES
-    start = page.read_text(errors="replace")[:MARKED] if page.exists() else _html.GENERATOR
+    start = _html.GENERATOR
+    if page.exists():
+        with page.open(errors="replace") as file:
+            start = file.read(MARKED)
     if not any(mark in start for mark in (_html.GENERATOR, _html.OLDER)):
         raise UserError(f"{page}: was not written by paretomark; choose another folder with --out")
     try:

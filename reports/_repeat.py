@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shlex
 from typing import Any
 
@@ -35,7 +36,7 @@ def command(header: Header, row: Row | None = None) -> str:
     if row is not None:
         narrowed |= {"devices": [row.device], "models": [row.model], "recipes": [row.recipe]}
         narrowed |= {"threads": [row.threads], "scenario": [row.scenario]}
-    words = ["bench.py", "run", f"{_file(header)}"]
+    words = ["bench.py", "run", _file(header)]
     for key, option in OPTIONS.items():
         value = narrowed[key]
         for each in value if isinstance(value, list | tuple) else [value]:
@@ -70,7 +71,7 @@ def section(header: Header) -> str:
         "net, recipe and device; cells.json has the command of each.</p>"
         + _html.card(f"<pre>{esc(command(header), 2000)}</pre>")
         + f"<details><summary>{esc(_file(header))}: the suite as it was</summary>"
-        + _html.card(f"<pre>{_html.plain(lines)}{cut}</pre>")
+        + _html.card(f"<pre>{html.escape(lines)}{cut}</pre>")
         + "</details>"
     )
 

@@ -40,7 +40,8 @@ function show(one) {
   let shown = 0, hidden = 0;
   for (const row of one.rows) {
     const out = one.out.has(row), late = !out && !one.whole && shown >= MOST;
-    row.hidden = out || late;
+    row.hidden = out;
+    row.classList.toggle("late", late);  // which paper shows
     if (late) hidden += 1; else if (!out) shown += 1;
   }
   if (one.more) {

@@ -27,7 +27,7 @@ from paretomark.reports import (
 )
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 from paretomark.reports._html import Cell, esc
-from paretomark.suites.records import _store
+from paretomark.suites.records import _archive, _store
 from paretomark.suites.records._front import with_fronts
 from paretomark.suites.records._record import Host
 from paretomark.suites.records._row import Row
@@ -111,7 +111,7 @@ def _below(place: Path) -> list[Path]:
     when it is read."""
     if (place / _store.HEADER).exists() or not place.is_dir():
         return [place]
-    return sorted(path.parent for path in place.glob(f"*/{_store.HEADER}")) or [place]
+    return _archive.folders(place) or [place]
 
 
 def write(summaries: Sequence[Summary], out: Path) -> list[Path]:

@@ -1,23 +1,23 @@
 """Say which net to ship on each device, within limits, and how sure that is.
 
 Of the nets that keep to the limits with the probability that is asked for, it is the fastest, or
-what --by says. Limits that are not given are those of the suite (`[pick]`), by default a loss of
-half a point of accuracy at most against the most accurate float net on the same device.
+what --by says. Where a limit is given, those of the suite (`[pick]`) do not count; without any it
+is they, by default a loss of half a point of accuracy at most against the most accurate float net
+on the same device.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import fnmatch
 from pathlib import Path
 
 from paretomark.reports import _console, _json, _picked, _short
 from paretomark.reports._command import ALL_WELL, SOME_FAILED
 from paretomark.suites.records import _store
 from paretomark.suites.records._summary import Summary, of_suite, summarise
-from paretomark.suites.spec import _pick, _suite
-from paretomark.suites.spec._errors import UserError, unknown
+from paretomark.suites.spec import _pick, _plan, _suite
+from paretomark.suites.spec._errors import UserError
 from paretomark.suites.spec._pick import Pick
 
 SCHEMA = "paretomark/pick/1"
@@ -49,8 +49,9 @@ def command(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, field.name)) is not None
     }
     pick = of_suite(summary.run, _suite.pick, Pick())
-    only = dataclasses.replace(pick, max_drop="") if given.keys() - {"sure"} else pick
-    asked = _pick.limits(dataclasses.replace(only, **given), "--")
+    if given.keys() - {"sure"}:
+        pick = Pick(max_drop="", sure=pick.sure)
+    asked = _pick.limits(dataclasses.replace(pick, **given), "--")
     choices = _picked.choices(summary, asked, arguments.by)
     if not choices:
         raise UserError(
@@ -74,12 +75,8 @@ def _narrowed(summary: Summary, arguments: argparse.Namespace) -> Summary:
     """Only the rows of some devices and models."""
     rows = summary.rows
     for name in ("device", "model"):
-        for pattern in getattr(arguments, name):
-            valid = sorted({getattr(row, name) for row in rows})
-            if not fnmatch.filter(valid, pattern):
-                raise unknown(name, pattern, valid)
-        if patterns := getattr(arguments, name):
-            rows = tuple(
-                row for row in rows if any(fnmatch.fnmatch(getattr(row, name), p) for p in patterns)
-            )
+        valid = {getattr(row, name) for row in rows}
+        chosen = [_plan.named(name, pattern, valid) for pattern in getattr(arguments, name)]
+        if chosen:
+            rows = tuple(row for row in rows if getattr(row, name) in set[str]().union(*chosen))
     return dataclasses.replace(summary, rows=rows)

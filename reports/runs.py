@@ -70,16 +70,15 @@ def listed(folder: Path) -> tuple[list[Listed], list[Damaged]]:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name the one with the runs by --runs DIR")
     runs, damaged = [], []
-    headers = [p for depth in ("*", "*/*") for p in folder.glob(f"{depth}/{_store.HEADER}")]
+    found = _archive.folders(folder)
     with _progress.counting("reading runs") as told:
-        for done, path in enumerate(headers):
-            told(done, len(headers), str(path.parent))
+        for done, path in enumerate(found):
+            told(done, len(found), str(path))
             try:
-                runs.append(_read(path.parent))
+                runs.append(_read(path))
             except UserError as error:
-                damaged.append(Damaged(str(path.parent), str(error)))
-    by_folder = sorted(damaged, key=lambda each: each.folder)
-    return sorted(runs, key=lambda run: (run.started, run.folder)), by_folder
+                damaged.append(Damaged(str(path), str(error)))
+    return sorted(runs, key=lambda run: (run.started, run.folder)), damaged
 
 
 def _read(folder: Path) -> Listed:

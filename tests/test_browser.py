@@ -9,22 +9,10 @@ import pytest
 
 from paretomark.reports import leaderboard, report
 from paretomark.suites.records._summary import summarise
-from paretomark.tests import _needs
+from paretomark.tests import _browser, _needs
 from paretomark.tests._runs import realistic
 
 pytestmark = pytest.mark.slow
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-)
 
 
 @pytest.mark.parametrize("kind", ["page", "leaderboard"])
@@ -38,7 +26,7 @@ def test_a_page_opens_without_console_errors(tmp_path: Path, kind: str) -> None:
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     shot = tmp_path / "shot.png"
     result = subprocess.run(
-        [browser, *FLAGS, profile, f"--screenshot={shot}", written[0].as_uri()],
+        [browser, *_browser.FLAGS, profile, f"--screenshot={shot}", written[0].as_uri()],
         capture_output=True,
         text=True,
         timeout=60,

@@ -19,7 +19,7 @@ Told = Callable[..., Any]
 FOUND = """
 const q = (s) => document.querySelector(s), qq = (s) => [...document.querySelectorAll(s)];
 const every = qq("table.sort").find((t) => t.querySelector("tr[data-all]"));
-const shown = () => [...every.tBodies[0].rows].filter((row) => !row.hidden);
+const shown = () => [...every.tBodies[0].rows].filter((row) => row.offsetHeight);
 const column = (title) => [...every.tHead.rows[0].cells].findIndex((h) => h.textContent === title);
 const values = (title) => shown().map((row) => row.cells[column(title)].textContent);
 const press = (title) => every.tHead.rows[0].cells[column(title)].firstChild.click();

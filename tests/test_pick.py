@@ -128,7 +128,7 @@ def test_a_latency_near_the_limit_is_as_sure_as_it_is_known(call: Call, tmp_path
 
 
 def test_limits_of_the_suite_count(call: Call, tmp_path: Path) -> None:
-    suite = '[pick]\nmax_drop = "12 points"\n[margin]\nlatency = "5%"'
+    suite = '[pick]\nmax_drop = "12 points"\nmax_size = "200kB"\n[margin]\nlatency = "5%"'
     folder = written(run(RECORDS, request={"suite": suite}), tmp_path / "run")
     assert picked(call, folder) == (0, "small/int8")
     assert picked(call, folder, "--max-drop", "0.5") == (0, "big/int8")

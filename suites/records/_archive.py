@@ -14,6 +14,12 @@ FOLDER = Path("runs")
 MOST = 8  # that an error lists
 
 
+def folders(folder: Path) -> list[Path]:
+    """Return what should be runs below a folder, two folders down at most, by name."""
+    headers = (p for depth in ("*", "*/*") for p in folder.glob(f"{depth}/{_store.HEADER}"))
+    return sorted(path.parent for path in headers)
+
+
 def headers(folder: Path) -> Iterator[tuple[Path, Header]]:
     """Give the folder and the header of every run below a folder, in the order of their start.
 
@@ -21,9 +27,9 @@ def headers(folder: Path) -> Iterator[tuple[Path, Header]]:
     is passed over.
     """
     found = []
-    for path in (p for depth in ("*", "*/*") for p in folder.glob(f"{depth}/{_store.HEADER}")):
+    for path in folders(folder):
         try:
-            found.append((path.parent, _store.header(path.parent)))
+            found.append((path, _store.header(path)))
         except UserError:
             continue
     yield from sorted(found, key=lambda pair: (pair[1].started, str(pair[0])))

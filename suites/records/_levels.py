@@ -5,8 +5,8 @@ faster than it can be. So noise has one side, and what a net takes is read where
 
     floor    of a visit: the 5 % quantile of its slices, of each the 5 % quantile of its calls.
              Slices lie apart in time, so some fall into quiet moments however busy the neighbours
-             were. Not the least of them: that falls with their number, and a processor has moments,
-             one slice in fifty, in which its clock is 5 to 10 % faster than it stays.
+             were. Not the least of them: that falls with their number, and a processor has moments
+             in which its clock is faster than it stays.
     block    what slows all cells of a block alike, such as heat, is taken out of each of them.
     level    of a cell: the mean of the logarithms of its visits' floors, without visits that lie
              far above the others. A process may be slow as a whole, by where its memory came to

@@ -134,7 +134,7 @@ def select(cells: Sequence[Cell], **names: Sequence[str]) -> list[Cell]:
     """
     for kind, patterns in names.items():
         present = {_axis(cell, kind) for cell in cells}
-        chosen = set[str]().union(*(_named(kind, pattern, present) for pattern in patterns))
+        chosen = set[str]().union(*(named(kind, pattern, present) for pattern in patterns))
         cells = [cell for cell in cells if not patterns or _axis(cell, kind) in chosen]
     return list(cells)
 
@@ -144,8 +144,9 @@ def is_pattern(name: str) -> bool:
     return any(character in name for character in "*?[")
 
 
-def _named(kind: str, name: str, present: Collection[str]) -> set[str]:
-    """What a name or a pattern stands for."""
+def named(kind: str, name: str, present: Collection[str]) -> set[str]:
+    """Return what a name or a pattern stands for. Raises UserError if that is none of those that
+    are present."""
     if name in present:
         return {name}
     if not is_pattern(name):
